@@ -1,0 +1,129 @@
+# The commands of the project. `make` alone lists them.
+#
+#   make test PYTHON=python3.12       another interpreter (Python 3.11 or newer)
+#   make test CXX=clang++             another compiler
+#   make test ARGS='-k huber'         more arguments for the command that a target runs
+
+SHELL := bash
+PYTHON ?= python3
+ifeq ($(origin CXX),default)
+CXX := c++
+endif
+JOBS ?= 2
+ARGS ?=
+
+export CXX
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+BIN := .venv/bin
+SANITIZE_BIN := build/sanitize-venv/bin
+WHEEL_CHECK := build/wheel-check
+
+BUILD_REQUIRES := scikit-build-core nanobind cmake ninja
+TOOLS := build ruff mypy clang-format rich
+
+CXX_FILES = $(shell find src -name '*.h' -o -name '*.cpp')
+# What the native module is built from. Python files are not here: the install is editable.
+NATIVE := pyproject.toml CMakeLists.txt constraints.txt $(CXX_FILES)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help test exhaustive sanitize bench lint format mutate wheel-check clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+test: .venv/.installed  ## install into .venv if needed, and run the everyday test suite
+	$(BIN)/pytest -n $(JOBS) $(ARGS)
+
+exhaustive: .venv/.installed  ## check every float32, float16 and bfloat16 residual (long)
+	$(BIN)/python tests/exhaustive.py $(ARGS)
+
+# The sanitizers' runtimes must be in the process before Python starts, and libstdc++ with them,
+# so that they see its exceptions. Capturing only sys.stderr lets their reports through.
+preload = $(foreach lib,libasan.so libubsan.so libstdc++.so,$(shell $(CXX) -print-file-name=$(lib)))
+
+sanitize: build/sanitize-venv/.installed  ## run the kernel tests under the address and undefined-behaviour sanitizers (GCC)
+	@echo "kernel tests under address and undefined-behaviour sanitizers"
+	@LD_PRELOAD='$(preload)' PYTHONMALLOC=malloc \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	$(SANITIZE_BIN)/python -m pytest -m kernel -n $(JOBS) --capture=sys $(ARGS)
+
+bench: .venv/.installed  ## measure the kernels and the NumPy calls
+	$(BIN)/python benchmarks/kernels.py $(ARGS)
+	$(BIN)/python benchmarks/numpy_calls.py $(ARGS)
+
+lint: .venv/.installed  ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@echo "clang-format --dry-run -Werror src"
+	@$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+	$(BIN)/mypy --strict src/lossless benchmarks tools tests
+
+format: .venv/.tools  ## rewrite the files as lint wants them
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	@echo "clang-format -i src"
+	@$(BIN)/clang-format -i $(CXX_FILES)
+
+mutate: .venv/.installed  ## prove that the tests catch a wrong line in a kernel (long; ARGS='--sample 20')
+	$(BIN)/python tools/mutate.py $(ARGS)
+
+# A value and a gradient that are known by hand; run from an empty folder, without the source tree.
+define SMOKE
+import numpy as np, lossless
+inputs, targets = np.array([0.5, -3.0], np.float32), np.array([0.0, 0.0], np.float32)
+value, gradient = lossless.value_and_grad(lossless.huber_loss)(inputs, targets, reduction="sum")
+assert value == 2.625 and gradient.tolist() == [0.5, -1.0], (value, gradient)
+assert lossless.log_cosh_loss(inputs, inputs).tolist() == [0.0, 0.0]
+print("the wheel works:", lossless.__file__)
+endef
+export SMOKE
+
+wheel-check: .venv/.tools  ## build a wheel from the source distribution, and try it in an empty environment
+	@rm -rf $(WHEEL_CHECK)
+	$(BIN)/python -m build --quiet --outdir $(WHEEL_CHECK)
+	$(PYTHON) -m venv $(WHEEL_CHECK)/venv
+	$(WHEEL_CHECK)/venv/bin/pip install -q $(WHEEL_CHECK)/*.whl
+	@$(WHEEL_CHECK)/venv/bin/pip list | tail -n +3
+	@mkdir $(WHEEL_CHECK)/empty
+	@cd $(WHEEL_CHECK)/empty && ../venv/bin/python -I -W error -c "$$SMOKE"
+
+clean:  ## remove everything that make made, .venv included
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find src tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# Installed: the files below say when. `touch` comes last, so that a failure is tried again.
+
+python_is_new = $(shell $(PYTHON) -c 'import sys; print(sys.version_info >= (3, 11))' 2>&1)
+require_python = $(if $(filter True,$(python_is_new)),,$(error lossless needs Python 3.11 or newer, \
+and '$(PYTHON)' is $(or $(shell $(PYTHON) --version 2>&1),not found): try make PYTHON=python3.12))
+require_compiler = $(if $(shell command -v $(firstword $(CXX))),,$(error lossless needs a C++ compiler, \
+and '$(CXX)' was not found: install g++ or clang++, or name yours with make CXX=...))
+
+.venv/.created:
+	$(require_python)$(require_compiler)
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.tools: .venv/.created constraints.txt
+	$(BIN)/pip install -q $(BUILD_REQUIRES) $(TOOLS)
+	@touch $@
+
+.venv/.installed: .venv/.tools $(NATIVE)
+	$(require_compiler)
+	$(BIN)/pip install -q --no-build-isolation -e '.[test]'
+	@touch $@
+
+build/sanitize-venv/.created:
+	$(require_python)
+	$(PYTHON) -m venv build/sanitize-venv
+	$(SANITIZE_BIN)/pip install -q $(BUILD_REQUIRES)
+	@touch $@
+
+build/sanitize-venv/.installed: build/sanitize-venv/.created $(NATIVE) $(shell find src -name '*.py')
+	$(require_compiler)
+	$(SANITIZE_BIN)/pip install -q --no-build-isolation \
+	    -C build-dir=build/sanitize -C cmake.define.LOSSLESS_SANITIZE=ON '.[test]'
+	@touch $@

@@ -1,0 +1,97 @@
+// The element types: how to read one into a double, round a double to one, and write it.
+//
+// Rounding is always directly from double. By way of float32 a half type would be rounded twice.
+#pragma once
+
+#include "arithmetic.h"
+
+namespace lossless {
+namespace {
+
+LOSSLESS_INLINE uint32_t to_bits(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+LOSSLESS_INLINE float from_bits(uint32_t bits) {
+  float x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+// x rounded to `digits` significant bits, to nearest with ties to even; below smallest_normal to multiples of its
+// last place; from `overflow` on to infinity. Adding and subtracting 1.5 * 2^52 units of the last place does it.
+template <int digits>
+LOSSLESS_INLINE double round_to(double x, double smallest_normal, double overflow) {
+  constexpr uint64_t exponent_mask = 0x7ff0000000000000;
+  constexpr double units = 1.5 * double(uint64_t(1) << (53 - digits));
+  double magnitude = std::fabs(x);
+  double bounded = magnitude < smallest_normal ? smallest_normal : magnitude;
+  double shift = from_bits(to_bits(bounded) & exponent_mask) * units;
+  double rounded = (magnitude + shift) - shift;
+  return std::copysign(magnitude >= overflow ? infinity : rounded, x);
+}
+
+struct boolean {
+  using storage = uint8_t;
+  LOSSLESS_INLINE double load(storage x) { return double(x); }
+};
+
+struct float64 {
+  using storage = double;
+  using rounded = double;
+  LOSSLESS_INLINE double load(storage x) { return x; }
+  LOSSLESS_INLINE rounded round(double x) { return x; }
+  LOSSLESS_INLINE storage pack(rounded x) { return x; }
+};
+
+struct float32 {
+  using storage = float;
+  using rounded = float;
+  LOSSLESS_INLINE double load(storage x) { return double(x); }
+  LOSSLESS_INLINE rounded round(double x) { return float(x); }
+  LOSSLESS_INLINE storage pack(rounded x) { return x; }
+};
+
+struct bfloat16 {
+  using storage = uint16_t;
+  using rounded = double;
+  LOSSLESS_INLINE double load(storage x) { return double(from_bits(uint32_t(x) << 16)); }
+  LOSSLESS_INLINE rounded round(double x) { return round_to<8>(x, 0x1p-126, 0x1.ffp127); }
+  LOSSLESS_INLINE storage pack(rounded x) { return storage(to_bits(float(x)) >> 16); }
+};
+
+// The exponents of float16 are moved up by `bias` to those of a double. A subnormal number (exponent 0, which stands
+// for 1, and no leading bit) is read as if it had the leading bit, which is then subtracted.
+struct float16 {
+  using storage = uint16_t;
+  using rounded = double;
+  static constexpr uint64_t bias = uint64_t(1023 - 15) << 52;
+  static constexpr double smallest_normal = 0x1p-14;
+
+  LOSSLESS_INLINE double load(storage x) {
+    uint64_t magnitude = uint64_t(x & 0x7fff) << 42;
+    double normal = from_bits(magnitude + bias);
+    double subnormal = from_bits(magnitude + bias + (uint64_t(1) << 52)) - smallest_normal;
+    double finite = normal < smallest_normal ? subnormal : normal;
+    double infinite_or_nan = from_bits(magnitude | 0x7ff0000000000000);
+    double result = finite >= 65536 ? infinite_or_nan : finite;
+    return from_bits(to_bits(result) | (uint64_t(x & 0x8000) << 48));
+  }
+
+  LOSSLESS_INLINE rounded round(double x) { return round_to<11>(x, smallest_normal, 65520); }
+
+  LOSSLESS_INLINE storage pack(rounded x) {
+    double magnitude = std::fabs(x);
+    uint64_t normal = (to_bits(magnitude) - bias) >> 42;
+    uint64_t subnormal = (to_bits(magnitude + smallest_normal) - bias - (uint64_t(1) << 52)) >> 42;
+    uint64_t finite = magnitude < smallest_normal ? subnormal : normal;
+    uint64_t special = magnitude > largest ? 0x7c00 : 0x7e00;
+    uint64_t result = magnitude < 65536 ? finite : special;
+    return storage(result | (to_bits(x) >> 48 & 0x8000));
+  }
+};
+
+}  // namespace
+}  // namespace lossless

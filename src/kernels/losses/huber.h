@@ -1,0 +1,61 @@
+// Huber's loss of the residual r = inputs - targets, with a = |r|:
+//
+//   l(r) = r^2 / 2                  where a <= delta        l'(r) = r                 l''(r) = 1
+//        = delta (a - delta / 2)    elsewhere                     = delta sign(r)            = 0
+//
+// P. J. Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics 35 (1964).
+//
+// Both pieces are q (a - q/2) with q = min(a, delta): no branch. In plain double that is three roundings, and with
+// data on a grid (k/8192, quantised sensors) r^2/2 lies exactly between two float32 numbers every few elements, so
+// none of them may go astray. Hence the sum high + low: the residual is d + e without error, a - q/2 is m + n without
+// error, and
+//
+//   (q + q') (m + n + ...)  =  q m  +  q (n + e)  +  terms below 2^-103 of it
+//
+// where e belongs to q as well as to a in the quadratic piece, which doubles its share of m = q/2, and to a alone in
+// the linear one: q e both times.
+#pragma once
+
+#include <type_traits>
+
+#include "../outcome.h"
+
+namespace lossless {
+namespace {
+
+struct huber {
+  static constexpr int parameters = 1;
+  static constexpr const char* parameter_names[] = {"delta"};
+  static constexpr double error = 0;
+
+  static bool valid(Parameters p) { return p.first > 0; }
+
+  template <class T>
+  LOSSLESS_INLINE Outcome evaluate(double inputs, double targets, Parameters p) {
+    double delta = p.first;
+    double limit = largest < delta ? largest : delta;
+    Split residual = exact_residual(inputs, targets);
+    double a = std::fabs(residual.high);
+    double outward = residual.high < 0 ? -residual.low : residual.low;  // > 0: the residual is larger than a
+    double excess = a == delta ? outward : a - delta;
+
+    double q = limit < a ? limit : a;
+    Split slope = fast_two_sum(a, -0.5 * q);
+    Split value = two_product(q, slope.high);
+    value.low += q * (slope.low + outward);
+
+    double clipped = q;
+    if constexpr (std::is_same_v<typename T::storage, double>) {
+      // The residual may be beyond the largest double and its loss not: delta/2 is nothing beside it.
+      double beyond_range = (2 * delta) * std::fabs(0.5 * inputs - 0.5 * targets);
+      value = select(a > largest, {beyond_range, 0}, value);
+      clipped = delta < a ? delta : a;
+    }
+    double inside = a <= delta ? 1 : a;  // a: NaN
+    return {
+        value, {std::copysign(clipped, residual.high), excess > 0 ? 0 : residual.low}, {excess > 0 ? 0 : inside, 0}};
+  }
+};
+
+}  // namespace
+}  // namespace lossless

@@ -1,0 +1,172 @@
+// The logarithm of the hyperbolic cosine of the residual r = inputs - targets, with a = |r|:
+//
+//   l(r) = log(cosh(r))        l'(r) = tanh(r)        l''(r) = 1 / cosh(r)^2
+//
+// cosh(r) rounds to 1 near zero and overflows beyond 710; logaddexp(r, -r) - log(2), the usual way out, cancels near
+// zero, where l(r) is about r^2/2 and the difference of two numbers near 0.69 has no digits left for it. Here, with
+// q = exp(-a), u = q - 1 (from expm1, so that a small a keeps its digits) and m = 1 + q:
+//
+//   a <= log 2:  l = 2 atanh(s),                 s = tanh(a/2)^2 = u^2 / m^2
+//   a >  log 2:  l = (a - log 2) + 2 atanh(s),   s = q^2 / (2 + q^2)
+//   l'  = -u m / (1 + q^2) sign(r)
+//   l'' = (2 q / (1 + q^2))^2
+//
+// Nothing cancels, for any a. The two pieces meet where both s are 1/9, their largest value, which keeps the series of
+// atanh short. With q > 1/2 exactly where a < log 2 they differ by two selections:
+//
+//   s = (q > 1/2 ? u^2 : q^2) / (q^2 + max(1 + 2 q, 2))
+//
+// For float64 results the polynomials are good to the double (2^-54). Results of narrower types come from short ones,
+// good to 2^-48; rounding the residual to a double costs l'' another 2^-53 * 2a, with a < 53 before it underflows. A
+// result so near the middle of two neighbours that 2^-44 cannot tell is computed again with twice the digits, to 2^-95.
+// There is no exact middle: of a number with finitely many digits, other than 0, log cosh, tanh and sech^2 have
+// infinitely many (Lindemann). How near one may come: the 2^53 pairs that make different float32 residuals come within
+// about 2^-25-53 of one by chance, and only tiny residuals, where l is a hair below r^2/2, nearer. There the series
+// makes the hair explicit.
+//
+// tools/coefficients.py makes the coefficients.
+#pragma once
+
+#include <type_traits>
+
+#include "../outcome.h"
+
+namespace lossless {
+namespace {
+
+struct log_cosh {
+  static constexpr int parameters = 0;
+  static constexpr double error = 0x1p-44;
+
+  static bool valid(Parameters) { return true; }
+
+  template <class T>
+  LOSSLESS_INLINE Outcome evaluate(double inputs, double targets, Parameters) {
+    Split residual = exact_residual(inputs, targets);
+    double a = std::fabs(residual.high);
+    double clamped = underflow < a ? underflow : a;
+
+    // u = expm1(-a): a = -k log(2) - r, exp(r) - 1 = e.
+    double shifted = std::fma(clamped, -0x1.71547652b82fep0, round_to_integer);  // a / log(2)
+    double k = shifted - round_to_integer;
+    double r, e;
+    if constexpr (std::is_same_v<typename T::storage, double>) {
+      double outward = residual.high < 0 ? -residual.low : residual.low;
+      r = std::fma(k, -ln2_low, std::fma(k, -ln2_high, -clamped));
+      r -= a < underflow ? outward : 0;  // l'' at a = 300 would lose 300 units in the last place without it
+      e = std::fma(r * r, exponential(r), r);
+    } else {
+      r = std::fma(k, -ln2, -clamped);
+      e = std::fma(r * r, short_exponential(r), r);
+    }
+    double power = from_bits(to_bits(shifted) << 52);  // 2^k
+    double u = std::fma(power, e, power - 1);
+
+    double q = 1 + u;
+    double m = 1 + q;
+    double q2 = q * q;
+    double cosine = 1 + q2;  // 2 q cosh(a)
+    double numerator = q > 0.5 ? u * u : q2;
+    double denominator = q2 + (m + q > 2 ? m + q : 2);
+    double s = numerator / denominator;
+    double w = s * s;
+    double tail = std::is_same_v<typename T::storage, double> ? inverse_tanh(w) : short_inverse_tanh(w);
+    double series = std::fma(s * w, tail, 2 * s);
+    double value = (a < ln2 ? 0 : a - ln2) + series;
+    double gradient = std::copysign((u * m) / cosine, residual.high);
+    double precise_q = std::fma(power, e, power);  // 1 + u has lost the digits of a small q
+    double root = (2 * precise_q) / cosine;
+    return {{value, 0}, {gradient, 0}, {root * root, 0}};
+  }
+
+  static Outcome evaluate_accurately(double inputs, double targets, Parameters) {
+    Split residual = exact_residual(inputs, targets);
+    double sign = residual.high < 0 ? -1 : 1;
+    Split a = scale(residual, sign);
+    Outcome outcome = a.high < 0x1p-26 ? accurately_near_zero(a) : accurately(a);
+    outcome.gradient = scale(outcome.gradient, sign);
+    return outcome;
+  }
+
+ private:
+  // (expm1(r) - r) / r^2 for |r| <= log(2) / 2, with a relative error of expm1 of 2^-54.4 and, short, 2^-48.2. Even and
+  // odd powers apart halve the chain of dependent operations.
+  LOSSLESS_INLINE double exponential(double r) {
+    double even = polynomial(r * r, 0x1.0000000000001p-1, 0x1.5555555553d56p-5, 0x1.6c16c17890eb4p-10,
+                             0x1.a019b8f9792eep-16, 0x1.28919ccaf9211p-22);
+    double odd = polynomial(r * r, 0x1.5555555555556p-3, 0x1.11111111109afp-7, 0x1.a01a01a7c73c0p-13,
+                            0x1.71de0da24602dp-19, 0x1.af38c67fbb53ep-26);
+    return std::fma(odd, r, even);
+  }
+  LOSSLESS_INLINE double short_exponential(double r) {
+    double even = polynomial(r * r, 0x1.0000000000000p-1, 0x1.5555555554cb2p-5, 0x1.6c16c17393002p-10,
+                             0x1.a019c99634817p-16, 0x1.2880562d283e2p-22);
+    double odd =
+        polynomial(r * r, 0x1.5555555553b6ap-3, 0x1.1111111c4c1f5p-7, 0x1.a019ad8c95b76p-13, 0x1.72c74c401d43ap-19);
+    return std::fma(odd, r, even);
+  }
+
+  // (2 atanh(s) / s - 2) / w with w = s^2 <= 1/81, with a relative error of atanh of 2^-59.1 and, short, 2^-50.6.
+  LOSSLESS_INLINE double inverse_tanh(double w) {
+    return polynomial(w, 0x1.5555555555553p-1, 0x1.999999999ff65p-2, 0x1.2492490d4b231p-2, 0x1.c71cb0057a642p-3,
+                      0x1.7437881fc116fp-3, 0x1.457c666cfdbfep-3);
+  }
+  LOSSLESS_INLINE double short_inverse_tanh(double w) {
+    return polynomial(w, 0x1.5555555555894p-1, 0x1.999999933d17dp-2, 0x1.24925918f9a12p-2, 0x1.c70078d8d154ep-3,
+                      0x1.7e5766731c874p-3);
+  }
+
+  static constexpr double ln2 = 0x1.62e42fefa39efp-1;
+  static constexpr double ln2_rest = 0x1.abc9e3b39803fp-56;  // log(2) - ln2
+  static constexpr double ln2_high = 0x1.62e42fef00000p-1;   // 33 bits: exact times an exponent
+  static constexpr double ln2_low = 0x1.473de6af278edp-34;
+  static constexpr double ln2_lowest = -0x1.9ff0342542fc3p-90;
+  static constexpr double round_to_integer =
+      0x1.8p52 + 1023;                      // x + this - this; the bits of x + this end in an exponent
+  static constexpr double underflow = 380;  // l'' is 0 in every type from here on
+
+  // l = a^2/2 - a^4/12, l' = a - a^3/3, l'' = 1 - a^2 + 2/3 a^4; the next terms are below 2^-104 of them.
+  static Outcome accurately_near_zero(Split a) {
+    Split square = multiply(a, a);
+    double hair = square.high * square.high;
+    return {add(scale(square, 0.5), {hair / -12, 0}), fast_two_sum(a.high, a.low - a.high * square.high / 3),
+            add({1, 0}, add(scale(square, -1), {hair * 2 / 3, 0}))};
+  }
+
+  // The identities above, in double-double arithmetic, for a from 2^-26 to where all that a narrow type can hold ends.
+  static Outcome accurately(Split a) {
+    Split bounded = a.high > 64 ? Split{64, 0} : a;  // q^2 is nothing to any of the results from here on
+    double k = std::nearbyint(bounded.high / -ln2);
+    Split r =
+        add(scale(bounded, -1), add(two_product(k, -ln2_high), add(two_product(k, -ln2_low), {k * -ln2_lowest, 0})));
+    Split e = {0, 0};
+    Split term = {1, 0};
+    for (int n = 1; n <= 24; ++n) {  // 0.35^25 / 25! < 2^-120
+      term = divide(multiply(term, r), {double(n), 0});
+      e = add(e, term);
+    }
+    double power = std::ldexp(1, int(k));
+    Split u = add(scale(e, power), {power - 1, 0});
+
+    Split q = scale(add({1, 0}, e), power);
+    Split m = add({1, 0}, q);
+    Split q2 = multiply(q, q);
+    Split cosine = add({1, 0}, q2);
+    bool near = a.high <= ln2;
+    Split s = near ? divide(multiply(u, u), multiply(m, m)) : divide(q2, add({2, 0}, q2));
+    Split offset = near ? Split{0, 0} : add(a, {-ln2, -ln2_rest});
+
+    Split w = multiply(s, s);
+    Split odd_power = s;
+    Split series = {0, 0};
+    for (int n = 1; n <= 35; n += 2) {  // (1/9)^36 < 2^-114
+      series = add(series, divide(odd_power, {double(n), 0}));
+      odd_power = multiply(odd_power, w);
+    }
+    Split root = divide(scale(q, 2), cosine);
+    return {add(offset, scale(series, 2)), divide(scale(multiply(u, m), -1), cosine), multiply(root, root)};
+  }
+};
+
+}  // namespace
+}  // namespace lossless

@@ -1,0 +1,291 @@
+#include "sweep.h"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "dtypes.h"
+#include "float_environment.h"
+#include "kernels.h"
+#include "layout.h"
+#include "pool.h"
+
+namespace lossless {
+namespace {
+
+constexpr int counting = -1;  // the "loss" that is 1 everywhere: its sums are the denominators of means
+
+int64_t item_size(DType dtype) {
+  constexpr int64_t sizes[] = {2, 2, 4, 8, 1};
+  return sizes[int(dtype)];
+}
+
+void store(double x, DType dtype, void* to) {
+  auto write = [to](auto storage) { std::memcpy(to, &storage, sizeof storage); };
+  if (dtype == DType::float16) write(float16::pack(float16::round(x)));
+  if (dtype == DType::bfloat16) write(bfloat16::pack(bfloat16::round(x)));
+  if (dtype == DType::float32) write(float(x));
+  if (dtype == DType::float64) write(x);
+}
+
+double add_lanes(const double* sums) {
+  double level[lanes];
+  std::copy(sums, sums + lanes, level);
+  for (int width = lanes / 2; width > 0; width /= 2)
+    for (int lane = 0; lane < width; ++lane) level[lane] += level[lane + width];
+  return level[0];
+}
+
+// The sum of the blocks of a row, with the rounding errors of the additions added at the end (Neumaier 1974).
+double add_blocks(const double* blocks, int64_t count) {
+  Split total = {0, 0};
+  for (int64_t i = 0; i < count; ++i) {
+    Split sum = two_sum(total.high, blocks[i]);
+    total = {sum.high, total.low + sum.low};
+  }
+  double sum = total.high + total.low;
+  return sum == sum ? sum : total.high;  // the error of an infinite sum is no number
+}
+
+int64_t product(const std::vector<int64_t>& sizes, size_t begin, size_t end) {
+  int64_t result = 1;
+  for (size_t i = begin; i < end; ++i) result *= sizes[i];
+  return result;
+}
+
+bool is_contiguous(const std::vector<int64_t>& strides, const std::vector<int64_t>& shape, int64_t item) {
+  for (size_t d = shape.size(); d-- > 0; item *= shape[d])
+    if (shape[d] != 1 && strides[d] != item) return false;
+  return true;
+}
+
+bool is_constant(const Operand& operand) {
+  return std::all_of(operand.strides.begin(), operand.strides.end(), [](int64_t stride) { return stride == 0; });
+}
+
+class Sweep {
+ public:
+  explicit Sweep(const Job& job)
+      : job_(job),
+        kernels_(*instruction_set().kernels),
+        reduces_(job.reduction != Reduction::none),
+        elements_(product(job.shape, 0, job.shape.size())),
+        rows_(reduces_ ? product(job.shape, 0, job.kept) : 1),
+        columns_(reduces_ ? product(job.shape, job.kept, job.shape.size()) : elements_),
+        blocks_(std::max<int64_t>(1, (columns_ + block_elements - 1) / block_elements)),
+        contiguous_(contiguous_run()) {
+    if (!contiguous_) layout_.emplace(job);
+    if (reduces_) find_denominators();
+  }
+
+  void run() {
+    if (reduces_) sums_.resize(rows_ * blocks_);
+    if (job_.total_gradient.data) gradient_sums_.resize(rows_ * blocks_);
+    if (elements_ > 0) {
+      int64_t rows_together = std::max<int64_t>(1, block_elements / std::max<int64_t>(1, columns_));
+      if (blocks_ > 1)
+        parallel(rows_ * blocks_, [&](int64_t chunk) { block(chunk / blocks_, chunk % blocks_); });
+      else
+        parallel((rows_ + rows_together - 1) / rows_together, [&](int64_t chunk) {
+          int64_t end = std::min(rows_, (chunk + 1) * rows_together);
+          for (int64_t row = chunk * rows_together; row < end; ++row) block(row, 0);
+        });
+    }
+    if (reduces_ && job_.value.data)
+      for (int64_t row = 0; row < rows_; ++row)
+        store(add_blocks(&sums_[row * blocks_], blocks_) / denominator(row), job_.dtype,
+              static_cast<char*>(job_.value.data) + row * item_size(job_.dtype));
+    if (job_.total_gradient.data)
+      store(add_blocks(gradient_sums_.data(), rows_ * blocks_), job_.dtype, job_.total_gradient.data);
+  }
+
+ private:
+  // Whether the fused loops can take this job: plain arrays of the result's dtype, and numbers as parameters.
+  std::optional<Wanted> contiguous_run() {
+    const Job& job = job_;
+    if (job.loss == counting || job.weights.data || job.where.data || job.total_gradient.data) return {};
+    auto plain = [&](const void* data, DType dtype, const std::vector<int64_t>& strides) {
+      return !data || (dtype == job.dtype && is_contiguous(strides, job.shape, item_size(dtype)));
+    };
+    for (const Operand* operand : {&job.inputs, &job.targets})
+      if (!plain(operand->data, operand->dtype, operand->strides)) return {};
+    for (int i = 0; i < most_parameters; ++i) {
+      const Operand& parameter = job.parameters[i];
+      if (!parameter.data) continue;
+      if (!is_constant(parameter) || parameter.dtype != DType::float64) return {};
+      std::memcpy(&parameters_[i], parameter.data, sizeof(double));
+    }
+    if (!kernels_.losses[job.loss].valid(parameters_)) return {};
+    if (!reduces_ && !plain(job.value.data, job.dtype, job.value.strides)) return {};
+    for (const Result* result : {&job.gradient, &job.curvature})
+      if (!plain(result->data, job.dtype, result->strides)) return {};
+
+    bool gradient = job.gradient.data, curvature = job.curvature.data;
+    if (reduces_) return gradient ? Wanted::sum_and_gradient : Wanted::sum;
+    if (job.value.data && !curvature) return gradient ? Wanted::value_and_gradient : Wanted::value;
+    if (!job.value.data && gradient) return curvature ? Wanted::gradient_and_curvature : Wanted::gradient;
+    return {};
+  }
+
+  void find_denominators() {
+    if (job_.reduction == Reduction::sum) return;
+    constant_denominator_ = double(columns_);
+    if (job_.where.data) selected_ = count(false);
+    denominators_ = job_.reduction == Reduction::weighted_mean && job_.weights.data ? count(true) : selected_;
+  }
+
+  // The sum of the weights, or the number of elements, that each row selects.
+  std::vector<double> count(bool weighted) const {
+    std::vector<double> counts(rows_);
+    Job job = job_;
+    job.loss = counting;
+    job.dtype = DType::float64;
+    job.reduction = Reduction::sum;
+    job.inputs = job.targets = job.parameters[0] = job.parameters[1] = {};
+    job.gradient = job.curvature = job.total_gradient = {};
+    if (!weighted) job.weights = {};
+    job.value.data = counts.data();
+    Sweep(job).run();
+    return counts;
+  }
+
+  double denominator(int64_t row) const {
+    double count = denominators_.empty() ? constant_denominator_ : denominators_[row];
+    return count == 0 ? not_a_number : count;
+  }
+
+  // The gradient of a mean over nothing is 0; that of one over weights which cancel is not a number.
+  double gradient_scale(int64_t row) const {
+    if (!selected_.empty() && selected_[row] == 0) return 0;
+    return 1 / denominator(row);
+  }
+
+  void block(int64_t row, int64_t number) {
+    int64_t begin = row * columns_ + number * block_elements;
+    int64_t elements = std::min(block_elements, columns_ - number * block_elements);
+    double sums[lanes] = {}, gradient_sums[lanes] = {};
+    if (contiguous_)
+      whole(begin, elements, gradient_scale(row), sums);
+    else
+      in_pieces(begin, elements, gradient_scale(row), sums, gradient_sums);
+    if (reduces_) sums_[row * blocks_ + number] = add_lanes(sums);
+    if (!gradient_sums_.empty())
+      gradient_sums_[row * blocks_ + number] = add_lanes(gradient_sums) * gradient_scale(row);
+  }
+
+  void whole(int64_t begin, int64_t elements, double scale, double* sums) const {
+    int64_t offset = begin * item_size(job_.dtype);
+    auto at = [offset](const void* data) { return data ? static_cast<const char*>(data) + offset : nullptr; };
+    auto to = [offset](void* data) { return data ? static_cast<char*>(data) + offset : nullptr; };
+    Run run = {at(job_.inputs.data),
+               at(job_.targets.data),
+               {parameters_[0], parameters_[1]},
+               elements,
+               nullptr,
+               to(job_.gradient.data),
+               to(job_.curvature.data),
+               sums,
+               scale};
+    if (!reduces_) run.value = to(job_.value.data);
+    kernels_.losses[job_.loss].run[int(job_.dtype)][int(*contiguous_)](run);
+  }
+
+  // Gathers a few elements of every operand, computes them, and scatters the results.
+  void in_pieces(int64_t begin, int64_t elements, double scale, double* sums, double* gradient_sums) const {
+    constexpr int operands = Layout::where + 1;
+    const Operand* operand[operands] = {&job_.inputs,        &job_.targets, &job_.parameters[0],
+                                        &job_.parameters[1], &job_.weights, &job_.where};
+    double numbers[operands][piece_elements] = {};
+    bool gathers[operands];
+    for (int v = 0; v < operands; ++v) {
+      bool constant = operand[v]->data && is_constant(*operand[v]);
+      if (constant) kernels_.load[int(operand[v]->dtype)](operand[v]->data, 0, piece_elements, numbers[v]);
+      gathers[v] = operand[v]->data && !constant;
+    }
+    alignas(double) char results[3][piece_elements * sizeof(double)];
+    const Result* result[3] = {&job_.value, &job_.gradient, &job_.curvature};
+    bool wanted[3];
+    for (int i = 0; i < 3; ++i) wanted[i] = result[i]->data && !(i == 0 && reduces_);
+
+    Layout::Cursor cursor(*layout_, begin);
+    for (int64_t left = elements; left > 0; left -= piece_elements) {
+      int piece_size = int(std::min<int64_t>(left, piece_elements));
+      Layout::Cursor start = cursor;
+      for (int at = 0; at < piece_size;) {
+        int run = cursor.run(piece_size - at);
+        for (int v = 0; v < operands; ++v)
+          if (gathers[v]) gather(*operand[v], cursor, Layout::View(v), run, numbers[v] + at);
+        cursor.advance(run);
+        at += run;
+      }
+      Piece piece = {piece_size,
+                     numbers[0],
+                     numbers[1],
+                     {numbers[2], numbers[3]},
+                     job_.weights.data ? numbers[Layout::weights] : nullptr,
+                     job_.where.data ? numbers[Layout::where] : nullptr,
+                     wanted[0] ? results[0] : nullptr,
+                     wanted[1] ? results[1] : nullptr,
+                     wanted[2] ? results[2] : nullptr,
+                     reduces_ ? sums : nullptr,
+                     gradient_sums_.empty() ? nullptr : gradient_sums,
+                     scale};
+      if (job_.loss == counting)
+        kernels_.count_piece(piece);
+      else
+        kernels_.losses[job_.loss].piece[int(job_.dtype)](piece);
+      for (int at = 0; at < piece_size;) {
+        int run = start.run(piece_size - at);
+        for (int i = 0; i < 3; ++i)
+          if (wanted[i]) scatter(results[i], at, start, Layout::View(Layout::value + i), run, result[i]->data);
+        start.advance(run);
+        at += run;
+      }
+    }
+  }
+
+  void gather(const Operand& operand, const Layout::Cursor& cursor, Layout::View view, int run, double* to) const {
+    const char* from = static_cast<const char*>(operand.data) + cursor.offset(view);
+    kernels_.load[int(operand.dtype)](from, cursor.stride(view), run, to);
+  }
+
+  void scatter(const char* results, int at, const Layout::Cursor& cursor, Layout::View view, int run, void* to) const {
+    int64_t size = item_size(job_.dtype);
+    int64_t stride = cursor.stride(view);
+    char* first = static_cast<char*>(to) + cursor.offset(view);
+    if (stride == size) {
+      std::memcpy(first, results + at * size, run * size);
+    } else {
+      for (int i = 0; i < run; ++i) std::memcpy(first + i * stride, results + (at + i) * size, size);
+    }
+  }
+
+  const Job& job_;
+  const Kernels& kernels_;
+  bool reduces_;
+  int64_t elements_, rows_, columns_, blocks_;
+  double parameters_[most_parameters] = {};  // of a contiguous run
+  std::optional<Wanted> contiguous_;
+  std::optional<Layout> layout_;
+  std::vector<double> denominators_;  // of each row; empty: all are constant_denominator_
+  double constant_denominator_ = 1;
+  std::vector<double> selected_;  // how many elements of each row `where` selects; empty: all
+  std::vector<double> sums_, gradient_sums_;
+};
+
+}  // namespace
+
+void sweep(const Job& job) {
+  FloatEnvironment environment;
+  Sweep(job).run();
+}
+
+void memory_pass(const float* inputs, const float* targets, float* out, int64_t elements) {
+  const Kernels& kernels = *instruction_set().kernels;
+  parallel((elements + block_elements - 1) / block_elements, [&](int64_t block) {
+    int64_t begin = block * block_elements;
+    kernels.subtract(inputs + begin, targets + begin, out + begin, std::min(block_elements, elements - begin));
+  });
+}
+
+}  // namespace lossless

@@ -1,0 +1,236 @@
+"""What every call of a loss does: check the arguments, once, then hand them to one backend.
+
+A public loss is a signature and a docstring: its body packs the arguments into a `Call`, and the
+decorator `loss` makes the function that users see. `value_and_grad` and `grad_and_hess` make two
+more out of the same body.
+"""
+
+import functools
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ParamSpec
+
+from .backends import backend_for
+from .backends.base import Array, Backend
+
+P = ParamSpec("P")
+
+REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
+
+
+@dataclass(slots=True)
+class Call:
+    """The arguments of a loss as the user gave them."""
+
+    inputs: Any
+    targets: Any
+    reduction: str
+    parameters: dict[str, Any]
+    weights: Any
+    where: Any
+    axis: Any
+
+
+@dataclass(slots=True)
+class Problem:
+    """The arguments of a loss, checked, as arrays of one backend."""
+
+    loss: str
+    inputs: Array
+    targets: Array
+    shape: tuple[int, ...]  # of the residuals
+    dtype: Any  # of the result
+    reduction: str
+    axes: tuple[int, ...]  # to reduce, in order
+    parameters: tuple[Any, ...]  # floats or arrays
+    weights: Any  # None, a float or an array
+    where: Any  # None or an array
+
+
+_bodies: dict[Callable[..., Any], Callable[..., Call]] = {}
+
+
+def loss(body: Callable[P, Call]) -> Callable[P, Array]:
+    """Make the public function of a loss from the function that packs its arguments."""
+
+    @functools.wraps(body)
+    def compute(*args: P.args, **kwargs: P.kwargs) -> Array:
+        backend, problem = _check(body.__name__, body(*args, **kwargs))
+        return backend.value(problem)
+
+    _bodies[compute] = body
+    return compute
+
+
+def value_and_grad(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]:
+    """Return a function that computes a loss and its gradient in one pass over memory.
+
+    The gradient is that of the reduced value by `inputs`, in the shape of `inputs`, rounded once:
+    the division by the number of elements comes before the rounding. With `reduction="none"` it
+    is the element-wise derivative.
+
+    Args:
+        loss: a loss of this package.
+
+    Returns:
+        A function of the loss's arguments that returns `(value, gradient)`. Its `inputs` must be
+        an array.
+
+    Raises:
+        TypeError: `loss` is not a loss of this package.
+
+    Example:
+        >>> import lossless, numpy as np
+        >>> predictions, truth = np.array([1.0, 2.0, 10.0]), np.array([1.5, 2.0, 4.0])
+        >>> lossless.value_and_grad(lossless.huber_loss)(predictions, truth, reduction="sum")
+        (np.float64(5.625), array([-0.5,  0. ,  1. ]))
+
+    *New in 0.1.0.*
+    """
+    body = _body("value_and_grad", loss)
+
+    @functools.wraps(body)
+    def compute(*args: P.args, **kwargs: P.kwargs) -> tuple[Array, Array]:
+        backend, problem = _check(body.__name__, body(*args, **kwargs), arrays_only=True)
+        return backend.value_and_grad(problem)
+
+    return compute
+
+
+def grad_and_hess(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]:
+    """Return a function that computes the first and second derivative of a loss by its inputs.
+
+    Both are element-wise, with the weights, without a reduction: what gradient boosting asks for.
+
+    Args:
+        loss: a loss of this package.
+
+    Returns:
+        A function of the loss's arguments that returns `(first, second)` derivative in the shape
+        of the residuals. Its `inputs` must be an array, its `reduction` stays `"none"`.
+
+    Raises:
+        TypeError: `loss` is not a loss of this package.
+
+    Example:
+        >>> import lossless, numpy as np
+        >>> predictions, truth = np.array([1.0, 2.0, 10.0]), np.array([1.5, 2.0, 4.0])
+        >>> lossless.grad_and_hess(lossless.huber_loss)(predictions, truth)
+        (array([-0.5,  0. ,  1. ]), array([1., 1., 0.]))
+
+    *New in 0.1.0.*
+    """
+    body = _body("grad_and_hess", loss)
+
+    @functools.wraps(body)
+    def compute(*args: P.args, **kwargs: P.kwargs) -> tuple[Array, Array]:
+        call = body(*args, **kwargs)
+        if call.reduction != "none":
+            raise ValueError(
+                f"{body.__name__}: grad_and_hess is element-wise, reduction must be 'none', "
+                f"got {call.reduction!r}"
+            )
+        backend, problem = _check(body.__name__, call, arrays_only=True)
+        return backend.grad_and_hess(problem)
+
+    return compute
+
+
+def _body(function: str, loss: Any) -> Callable[..., Call]:
+    try:
+        return _bodies[loss]
+    except (KeyError, TypeError):
+        raise TypeError(
+            f"{function}: loss must be a loss of lossless, such as huber_loss, got {loss!r}"
+        ) from None
+
+
+def _check(name: str, call: Call, *, arrays_only: bool = False) -> tuple[Backend, Problem]:
+    """Check the arguments of the loss `name`: what can be wrong with them is said here."""
+    if call.reduction not in REDUCTIONS:
+        raise ValueError(
+            f"{name}: reduction must be one of {', '.join(map(repr, REDUCTIONS))}, "
+            f"got {call.reduction!r}"
+        )
+    for parameter, value in call.parameters.items():
+        if isinstance(value, str):
+            hint = f" (did you mean reduction={value!r}?)" if value in REDUCTIONS else ""
+            raise TypeError(
+                f"{name}: {parameter} must be a number or an array, got {value!r}{hint}"
+            )
+    backend = backend_for(
+        name,
+        inputs=call.inputs,
+        targets=call.targets,
+        **call.parameters,
+        weights=call.weights,
+        where=call.where,
+    )
+    if arrays_only and not backend.is_array(call.inputs):
+        raise TypeError(f"{name}: inputs must be an array, got {type(call.inputs).__name__}")
+
+    inputs, targets, dtype = backend.residual_arrays(name, call.inputs, call.targets)
+    shape = inputs.shape if inputs.shape else targets.shape
+    if targets.shape and targets.shape != shape:
+        raise ValueError(
+            f"{name}: targets must have the shape of inputs {inputs.shape}, got {targets.shape}"
+        )
+
+    def broadcasting(argument: str, array: Any) -> Any:
+        if not isinstance(array, float) and not _broadcasts_to(array.shape, shape):
+            raise ValueError(
+                f"{name}: {argument} must broadcast to the shape of the residuals {shape}, "
+                f"got {array.shape}"
+            )
+        return array
+
+    parameters = tuple(
+        broadcasting(parameter, _positive(name, parameter, value, backend))
+        for parameter, value in call.parameters.items()
+    )
+    weights = where = None
+    if call.weights is not None:
+        weights = broadcasting("weights", backend.real(f"{name}: weights", call.weights))
+    if call.where is not None:
+        where = broadcasting("where", backend.mask(f"{name}: where", call.where))
+    axes = _axes(name, call.axis, call.reduction, len(shape))
+    loss = name.removesuffix("_loss")
+    return backend, Problem(
+        loss, inputs, targets, shape, dtype, call.reduction, axes, parameters, weights, where
+    )
+
+
+def _positive(name: str, parameter: str, value: Any, backend: Backend) -> Any:
+    """A number > 0, as a float, or an array, whose values only the computation looks at."""
+    real = backend.real(f"{name}: {parameter}", value)
+    if isinstance(real, float) and not real > 0:
+        raise ValueError(f"{name}: {parameter} must be > 0, got {value!r}")
+    return real
+
+
+def _broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    missing = len(target) - len(shape)
+    return missing >= 0 and all(
+        size in (1, wanted) for size, wanted in zip(shape, target[missing:], strict=True)
+    )
+
+
+def _axes(name: str, axis: Any, reduction: str, dimensions: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(dimensions))
+    if reduction == "none":
+        raise ValueError(f"{name}: axis needs a reduction, got axis={axis!r} with reduction='none'")
+    axes = axis if isinstance(axis, tuple | list) else (axis,)
+    try:
+        indices = [operator.index(a) for a in axes]
+    except TypeError:
+        raise TypeError(
+            f"{name}: axis must be an integer or a tuple of them, got {axis!r}"
+        ) from None
+    if not all(-dimensions <= a < dimensions for a in indices):
+        raise ValueError(f"{name}: axis must be within the {dimensions} dimensions, got {axis!r}")
+    unique = sorted({a % dimensions for a in indices})
+    if len(unique) != len(indices):
+        raise ValueError(f"{name}: axis must not name a dimension twice, got {axis!r}")
+    return tuple(unique)

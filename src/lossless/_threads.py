@@ -1,0 +1,71 @@
+"""How many threads a call may use."""
+
+import math
+import os
+from pathlib import Path
+
+from . import _core
+
+
+def set_num_threads(n: int) -> None:
+    """Set the number of threads that a loss may use, the calling one included.
+
+    The results have the same bits whatever the number. At first it is that of the environment
+    variable `LOSSLESS_NUM_THREADS` or, without one, of all CPUs that the process may use
+    (its affinity and its cgroup's quota).
+
+    Args:
+        n: at least 1.
+
+    Raises:
+        TypeError: `n` is not an integer.
+        ValueError: `n` is less than 1.
+
+    Example:
+        >>> import lossless
+        >>> lossless.set_num_threads(2)
+        >>> lossless.info()["threads"]
+        2
+
+    *New in 0.1.0.*
+    """
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"set_num_threads: n must be an integer, got {n!r}")
+    if n < 1:
+        raise ValueError(f"set_num_threads: n must be at least 1, got {n}")
+    _core.set_threads(min(n, 4096))
+
+
+def _available_cpus() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it, macOS has not
+    cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(cpus, _cgroup_quota()))
+
+
+def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """The CPUs' worth of time that a container's quota gives, rounded up; many without one."""
+    try:
+        if (root / "cpu.max").exists():  # cgroup v2
+            quota, period = (root / "cpu.max").read_text().split()
+        else:
+            quota = (root / "cpu/cpu.cfs_quota_us").read_text()
+            period = (root / "cpu/cpu.cfs_period_us").read_text()
+        if int(quota) > 0:
+            return math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):  # no cgroups, or "max"
+        pass
+    return 4096
+
+
+def _initial_threads() -> int:
+    setting = os.environ.get("LOSSLESS_NUM_THREADS")
+    if setting is None:
+        return _available_cpus()
+    if not setting.isdecimal() or int(setting) < 1:
+        raise ValueError(
+            f"the environment variable LOSSLESS_NUM_THREADS must be at least 1, got {setting!r}"
+        )
+    return int(setting)
+
+
+set_num_threads(_initial_threads())

@@ -1,0 +1,169 @@
+"""NumPy arrays, and what NumPy converts to them: the native kernels on their memory."""
+
+import numbers
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from .. import _core
+
+if TYPE_CHECKING:
+    from .._call import Problem
+
+Array: TypeAlias = np.ndarray[Any, Any]
+Operand: TypeAlias = tuple[Array, int] | float | None
+
+_LOSSES = {name: number for number, (name, *_) in enumerate(_core.losses())}
+_REDUCTIONS = {"none": 0, "sum": 1, "mean": 2, "weighted_mean": 3}
+# The numbers of the dtypes that kernels read; bfloat16 is added when first seen.
+_CODES = {np.dtype("float16"): 0, np.dtype("float32"): 2, np.dtype("float64"): 3}
+_BFLOAT16 = 1
+_BOOLEAN = 4
+
+
+def is_array(x: Any) -> bool:
+    """Whether x is a NumPy array, or a scalar, as which NumPy returns arrays of no dimensions."""
+    return isinstance(x, np.ndarray | np.generic)
+
+
+def residual_arrays(name: str, inputs: Any, targets: Any) -> tuple[Array, Array, np.dtype[Any]]:
+    """Both as arrays, and the dtype of the result. Python numbers take the other's dtype."""
+    arrays = [
+        None if type(x) in (bool, int, float) else _real_array(f"{name}: {argument}", x)
+        for argument, x in (("inputs", inputs), ("targets", targets))
+    ]
+    first, second = arrays
+    if first is not None and second is not None and first.dtype == second.dtype in _CODES:
+        return first, second, first.dtype
+    dtypes = [a.dtype if _is_float(a.dtype) else np.float64 for a in arrays if a is not None]
+    try:
+        dtype = np.result_type(*dtypes) if dtypes else np.dtype(np.float64)
+    except TypeError:
+        raise TypeError(
+            f"{name}: inputs and targets must have dtypes that NumPy promotes to one, got "
+            f"{' and '.join(str(np.dtype(d)) for d in dtypes)}"
+        ) from None
+    with np.errstate(over="ignore"):  # a number too large for the dtype is infinite in it
+        inputs, targets = (
+            np.asarray(float(x), dtype) if a is None else a
+            for a, x in zip(arrays, (inputs, targets), strict=True)
+        )
+    return inputs, targets, dtype
+
+
+def real(argument: str, x: Any) -> float | Array:
+    """A number as a float, anything else as an array of real numbers."""
+    if isinstance(x, numbers.Real | np.generic) and not isinstance(x, np.complexfloating):
+        return float(x)
+    return _real_array(argument, x)
+
+
+def mask(argument: str, x: Any) -> Array:
+    """A boolean array."""
+    array = np.asarray(x)
+    if array.dtype != np.bool_:
+        raise TypeError(f"{argument} must be boolean, got dtype {array.dtype}")
+    return array
+
+
+def value(problem: "Problem") -> Any:
+    """The loss."""
+    return _sweep(problem, value=True)
+
+
+def value_and_grad(problem: "Problem") -> tuple[Any, Any]:
+    """The loss, and the gradient of the reduced loss in the shape of the inputs."""
+    gradient = np.empty(problem.inputs.shape, problem.dtype)
+    if gradient.shape == problem.shape:
+        value = _sweep(problem, value=True, gradient=gradient)
+    else:  # one number against an array: its gradient is a sum
+        value = _sweep(problem, value=True, total_gradient=gradient)
+    return value, gradient[()]
+
+
+def grad_and_hess(problem: "Problem") -> tuple[Any, Any]:
+    """The element-wise derivatives."""
+    gradient, curvature = (np.empty(problem.shape, problem.dtype) for _ in range(2))
+    _sweep(problem, gradient=gradient, curvature=curvature)
+    return gradient[()], curvature[()]
+
+
+def _sweep(
+    problem: "Problem",
+    *,
+    value: bool = False,
+    gradient: Array | None = None,
+    curvature: Array | None = None,
+    total_gradient: Array | None = None,
+) -> Any:
+    """Run the kernels into these results, and return the value if it is wanted.
+
+    They reduce the last axes, so others that are to be reduced are moved there.
+    """
+    shape = problem.shape
+    order = remaining = list(range(len(shape)))
+    if problem.reduction != "none":
+        remaining = [d for d in order if d not in problem.axes]
+        order = [*remaining, *problem.axes]
+    result = np.empty([shape[d] for d in remaining], problem.dtype) if value else None
+
+    operands = [problem.inputs, problem.targets, problem.weights, problem.where]
+    operands += problem.parameters
+    if order != sorted(order):
+        operands = [
+            np.broadcast_to(x, shape).transpose(order) if isinstance(x, np.ndarray) else x
+            for x in operands
+        ]
+        gradient = None if gradient is None else gradient.transpose(order)
+    inputs, targets, weights, where, *parameters = map(_operand, operands)
+    _core.sweep(
+        _LOSSES[problem.loss],
+        _CODES[problem.dtype],
+        _REDUCTIONS[problem.reduction],
+        tuple(shape[d] for d in order),
+        0 if problem.reduction == "none" else len(remaining),
+        inputs,
+        targets,
+        tuple(parameters),
+        weights,
+        where,
+        result,
+        gradient,
+        curvature,
+        total_gradient,
+    )
+    return None if result is None else result[()]
+
+
+def _operand(x: Any) -> Operand:
+    """What the kernels read: a float, or an array with the number of its dtype."""
+    if not isinstance(x, np.ndarray):
+        return x  # type: ignore[no-any-return]
+    if x.dtype == np.bool_:
+        return x, _BOOLEAN
+    code = _CODES.get(x.dtype)
+    if code is None:  # integers, or floats in another byte order
+        x = x.astype(x.dtype.newbyteorder("=") if x.dtype.kind == "f" else np.float64)
+        code = _CODES[x.dtype]
+    return x, code
+
+
+def _real_array(argument: str, x: Any) -> Array:
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{argument} must not be a masked array: pass its data, and where=~mask")
+    array = np.asarray(x)
+    if not (_is_float(array.dtype) or array.dtype.kind in "biu"):
+        raise TypeError(
+            f"{argument} must be real numbers (float16, bfloat16, float32, float64, integers or "
+            f"booleans), got dtype {array.dtype}"
+        )
+    return array
+
+
+def _is_float(dtype: np.dtype[Any]) -> bool:
+    if dtype in _CODES:
+        return True
+    if dtype.name == "bfloat16":
+        _CODES[dtype] = _BFLOAT16
+        return True
+    return dtype.kind == "f" and dtype.newbyteorder("=") in _CODES

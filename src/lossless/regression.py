@@ -1,0 +1,133 @@
+"""Losses of the residual, the difference of inputs and targets."""
+
+from typing import Any
+
+from ._call import Call, loss
+
+
+@loss
+def huber_loss(
+    inputs: Any,
+    targets: Any,
+    delta: Any = 1.0,
+    reduction: str = "none",
+    *,
+    weights: Any = None,
+    where: Any = None,
+    axis: int | tuple[int, ...] | None = None,
+) -> Call:
+    r"""Huber's loss: squared for small residuals, absolute for large ones.
+
+    .. math::
+        l(a) = \begin{cases}
+            \frac{1}{2} a^2 & \text{where } |a| \le \delta \\
+            \delta \left(|a| - \frac{1}{2} \delta\right) & \text{elsewhere}
+        \end{cases}
+        \qquad a = \text{inputs} - \text{targets}
+
+    Args:
+        inputs: the predictions, an array of any shape.
+        targets: the true values, of the same shape. Either one may be a scalar instead; other
+            shapes are not broadcast.
+        delta: where the loss turns from squared to absolute, in the units of the residual: a
+            number > 0 (`inf`: half the squared error everywhere), or an array that broadcasts to
+            the shape of the residuals, one for each element, row or sample; where such an array
+            is not > 0, the result is NaN.
+        reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number
+            of elements that `where` selects) or `"weighted_mean"` (the sum divided by the sum of
+            the weights; NaN where that is 0). Unlike PyTorch's, the default is `"none"`.
+        weights: factors of the losses, a number or an array that broadcasts to their shape.
+        where: a boolean array that broadcasts to that shape. An element where it is false adds
+            nothing, even if it is NaN or infinite; with `"none"` its loss is 0.
+        axis: reduce over this axis or these axes only.
+
+    Returns:
+        The losses in the shape of the residuals, or their reduction (a scalar, or an array of the
+        axes that remain). The dtype is that of `inputs` and `targets`: float16, bfloat16,
+        float32 and float64 keep theirs, integers and booleans count as float64; `delta` and
+        `weights` do not change it. Without weights each loss is the exact one, correctly rounded
+        (in float64 within 1 ULP); sums are accumulated in double and rounded once.
+
+    Raises:
+        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `delta` that is no
+            number or array, a `where` that is not boolean.
+        ValueError: shapes that do not match, a number `delta` that is not > 0, an unknown
+            reduction, an axis that does not exist, an axis without a reduction.
+
+    Example:
+        >>> import lossless, numpy as np
+        >>> predictions, truth = np.array([1.0, 2.0, 10.0]), np.array([1.5, 2.0, 3.0])
+        >>> lossless.huber_loss(predictions, truth)
+        array([0.125, 0.   , 6.5  ])
+        >>> float(lossless.huber_loss(predictions, truth, delta=2.0, reduction="sum"))
+        12.125
+
+    References:
+        P. J. Huber, "Robust Estimation of a Location Parameter", The Annals of Mathematical
+        Statistics 35 (1964), 73-101.
+
+    *New in 0.1.0.*
+    """
+    return Call(inputs, targets, reduction, {"delta": delta}, weights, where, axis)
+
+
+@loss
+def log_cosh_loss(
+    inputs: Any,
+    targets: Any,
+    reduction: str = "none",
+    *,
+    weights: Any = None,
+    where: Any = None,
+    axis: int | tuple[int, ...] | None = None,
+) -> Call:
+    r"""The logarithm of the hyperbolic cosine of the residual.
+
+    .. math::
+        l(a) = \log(\cosh(a)) \qquad a = \text{inputs} - \text{targets}
+
+    About :math:`a^2/2` for small residuals, where its gradient :math:`\tanh(a)` is stable, and
+    :math:`|a| - \log 2` for large ones, which makes it less sensitive to outliers than the squared
+    error. Unlike Huber's loss it has all derivatives everywhere.
+
+    Args:
+        inputs: the predictions, an array of any shape.
+        targets: the true values, of the same shape. Either one may be a scalar instead; other
+            shapes are not broadcast.
+        reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number
+            of elements that `where` selects) or `"weighted_mean"` (the sum divided by the sum of
+            the weights; NaN where that is 0). Unlike PyTorch's, the default is `"none"`.
+        weights: factors of the losses, a number or an array that broadcasts to their shape.
+        where: a boolean array that broadcasts to that shape. An element where it is false adds
+            nothing, even if it is NaN or infinite; with `"none"` its loss is 0.
+        axis: reduce over this axis or these axes only.
+
+    Returns:
+        The losses in the shape of the residuals, or their reduction (a scalar, or an array of the
+        axes that remain). The dtype is that of `inputs` and `targets`: float16, bfloat16,
+        float32 and float64 keep theirs, integers and booleans count as float64; `weights` does
+        not change it. Without weights each loss is the exact one, correctly rounded (in float64
+        within a few ULP); sums are accumulated in double and rounded once.
+
+    Raises:
+        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
+            boolean.
+        ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
+            an axis without a reduction.
+
+    Example:
+        >>> import lossless, numpy as np
+        >>> predictions, truth = np.array([1e-8, 2.0], np.float32), np.array([0, -3], np.float32)
+        >>> lossless.log_cosh_loss(predictions, truth)
+        array([5.000000e-17, 4.306898e+00], dtype=float32)
+        >>> lossless.log_cosh_loss(predictions, truth, reduction="mean")
+        np.float32(2.153449)
+
+    References:
+        The definition; for its use as a loss see R. A. Saleh and A. K. Md. E. Saleh,
+        "Statistical Properties of the log-cosh Loss Function Used in Machine Learning" (2022),
+        arXiv:2208.04564.
+
+    *New in 0.1.0.*
+    """
+    return Call(inputs, targets, reduction, {}, weights, where, axis)

@@ -1,0 +1,120 @@
+"""Whole calls, options included, from the definitions in mpmath: slow, for small arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import reference
+from cases import Case
+from checks import WEIGHTED_ULP, assert_same_bits, assert_ulp
+from formats import NARROW, Array
+from mpmath import mp
+
+PRECISION = 400
+# A float64 total: at most 4096 additions in each of 16 lanes of a block, then the lanes and the
+# blocks, each off by 2**-53 of the sum of magnitudes.
+TOTAL = mp.ldexp(1, -40)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Real numbers, as object arrays, and what a float64 total may add to each value."""
+
+    value: Array
+    gradient: Array
+    second_derivative: Array
+    value_slack: Array
+    gradient_slack: Array
+
+
+def truth(
+    case: Case,
+    inputs: Array,
+    targets: Array,
+    /,
+    reduction: str = "none",
+    weights: Any = None,
+    where: Any = None,
+    axis: Any = None,
+    **parameters: Any,
+) -> Truth:
+    shape = np.broadcast_shapes(inputs.shape, targets.shape)
+    x, t = (np.broadcast_to(a, shape).astype(np.float64) for a in (inputs, targets))
+    mask = np.broadcast_to(True if where is None else where, shape)
+    w = np.broadcast_to(np.asarray(1.0 if weights is None else weights, np.float64), shape)
+    arrays = {name: np.broadcast_to(given, shape) for name, given in parameters.items()}
+    outputs = {output: np.full(shape, mp.mpf(0), object) for output in reference.OUTPUTS}
+    factors = np.full(shape, mp.mpf(0), object)
+    with mp.workprec(PRECISION):
+        for place in np.ndindex(shape):
+            if mask[place]:
+                factors[place] = mp.mpf(float(w[place]))
+                point = {name: float(array[place]) for name, array in arrays.items()}
+                for output, results in outputs.items():
+                    real = reference.real(
+                        case.loss, output, float(x[place]), float(t[place]), **point
+                    )
+                    results[place] = real * factors[place]
+        value, gradient, second = outputs.values()
+        value_slack = np.full(shape, mp.mpf(0), object)
+        scale = np.full(shape, mp.mpf(1), object)
+        if reduction != "none":
+            axes = tuple(range(len(shape))) if axis is None else axis
+            counts = np.sum(mask.astype(object), axis=axes, keepdims=True, initial=0)
+            divisors = {
+                "sum": np.full(np.shape(counts), mp.mpf(1), object),
+                "mean": counts,
+                "weighted_mean": np.sum(factors, axis=axes, keepdims=True, initial=mp.mpf(0)),
+            }[reduction]
+            scale = np.vectorize(lambda n: mp.mpf(1) / n if n else mp.nan, otypes=[object])(
+                divisors
+            )
+            total = np.sum(value, axis=axes, keepdims=True, initial=mp.mpf(0)) * scale
+            value_slack = np.sum(abs(value), axis=axes, keepdims=True, initial=mp.mpf(0))
+            value_slack = np.squeeze(value_slack * abs(scale) * TOTAL, axis=axes)
+            value = np.squeeze(total, axis=axes)
+        gradient = np.where(mask, gradient * scale, mp.mpf(0))
+        gradient_slack = np.full(shape, mp.mpf(0), object)
+        if inputs.ndim == 0 and len(shape):
+            gradient_slack = np.sum(abs(gradient)) * TOTAL
+            gradient = np.sum(gradient)
+    parts = (value, gradient, second, value_slack, gradient_slack)
+    return Truth(*(np.asarray(part, object) for part in parts))
+
+
+def assert_true(case: Case, inputs: Array, targets: Array, /, **options: Any) -> None:
+    """Every way to compute this call is as close to the truth as the contract asks."""
+    wanted = truth(case, inputs, targets, **options)
+    what = f"{case} {inputs.shape} {targets.shape} {sorted(options)} {options.get('reduction')}"
+    bounds = _bounds(case)
+    value = case.value(inputs, targets, **options)
+    assert value.shape == wanted.value.shape, f"{what}: got shape {value.shape}"
+    again, gradient = case.value_and_grad(inputs, targets, **options)
+    assert_same_bits(again, value, case.fmt, f"{what} value_and_grad against the loss")
+    assert gradient.shape == inputs.shape, f"{what}: got a gradient of shape {gradient.shape}"
+    results = [("value", value, wanted.value, wanted.value_slack)]
+    results += [("gradient", gradient, wanted.gradient, wanted.gradient_slack)]
+    if options.get("reduction", "none") == "none" and wanted.gradient.shape == value.shape:
+        first, second = case.grad_and_hess(
+            inputs, targets, **{key: options[key] for key in options if key != "reduction"}
+        )
+        assert_same_bits(first, gradient, case.fmt, f"{what} grad_and_hess against value_and_grad")
+        nothing = np.full(second.shape, mp.mpf(0), object)
+        results += [("second_derivative", second, wanted.second_derivative, nothing)]
+    for output, got, true, slack in results:
+        assert_ulp(
+            got, list(true.flat), case.fmt, bounds[output], f"{what} {output}",
+            slack=list(np.broadcast_to(slack, true.shape).flat),
+        )  # fmt: skip
+
+
+def _bounds(case: Case) -> dict[str, float]:
+    """In ULP; a float64 product may begin a binade below its factor, where an ULP is half as long.
+
+    There the weight, the sum of the weights, its inverse and the last product round once each.
+    """
+    if case.fmt in NARROW:
+        return dict.fromkeys(reference.OUTPUTS, WEIGHTED_ULP)
+    return {output: 2 * (ulp + 1.5) + 0.5 for output, ulp in case.loss.ulp_float64.items()}

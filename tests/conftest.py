@@ -1,0 +1,55 @@
+"""The one fixture over losses, backends and dtypes, and the settings that all tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import hypothesis
+import numpy as np
+import pytest
+from cases import Case, cases
+from formats import NARROW
+
+import lossless
+
+# A case does not change, so sharing one between examples is safe; mpmath makes them slow.
+ALLOWED = [hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow]
+for profile, examples in (("default", 60), ("ci", 150)):
+    hypothesis.settings.register_profile(
+        profile,
+        deadline=None,
+        max_examples=examples,
+        derandomize=profile == "ci",
+        database=None,
+        suppress_health_check=ALLOWED,
+    )
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(params=cases())
+def case(request: pytest.FixtureRequest) -> Case:
+    chosen: Case = request.param
+    return chosen
+
+
+@pytest.fixture(params=cases(NARROW))
+def narrow_case(request: pytest.FixtureRequest) -> Case:
+    """The dtypes whose element-wise results are correctly rounded."""
+    chosen: Case = request.param
+    return chosen
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random numbers of this test alone: the same whichever tests run before it."""
+    return np.random.default_rng(list(request.node.name.encode()))
+
+
+@pytest.fixture
+def native() -> Iterator[None]:
+    """Gives back the threads and the instruction set that a test changes."""
+    before = lossless.info()
+    yield
+    lossless.set_num_threads(before["threads"])
+    lossless._core.set_instruction_set(before["instruction_set"])

@@ -1,0 +1,201 @@
+"""Public names, signatures, documentation and stubs agree with each other and the references."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import inspect
+import os
+import pkgutil
+import subprocess
+import sys
+from importlib import import_module, metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from reference import LOSSES
+
+import lossless
+
+ROOT = Path(__file__).parent.parent
+FUNCTIONS = {f"{name}_loss" for name in LOSSES}
+
+
+def modules() -> list[str]:
+    return [
+        module.name
+        for module in pkgutil.walk_packages(lossless.__path__, "lossless.")
+        if not module.name.startswith(("lossless.cli", "lossless.backends."))
+    ]
+
+
+def test_losses_are_the_same_everywhere() -> None:
+    """Kernels, public functions and references: whoever adds one is told what is missing."""
+    assert set(lossless.info()["losses"]) == set(LOSSES)
+    assert {name for name in lossless.__all__ if name.endswith("_loss")} == FUNCTIONS
+    assert {header.stem for header in (ROOT / "src/kernels/losses").glob("*.h")} == set(LOSSES)
+    documentation = "\n".join(path.read_text() for path in [ROOT / "README.md"])
+    assert not [name for name in FUNCTIONS if name not in documentation]
+
+
+def test_public_names_exist_and_are_documented() -> None:
+    assert len(set(lossless.__all__)) == len(lossless.__all__)
+    for name in lossless.__all__:
+        member = getattr(lossless, name)
+        if callable(member):
+            assert inspect.getdoc(member), name
+    others = {
+        name
+        for name, member in vars(lossless).items()
+        if not name.startswith("_") and not inspect.ismodule(member) and name != "annotations"
+    }
+    assert others <= set(lossless.__all__)
+
+
+def test_public_losses_are_documented_in_full() -> None:
+    for name in FUNCTIONS:
+        text = inspect.getdoc(getattr(lossless, name)) or ""
+        for part in ("Args:", "Returns:", "Raises:", ">>>", "New in"):
+            assert part in text, f"{name} has no {part}"
+
+
+@pytest.mark.parametrize("name", ["lossless", *modules()])
+def test_docstring_examples_run(name: str) -> None:
+    module = import_module(name)
+    failed, _ = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+    assert failed == 0
+
+
+def test_there_are_docstring_examples() -> None:
+    finder = doctest.DocTestFinder()
+    for name in lossless.__all__:
+        member = getattr(lossless, name)
+        if inspect.isfunction(member) and name in FUNCTIONS | {"value_and_grad", "grad_and_hess"}:
+            assert any(test.examples for test in finder.find(member, name)), name
+
+
+@pytest.mark.parametrize(
+    ("name", "signature"),
+    [
+        ("huber_loss", "inputs targets delta=1.0 reduction='none' * weights where axis"),
+        ("log_cosh_loss", "inputs targets reduction='none' * weights where axis"),
+    ],
+)
+def test_loss_signatures(name: str, signature: str) -> None:
+    """Positional part, names and defaults are exactly those of mlx.nn.losses."""
+    positional, keywords = signature.split(" * ")
+    parameters = inspect.signature(getattr(lossless, name)).parameters.values()
+    for got, wanted in zip(parameters, (positional + " " + keywords).split(), strict=True):
+        label, _, default = wanted.partition("=")
+        assert got.name == label
+        keyword = label in keywords.split()
+        kinds = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+        assert got.kind == kinds[0 if keyword else 1]
+        if keyword:
+            assert got.default is None
+        else:
+            assert repr(got.default) == (default or repr(inspect.Parameter.empty))
+
+
+def test_transforms_keep_the_signature(rng: np.random.Generator) -> None:
+    x, t = rng.normal(0.5, 1.0, (2, 9))
+    for name in FUNCTIONS:
+        loss = getattr(lossless, name)
+        value, _ = lossless.value_and_grad(loss)(inputs=x, targets=t, reduction="mean")
+        assert value == loss(x, t, reduction="mean")
+        positional = [x, t, *LOSSES[name.removesuffix("_loss")].parameters.values(), "mean"]
+        assert lossless.value_and_grad(loss)(*positional)[0] == loss(*positional) == value
+
+
+def test_info() -> None:
+    info = lossless.info()
+    wanted = "version numpy instruction_set instruction_sets threads losses backends"
+    assert set(info) == set(wanted.split())
+    assert info["version"] == lossless.__version__ == metadata.version("lossless")
+    assert info["numpy"] == np.__version__
+    assert info["instruction_set"] in info["instruction_sets"]
+    assert "baseline" in info["instruction_sets"]
+    assert info["threads"] >= 1
+
+
+@pytest.mark.usefixtures("native")
+def test_number_of_threads() -> None:
+    for threads in (1, 2, 5):
+        lossless.set_num_threads(threads)
+        assert lossless.info()["threads"] == threads
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match=str(wrong)):
+            lossless.set_num_threads(wrong)
+    for other in (1.5, "2", None):
+        with pytest.raises(TypeError):
+            lossless.set_num_threads(other)  # type: ignore[arg-type]
+    assert lossless.info()["threads"] == 5
+
+
+def run_python(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True, text=True, check=True,
+        env={**os.environ, "LOSSLESS_NUM_THREADS": "2"} | environment,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_from_the_environment(threads: int) -> None:
+    code = "import lossless; print(lossless.info()['threads'])"
+    assert run_python(code, LOSSLESS_NUM_THREADS=str(threads)) == str(threads)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+def test_threads_follow_the_affinity() -> None:
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+        "del os.environ['LOSSLESS_NUM_THREADS'];"
+        "import lossless; print(lossless.info()['threads'])"
+    )
+    assert run_python(code) == "1"
+
+
+def test_import_brings_numpy_and_no_other_framework() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import lossless;"
+        "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
+    )
+    brought = set(run_python(code).split())
+    assert "numpy" in brought
+    assert not brought & {"mlx", "torch", "jax", "jaxlib", "ml_dtypes", "rich", "typer", "scipy"}
+
+
+def test_native_stubs_are_true() -> None:
+    """_core.pyi has the functions of the compiled module, and their arguments.
+
+    mypy's stubtest takes nanobind's functions for no functions, so nanobind's own record of the
+    signatures is the witness.
+    """
+    stub = ast.parse((Path(lossless.__file__).parent / "_core.pyi").read_text())
+    declared = {node.name: node for node in stub.body if isinstance(node, ast.FunctionDef)}
+    compiled = {
+        name: getattr(lossless._core, name)
+        for name in dir(lossless._core)
+        if not name.startswith("_")
+    }
+    assert set(declared) == set(compiled)
+    for name, function in compiled.items():
+        ((signature, *_),) = function.__nb_signature__
+        (witness,) = ast.parse(f"{signature}: ...").body
+        assert isinstance(witness, ast.FunctionDef)
+        for got, wanted in zip(declared[name].args.args, witness.args.args, strict=True):
+            assert got.arg == wanted.arg, name
+            exact = {"int", "float", "str", "int | None"}
+            assert got.annotation
+            assert wanted.annotation
+            annotations = ast.unparse(got.annotation), ast.unparse(wanted.annotation)
+            assert annotations[0] == annotations[1] or annotations[1] not in exact, (name, got.arg)
+        returns = [ast.unparse(node.returns) for node in (declared[name], witness) if node.returns]
+        assert returns[0].startswith(returns[1]), name  # list[str] tells more than list
+
+
+def test_package_is_typed() -> None:
+    assert (Path(lossless.__file__).parent / "py.typed").exists()

@@ -1,0 +1,97 @@
+"""Element-wise results of the narrow dtypes are the truth, rounded once: not one is off."""
+
+from __future__ import annotations
+
+import exhaustive
+import numpy as np
+import pytest
+from cases import Case, cases
+from checks import assert_correctly_rounded
+from formats import BFLOAT16, FLOAT16, FLOAT32, Array
+
+pytestmark = pytest.mark.kernel
+
+STRIDE = 4099  # prime: every exponent, and low bits that never repeat
+
+
+def assert_none_wrong(found: exhaustive.Tallies) -> None:
+    for output, tally in found.items():
+        assert tally.results > 0, output
+        assert tally.wrong == 0, "\n".join(
+            [f"{tally.wrong} of {tally.results}, worst {tally.worst} ULP", *tally.examples]
+        )
+
+
+def log_spaced(count: int, rng: np.random.Generator) -> Array:
+    """Half of them evenly spaced in the exponent, half random, from 1e-18 to 1e18; both signs."""
+    spaced = np.geomspace(1e-18, 1e18, count // 2)
+    random = 10.0 ** rng.uniform(-18, 18, count - count // 2)
+    signed: Array = np.concatenate([spaced, random]) * rng.choice([-1.0, 1.0], count)
+    return signed
+
+
+@pytest.mark.parametrize("case", cases([FLOAT16, BFLOAT16]))
+def test_loss_every_half_precision_residual(case: Case) -> None:
+    everything = case.fmt.from_bits(np.arange(1 << 16))
+    for parameters in case.loss.settings:
+        assert_correctly_rounded(case, everything, None, **parameters)
+
+
+@pytest.mark.parametrize("case", cases([FLOAT32]))
+def test_loss_strided_float32_residuals(case: Case) -> None:
+    for offset, parameters in enumerate(case.loss.settings[:2]):
+        found = exhaustive.tallies()
+        patterns = exhaustive.bit_patterns(case.fmt)
+        exhaustive.sweep(case, offset, patterns, STRIDE, parameters, found)
+        assert_none_wrong(found)
+
+
+@pytest.mark.parametrize("case", cases([FLOAT32]))
+def test_loss_two_million_residuals(case: Case, rng: np.random.Generator) -> None:
+    default, *others = case.loss.settings
+    for parameters, count in [(default, 2_000_000), *((other, 300_000) for other in others)]:
+        x = case.fmt.array(log_spaced(count, rng))
+        for start in range(0, count, 1 << 18):
+            assert_correctly_rounded(case, x[start : start + (1 << 18)], None, **parameters)
+
+
+def test_loss_random_pairs(narrow_case: Case, rng: np.random.Generator) -> None:
+    """Any bits, like sizes, near cancellation, targets tiny against inputs."""
+    count = (1 << 19) // len(narrow_case.loss.settings)
+    for parameters in narrow_case.loss.settings:
+        found = exhaustive.tallies()
+        for x, t in exhaustive.random_pairs(narrow_case, count // 4, rng):
+            exhaustive.judge(narrow_case, x, t, parameters, found)
+        assert_none_wrong(found)
+
+
+def test_loss_hard_pairs(narrow_case: Case, rng: np.random.Generator) -> None:
+    """Pairs whose targets steer the result next to a midpoint."""
+    for parameters in narrow_case.loss.settings:
+        found = exhaustive.tallies()
+        for x, t in exhaustive.hard_pairs(narrow_case, 1000, rng, parameters):
+            exhaustive.judge(narrow_case, x, t, parameters, found)
+        assert_none_wrong(found)
+
+
+def dyadic_pairs(case: Case, tiny: float) -> tuple[Array, Array]:
+    """inputs k/8192, targets +-tiny: half the square of many such inputs is a midpoint."""
+    x = np.unique(case.fmt.array(np.arange(1, 1 << 16) / 8192))
+    tiny = max(tiny, case.fmt.smallest)
+    return np.concatenate([x, -x, x]), case.fmt.array(np.repeat([tiny, tiny, -tiny], len(x)))
+
+
+@pytest.mark.parametrize("tiny", [1e-20, 1e-38, 1e-45, 2.0**-40])
+def test_loss_dyadic_inputs_with_tiny_targets(narrow_case: Case, tiny: float) -> None:
+    x, t = dyadic_pairs(narrow_case, tiny)
+    for parameters in narrow_case.loss.settings[:1]:
+        assert_correctly_rounded(narrow_case, x, t, **parameters)
+
+
+def test_loss_cancelling_pairs(narrow_case: Case, rng: np.random.Generator) -> None:
+    """Neighbours up to 8 steps apart, of every exponent: tiny exact residuals of large numbers."""
+    fmt = narrow_case.fmt
+    bits = rng.integers(8, exhaustive.bit_patterns(fmt) - 9, 20_000)
+    x, t = fmt.from_bits(bits), fmt.from_bits(bits + rng.choice([-8, -3, -1, 1, 2, 7], len(bits)))
+    for parameters in narrow_case.loss.settings:
+        assert_correctly_rounded(narrow_case, x, t, **parameters)

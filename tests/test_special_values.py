@@ -1,0 +1,184 @@
+"""Zeros, infinities, NaN, subnormal and largest numbers, each side of delta."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import Case, cases
+from checks import assert_correctly_rounded, assert_same_bits
+from formats import NARROW
+from reference import LOSSES
+
+pytestmark = pytest.mark.kernel
+
+INF, NAN = math.inf, math.nan
+COPIES = 13  # each special number in the middle and at the end of vectors
+
+# inputs, targets -> value, gradient, second derivative; "largest" and the like are of the dtype.
+LOG_COSH = [
+    ((0.0, 0.0), (0.0, 0.0, 1.0)),
+    ((-0.0, 0.0), (0.0, -0.0, 1.0)),
+    ((5.0, 5.0), (0.0, 0.0, 1.0)),
+    ((-5.0, -5.0), (0.0, 0.0, 1.0)),
+    ((INF, 0.0), (INF, 1.0, 0.0)),
+    ((-INF, 2.0), (INF, -1.0, 0.0)),
+    ((3.0, INF), (INF, -1.0, 0.0)),
+    ((INF, -INF), (INF, 1.0, 0.0)),
+    ((INF, INF), (NAN, NAN, NAN)),
+    ((NAN, 1.0), (NAN, NAN, NAN)),
+    ((1.0, NAN), (NAN, NAN, NAN)),
+    ((INF, NAN), (NAN, NAN, NAN)),
+    (("smallest", 0.0), (0.0, "smallest", 1.0)),
+    ((0.0, "smallest"), (0.0, "-smallest", 1.0)),
+    (("normal", 0.0), (0.0, "normal", 1.0)),
+    (("largest", 0.0), ("largest", 1.0, 0.0)),
+    (("-largest", 0.0), ("largest", -1.0, 0.0)),
+    (("largest", "-largest"), (INF, 1.0, 0.0)),
+    (("-largest", "largest"), (INF, -1.0, 0.0)),
+    (("largest", "smallest"), ("largest", 1.0, 0.0)),
+    (("largest", "largest"), (0.0, 0.0, 1.0)),
+]
+
+NAN_RESIDUALS = [(pair, results) for pair, results in LOG_COSH if results[0] is NAN]
+HUBER = {
+    1.0: [
+        *NAN_RESIDUALS,
+        ((0.0, 0.0), (0.0, 0.0, 1.0)),
+        ((-0.0, 0.0), (0.0, -0.0, 1.0)),
+        ((-5.0, -5.0), (0.0, 0.0, 1.0)),
+        ((INF, 3.0), (INF, 1.0, 0.0)),
+        ((-INF, INF), (INF, -1.0, 0.0)),
+        ((1.0, 0.0), (0.5, 1.0, 1.0)),
+        ((3.0, 4.0), (0.5, -1.0, 1.0)),
+        ((-3.0, -0.5), (2.0, -1.0, 0.0)),
+        (("above one", 0.0), ("above half", 1.0, 0.0)),
+        ((0.0, "above one"), ("above half", -1.0, 0.0)),
+        (("below one", 0.0), ("half below", "below one", 1.0)),
+        (("smallest", 0.0), (0.0, "smallest", 1.0)),
+        ((0.0, "smallest"), (0.0, "-smallest", 1.0)),
+        (("largest", 0.0), ("largest", 1.0, 0.0)),
+        (("largest", "-largest"), (INF, 1.0, 0.0)),
+    ],
+    INF: [
+        *NAN_RESIDUALS,
+        ((0.0, -3.0), (4.5, 3.0, 1.0)),
+        ((-0.5, 2.0), (3.125, -2.5, 1.0)),
+        ((INF, 1.0), (INF, INF, 1.0)),
+        ((-INF, 1.0), (INF, -INF, 1.0)),
+        (("largest", 0.0), (INF, "largest", 1.0)),
+        (("largest", "-largest"), (INF, INF, 1.0)),
+        ((-0.0, 0.0), (0.0, -0.0, 1.0)),
+    ],
+    2.0**-1060: [  # below every number of the narrow dtypes
+        *NAN_RESIDUALS,
+        ((0.0, 0.0), (0.0, 0.0, 1.0)),
+        ((-0.0, 0.0), (0.0, -0.0, 1.0)),
+        ((1.5, 0.0), ("delta * 1.5", "delta", 0.0)),
+        ((0.0, 1.5), ("delta * 1.5", "-delta", 0.0)),
+        ((INF, 1.0), (INF, "delta", 0.0)),
+        ((-INF, 1.0), (INF, "-delta", 0.0)),
+    ],
+    1e300: [
+        *NAN_RESIDUALS,
+        ((-3.0, 1.0), (8.0, -4.0, 1.0)),
+        ((INF, 1.0), (INF, "delta", 0.0)),
+        ((-INF, 1.0), (INF, "-delta", 0.0)),
+    ],
+}
+TABLES: list[tuple[str, dict[str, float], Any]] = [("log_cosh", {}, LOG_COSH)]
+TABLES += [("huber", {"delta": delta}, table) for delta, table in HUBER.items()]
+
+
+def number(entry: float | str, case: Case, parameters: dict[str, float]) -> float:
+    if not isinstance(entry, str):
+        return entry
+    fmt = case.fmt
+    delta = parameters.get("delta", NAN)
+    below = fmt.neighbour(1.0, -1)
+    with np.errstate(under="ignore"):
+        names = {
+            "smallest": fmt.smallest,
+            "normal": math.ldexp(1.0, fmt.min_exponent),
+            "largest": fmt.largest,
+            "below one": below,
+            "above one": fmt.neighbour(1.0, 1),
+            "above half": 0.5 + (fmt.neighbour(1.0, 1) - 1),
+            "half below": float(fmt.array(below * below / 2)),
+            "delta": delta,
+            "delta * 1.5": delta * 1.5,
+        }
+    return -names[entry[1:]] if entry.startswith("-") else names[entry]
+
+
+@pytest.mark.parametrize(
+    ("case", "parameters", "table"),
+    [
+        pytest.param(*case.values, parameters, table, id=f"{case.id}{parameters or ''}")
+        for name, parameters, table in TABLES
+        for case in cases(losses=[LOSSES[name]])
+    ],
+)
+def test_loss_special_values(case: Case, parameters: dict[str, float], table: Any) -> None:
+    fmt = case.fmt
+    x, t = (
+        np.tile(fmt.array([number(pair[i], case, parameters) for pair, _ in table]), COPIES)
+        for i in range(2)
+    )
+    places = {"value": 0, "gradient": 1, "second_derivative": 2}
+    for output, call, got in case.element_wise(x, t, **parameters):
+        wanted = [number(results[places[output]], case, parameters) for _, results in table]
+        what = f"{case} {output} from {call} {parameters or ''}"
+        assert_same_bits(got, np.tile(fmt.array(wanted), COPIES), fmt, what, x, t)
+
+
+def test_loss_nan_and_inf_stay_in_their_element(case: Case, rng: np.random.Generator) -> None:
+    x = case.fmt.array(rng.normal(0.3, 2.0, 301))
+    t = case.fmt.array(rng.normal(-0.2, 1.0, 301))
+    spoiled = x.copy()
+    places = np.array([0, 7, 16, 31, 150, 299, 300])
+    spoiled[places] = case.fmt.array([NAN, INF, -INF, NAN, NAN, INF, NAN])
+    others = np.setdiff1d(np.arange(301), places)
+    clean = case.element_wise(x, t)
+    for (output, call, wanted), (_, _, got) in zip(
+        clean, case.element_wise(spoiled, t), strict=True
+    ):
+        what = f"{case} {output} from {call}"
+        assert_same_bits(got[others], wanted[others], case.fmt, what, x[others], t[others])
+        if output == "value":
+            assert not np.isfinite(got[places]).any(), f"{what}: got {got[places]}"
+
+
+@pytest.mark.parametrize("delta", [1e-45, 2.0**-149, 0.1, 1 / 3, 1.0, 1.345, 7.0, 3e4, 1e30, 3e38])
+@pytest.mark.parametrize("case", cases(NARROW, [LOSSES["huber"]]))
+def test_huber_steps_around_delta(case: Case, delta: Any) -> None:
+    """A delta that the dtype does not hold stays float64: its neighbours fall on either side."""
+    fmt = case.fmt
+    near = float(fmt.array(delta))
+    if math.isinf(near):
+        near = fmt.largest
+    steps = [fmt.neighbour(near, step) for step in range(-4, 5)]
+    x = fmt.array([sign * step for step in steps for sign in (1, -1) if math.isfinite(step)])
+    assert_correctly_rounded(case, x, None, delta=delta)
+
+
+@pytest.mark.parametrize("case", cases(losses=[LOSSES["huber"]]))
+def test_huber_delta_may_be_any_real_number(case: Case) -> None:
+    x, t = case.fmt.array([0.5, -3.0, 2.0, 9.0]), case.fmt.array([2.0, 1.0, -0.25, 2.5])
+    wanted = case.value(x, t, delta=2.0)
+    for delta in (2, np.float32(2), np.float64(2), np.float16(2), np.int8(2)):
+        got = case.value(x, t, delta=delta)
+        assert_same_bits(got, wanted, case.fmt, f"delta={delta!r}", x, t)
+
+
+def test_huber_float64_keeps_a_difference_that_overflows() -> None:
+    case = cases(losses=[LOSSES["huber"]])[-1].values[0]
+    x, t = case.fmt.array([1.75e308, -1.5e308]), case.fmt.array([-1.75e308, 1.5e308])
+    wanted = {"value": [0.25 * 1.75e308 * 2, 0.25 * 1.5e308 * 2], "gradient": [0.25, -0.25]}
+    wanted["second_derivative"] = [0.0, 0.0]
+    for output, call, got in case.element_wise(x, t, delta=0.25):
+        assert_same_bits(
+            got, case.fmt.array(wanted[output]), case.fmt, f"{output} from {call}", x, t
+        )
