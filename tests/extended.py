@@ -48,8 +48,10 @@ class Residual:
         return cls(difference, inexact if inexact.any() else None, short)
 
 
-# A result and its relative error bound; an infinite bound says that nothing is known.
-Screened = tuple[Extended, Extended | float]
+# A result and its relative error bound (0: exact; infinite: nothing is known). The bounds are long
+# doubles throughout: 1 + bound would be 1 in float64.
+Screened = tuple[Extended, Extended | np.longdouble]
+EXACT = np.longdouble(0)
 
 
 def _piecewise(
@@ -68,10 +70,10 @@ def _piecewise(
     return result
 
 
-def _bound(residual: Residual, condition: Extended | float) -> Extended | float:
+def _bound(residual: Residual, condition: Extended | float) -> Extended | np.longdouble:
     """The library's bound, and what half an ULP of a rounded residual does to the result."""
     if residual.inexact is None:
-        return float(LIBRARY_BOUND)
+        return LIBRARY_BOUND
     return np.where(residual.inexact, LIBRARY_BOUND + EPSILON * condition, LIBRARY_BOUND)
 
 
@@ -101,7 +103,7 @@ def huber_value(residual: Residual, delta: float) -> Screened:
     a = np.abs(residual.value)
     quadratic = a <= delta
     if quadratic.all() and residual.short is True:
-        return np.square(a) / np.longdouble(2), 0
+        return np.square(a) / np.longdouble(2), EXACT
     half = np.longdouble(delta) / 2
     with np.errstate(invalid="ignore", over="ignore"):
         shifted = a - half
@@ -118,7 +120,7 @@ def huber_value(residual: Residual, delta: float) -> Screened:
 def huber_gradient(residual: Residual, delta: float) -> Screened:
     gradient = np.clip(residual.value, -np.longdouble(delta), np.longdouble(delta))
     if residual.inexact is None:
-        return gradient, 0
+        return gradient, EXACT
     return gradient, np.where(residual.inexact, EPSILON, np.longdouble(0))
 
 
@@ -126,7 +128,7 @@ def huber_second_derivative(residual: Residual, delta: float) -> Screened:
     a = np.abs(residual.value)
     second = np.where(np.isnan(a), a, (a <= delta).astype(np.longdouble))
     if residual.inexact is None:
-        return second, 0
+        return second, EXACT
     with np.errstate(invalid="ignore"):
         near = residual.inexact & (np.abs(a - delta) <= 2 * EPSILON * delta)
     return second, np.where(near, np.longdouble(np.inf), np.longdouble(0))

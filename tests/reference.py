@@ -136,7 +136,7 @@ def rounded(
     raise ArithmeticError(loss.name, output, inputs, targets, fmt.name, parameters)
 
 
-def screen(result: Extended, bound: Extended | float, fmt: Format) -> tuple[Array, Array]:
+def screen(result: Extended, bound: Extended | np.longdouble, fmt: Format) -> tuple[Array, Array]:
     """Results rounded from long double, and where its error bound leaves the rounding open."""
     if np.ndim(bound) == 0 and not bound:  # exact
         return round_extended(result, fmt), np.zeros(result.shape, np.bool_)

@@ -19,11 +19,11 @@ pytestmark = pytest.mark.kernel
 NUMBERS = {name: number for number, (name, *_) in enumerate(lossless._core.losses())}
 CLAIMED = {name: error for name, _, error in lossless._core.losses()}
 CODES = {name: code for code, name in enumerate(FORMATS)}
-# How close to a midpoint do pairs of float32 come? An output has digits to get wrong at 2**28 inputs;
-# targets of size 2**-k can bridge the offset from a midpoint of 2**(52 - k) of these; each of these
-# meets 2**24 such targets, of which one in 2**-k / e lands within e of the midpoint. That is 2**76 e
-# for each of some 60 binades k: the closest of all pairs is expected near 2**-82 of the result. A
-# second stage with an error of 2**-90 rounds all of them, but for a chance of 1 in 200.
+# How close to a midpoint do pairs of float32 come? An output has digits to get wrong at 2**28
+# inputs; targets of size 2**-k can bridge the offset from a midpoint of 2**(52 - k) of these; each
+# of these meets 2**24 such targets, of which one in 2**-k / e lands within e of the midpoint. That
+# is 2**76 e for each of some 60 binades k: the closest of all pairs is expected near 2**-82 of the
+# result. A second stage with an error of 2**-90 rounds all of them, but for a chance of 1 in 200.
 SECOND_STAGE = mp.ldexp(1, -90)
 
 
@@ -39,8 +39,10 @@ def assert_claim(case: Case, x: float, t: float, again: bool, bound: Mpf) -> Non
     with mp.workprec(400):
         for output, got in zip(OUTPUTS, splits(case, x, t, again), strict=True):
             true = real(case.loss, output, x, t, **case.loss.parameters)
-            if abs(true) < mp.ldexp(1, case.fmt.min_exponent - case.fmt.precision - 60):
+            if abs(true) < mp.ldexp(1, case.fmt.min_exponent - case.fmt.precision - 2):
                 continue  # rounds to 0, whatever its digits
+            if output == "gradient" and 1 - abs(true) < mp.ldexp(1, -40):
+                continue  # rounds to 1 likewise
             error = abs(got / true - 1)
             assert error <= bound, (
                 f"{case} {output}{' again' if again else ''} at ({x.hex()}, {t.hex()}): "

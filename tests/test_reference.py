@@ -23,6 +23,7 @@ from formats import (
 )
 from mpmath import mp
 from reference import LOSSES, OUTPUTS, Loss, real, rounded, screen
+from test_tables import read
 
 FORMAT_IDS = pytest.mark.parametrize("fmt", FORMATS.values(), ids=lambda fmt: fmt.name)
 NARROW_IDS = pytest.mark.parametrize("fmt", NARROW, ids=lambda fmt: fmt.name)
@@ -146,6 +147,24 @@ def test_screening_agrees_with_mpmath(loss: Loss, fmt: Format, rng: np.random.Ge
                     t = 0.0 if targets is None else float(targets[i])
                     wanted = rounded(loss, output, float(x[i]), t, fmt, **parameters)
                     assert float(got[i]) == wanted, (output, parameters, x[i], t)
+
+
+@NARROW_IDS
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: loss.name)
+def test_screening_is_not_fooled_by_hard_points(loss: Loss, fmt: Format) -> None:
+    """At the points of the tables it is right or says that it does not know."""
+    for delta, rows in read(f"{loss.name}_{fmt.name}").items():
+        parameters = {} if delta < 0 else {"delta": delta}
+        x, t, *wanted = (fmt.array(column) for column in zip(*rows, strict=True))
+        for targets in (t, None):
+            there = np.full(len(x), True) if targets is not None else t == 0
+            if not there.any():
+                continue
+            residual = Residual.of(x[there], None if targets is None else t[there], fmt)
+            for output, right in zip(OUTPUTS, wanted, strict=True):
+                got, undecided = screen(*loss.extended[output](residual, **parameters), fmt)
+                decided = fmt.bits(got)[~undecided]
+                np.testing.assert_array_equal(decided, fmt.bits(right[there])[~undecided], output)
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: loss.name)

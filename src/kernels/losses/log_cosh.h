@@ -135,7 +135,7 @@ struct log_cosh {
 
   // The identities above, in double-double arithmetic, for a from 2^-26 to where all that a narrow type can hold ends.
   static Outcome accurately(Split a) {
-    Split bounded = a.high > 64 ? Split{64, 0} : a;  // q^2 is nothing to any of the results from here on
+    Split bounded = a.high > 80 ? Split{80, 0} : a;  // q^2 is nothing to any of the results from here on
     double k = std::nearbyint(bounded.high / -ln2);
     Split r =
         add(scale(bounded, -1), add(two_product(k, -ln2_high), add(two_product(k, -ln2_low), {k * -ln2_lowest, 0})));
@@ -146,7 +146,7 @@ struct log_cosh {
       e = add(e, term);
     }
     double power = std::ldexp(1, int(k));
-    Split u = add(scale(e, power), {power - 1, 0});
+    Split u = add(scale(e, power), two_sum(power, -1));
 
     Split q = scale(add({1, 0}, e), power);
     Split m = add({1, 0}, q);
