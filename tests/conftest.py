@@ -27,6 +27,14 @@ for profile, examples in (("default", 60), ("ci", 150)):
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
+# Quick and sharp: what is wrong with a kernel shows here.
+FIRST = ("test_tables", "test_special_values", "test_kernel_claims")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in FIRST)
+
+
 @pytest.fixture(params=cases())
 def case(request: pytest.FixtureRequest) -> Case:
     chosen: Case = request.param

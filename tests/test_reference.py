@@ -156,11 +156,10 @@ def test_screening_is_not_fooled_by_hard_points(loss: Loss, fmt: Format) -> None
     for delta, rows in read(f"{loss.name}_{fmt.name}").items():
         parameters = {} if delta < 0 else {"delta": delta}
         x, t, *wanted = (fmt.array(column) for column in zip(*rows, strict=True))
-        for targets in (t, None):
-            there = np.full(len(x), True) if targets is not None else t == 0
-            if not there.any():
-                continue
-            residual = Residual.of(x[there], None if targets is None else t[there], fmt)
+        inexact = Residual.of(x, t, fmt).inexact
+        everywhere = np.full(len(x), True)
+        for there in (everywhere, everywhere if inexact is None else ~inexact):
+            residual = Residual.of(x[there], t[there], fmt)
             for output, right in zip(OUTPUTS, wanted, strict=True):
                 got, undecided = screen(*loss.extended[output](residual, **parameters), fmt)
                 decided = fmt.bits(got)[~undecided]

@@ -115,7 +115,8 @@ class Tree:
 
     def failing_test(self) -> str | None:
         """What stops the tests; None where they pass."""
-        pytest = [str(self.python), "-m", "pytest", "-m", "kernel", "-x", "-q", "--tb=no"]
+        # Those that caught a mistake before come first (--ff): they are likely to catch another.
+        pytest = [str(self.python), "-m", "pytest", "-m", "kernel", "-x", "--ff", "-q", "--tb=no"]
         try:
             result = _run(pytest, self.source)
         except subprocess.TimeoutExpired:

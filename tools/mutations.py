@@ -149,11 +149,10 @@ def _other_numbers(literal: str) -> list[str]:
     """Wrong numbers, from hardly to entirely."""
     if re.fullmatch(r"\d+|0x[\da-fA-F]+", literal):
         number = int(literal, 0)
-        others = [number + 1, number - 1, number // 2, 2 * number + 1]
         spell = hex if literal.startswith("0x") else str
-        return [spell(other) for other in dict.fromkeys(others) if other not in (number, -1)]
+        return [spell(other) for other in (number + 1, number // 2) if other != number]
     value = float.fromhex(literal) if literal.startswith("0x") else float(literal)
-    return [(value * factor).hex() for factor in (1 + 2**-20, 1 + 2**-8, 1.5, -1)]
+    return [(value * factor).hex() for factor in (1 + 2**-20, 1.5, -1)]
 
 
 def _arguments(code: str, start: int) -> list[tuple[int, int]]:

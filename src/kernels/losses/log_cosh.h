@@ -49,24 +49,31 @@ struct log_cosh {
     // u = expm1(-a): a = -k log(2) - r, exp(r) - 1 = e.
     double shifted = std::fma(clamped, -0x1.71547652b82fep0, round_to_integer);  // a / log(2)
     double k = shifted - round_to_integer;
-    double r, e;
+    double power = from_bits(to_bits(shifted) << 52);  // 2^k
+    double e, u, u_squared;
     if constexpr (std::is_same_v<typename T::storage, double>) {
       double outward = residual.high < 0 ? -residual.low : residual.low;
-      r = std::fma(k, -ln2_low, std::fma(k, -ln2_high, -clamped));
-      r -= a < underflow ? outward : 0;  // l'' at a = 300 would lose 300 units in the last place without it
-      e = std::fma(r * r, exponential(r), r);
+      double most = std::fma(k, -ln2_high, -clamped);
+      double r = std::fma(k, -ln2_low, most);
+      double r_low = std::fma(k, -ln2_low, most - r) - (a < underflow ? outward : 0);
+      Split exact_e = fast_two_sum(r, r * r * exponential(r));
+      Split exact_u = two_sum(power - 1, power * exact_e.high);
+      double e_low = exact_e.low + std::fma(r_low, exact_e.high, r_low);
+      e = exact_e.high + e_low;
+      u = exact_u.high;
+      u_squared = std::fma(2 * u, exact_u.low + power * e_low, u * u);
     } else {
-      r = std::fma(k, -ln2, -clamped);
+      double r = std::fma(k, -ln2, -clamped);
       e = std::fma(r * r, short_exponential(r), r);
+      u = std::fma(power, e, power - 1);
+      u_squared = u * u;
     }
-    double power = from_bits(to_bits(shifted) << 52);  // 2^k
-    double u = std::fma(power, e, power - 1);
 
     double q = 1 + u;
     double m = 1 + q;
     double q2 = q * q;
     double cosine = 1 + q2;  // 2 q cosh(a)
-    double numerator = q > 0.5 ? u * u : q2;
+    double numerator = q > 0.5 ? u_squared : q2;
     double denominator = q2 + (m + q > 2 ? m + q : 2);
     double s = numerator / denominator;
     double w = s * s;
