@@ -56,14 +56,13 @@ def tallies() -> Tallies:
     return {output: Tally() for output in OUTPUTS}
 
 
-def _worst(got: Array, truth: Extended, wrong: Array, fmt: Format) -> float:
-    """The largest error in ULP of the truth; infinities count only where they are wrong."""
+def _worst(got: Array, truth: Extended, fmt: Format) -> float:
+    """The largest error in ULP of the truth; infinite results do not count."""
     lowest = fmt.min_exponent - fmt.precision + 1
     with np.errstate(invalid="ignore", over="ignore"):
         unit = np.maximum(np.frexp(truth)[1] - fmt.precision, lowest)
         error = np.ldexp(np.abs(got.astype(np.longdouble) - truth), -unit)
-    error[~np.isfinite(error) & ~wrong] = 0
-    return float(np.nan_to_num(error, nan=np.inf).max(initial=0))
+    return float(np.max(error, initial=0, where=np.isfinite(error)))
 
 
 def judge(
@@ -85,6 +84,10 @@ def judge(
         o: rounded_array(case.loss, o, inputs, targets, case.fmt, residual, **parameters)
         for o in OUTPUTS
     }
+    for output in OUTPUTS:  # the error of right results, for all calls and both signs
+        into[output].worst = max(
+            into[output].worst, _worst(wanted[output], truths[output], case.fmt)
+        )
     other = np.zeros_like(inputs) if targets is None else targets
     for sign in (1, -1) if mirrored else (1,):
         x, t = (inputs, other) if sign == 1 else (-inputs, other)
@@ -96,7 +99,8 @@ def judge(
             tally = into[output]
             tally.results += got.size
             tally.wrong += int(wrong.sum())
-            tally.worst = max(tally.worst, _worst(got, truth, wrong, case.fmt))
+            if wrong.any():
+                tally.worst = max(tally.worst, _worst(got[wrong], truth[wrong], case.fmt))
             for i in np.flatnonzero(wrong)[: 5 - len(tally.examples)]:
                 place = f"{float(x[i]).hex()}, {float(t[i]).hex()}"
                 tally.examples.append(
