@@ -31,6 +31,7 @@ import lossless
 
 BATCH = 1 << 16  # numbers judged at once; their long doubles stay in the cache
 TASK = 1 << 20  # numbers in one task of a process
+OTHER_STRIDE = 17  # of the float32 residuals, for parameters other than the default
 
 
 @dataclass
@@ -192,10 +193,12 @@ class Task:
 def tasks(losses: list[str], stride: int, pairs: int, hard_count: int) -> Iterator[Task]:
     for loss in losses:
         for fmt in NARROW:
-            step = stride if fmt.name == "float32" else 1
             patterns = bit_patterns(fmt)
-            for setting in LOSSES[loss].settings[:2]:
+            for number, setting in enumerate(LOSSES[loss].settings[:2]):
                 parameters = tuple(setting.items())
+                step = stride if fmt.name == "float32" else 1
+                if number > 0 and step < OTHER_STRIDE and fmt.name == "float32":
+                    step = OTHER_STRIDE
                 for start in range(0, patterns, TASK * step):
                     stop = min(start + TASK * step, patterns)
                     size = 2 * ((stop - start) // step)

@@ -58,16 +58,21 @@ LOSSLESS_INLINE Split two_product(double a, double b) {
   return {product, std::fma(a, b, -product)};
 }
 
+// The sum as a double. A low part that is NaN, as errors of infinite results are, counts as 0; -0 keeps its sign.
+LOSSLESS_INLINE double nearest(Split x) {
+  double sum = x.high + x.low;
+  return std::copysign(sum == sum ? sum : x.high, x.high);
+}
+
 // The double with an odd last bit next to an inexact sum, or the sum itself where it is exact. Rounding that to a
-// format of at most 51 bits is rounding the exact sum once. A low part that is NaN, as errors of infinite results are,
-// counts as 0.
+// format of at most 51 bits is rounding the exact sum once. NaN and -0 as above.
 LOSSLESS_INLINE double round_to_odd(Split x) {
   Split sum = fast_two_sum(x.high, x.low == x.low ? x.low : 0);
   uint64_t bits = to_bits(sum.high);
   int64_t away_from_zero = int64_t(to_bits(sum.low) ^ bits) >> 63 | 1;  // 1 or -1
   uint64_t if_even = (bits & 1) - 1;                                    // a mask
   uint64_t step = uint64_t(away_from_zero) & if_even;
-  return std::copysign(from_bits(bits + (sum.low == 0 ? 0 : step)), x.high);  // -0 + 0 has lost its sign
+  return std::copysign(from_bits(bits + (sum.low == 0 ? 0 : step)), x.high);
 }
 
 // The polynomial with these coefficients, the lowest first, by Horner's rule.

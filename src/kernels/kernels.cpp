@@ -18,8 +18,7 @@ namespace {
 template <class Loss, class T>
 LOSSLESS_INLINE typename T::rounded round_once(Split x, int& undecided) {
   if constexpr (sizeof(typename T::storage) == sizeof(double)) {
-    double sum = x.high + x.low;
-    return std::copysign(sum == sum ? sum : x.high, x.high);
+    return nearest(x);
   } else if constexpr (Loss::error == 0) {
     return T::round(round_to_odd(x));
   } else {
@@ -136,7 +135,7 @@ LOSSLESS_INLINE void finish(const Piece& piece, Column& column, double scale, do
     double* high = column.high + at;
     double* low = column.low + at;
     if (piece.weights)
-      for (int i = 0; i < group_elements; ++i) high[i] = (high[i] + low[i]) * piece.weights[at + i];
+      for (int i = 0; i < group_elements; ++i) high[i] = nearest({high[i], low[i]}) * piece.weights[at + i];
     if (piece.where)
       for (int i = 0; i < group_elements; ++i) {
         high[i] = piece.where[at + i] != 0 ? high[i] : 0;
