@@ -42,6 +42,15 @@ LOSSLESS_INLINE Split select(bool condition, Split a, Split b) {
   return {condition ? a.high : b.high, condition ? a.low : b.low};
 }
 
+// A NaN in x stays.
+LOSSLESS_INLINE double at_most(double limit, double x) { return limit < x ? limit : x; }
+
+// Both parts with the sign that makes high positive.
+LOSSLESS_INLINE Split absolute(Split x) {
+  uint64_t sign = to_bits(x.high) & (uint64_t(1) << 63);
+  return {std::fabs(x.high), from_bits(to_bits(x.low) ^ sign)};
+}
+
 LOSSLESS_INLINE Split fast_two_sum(double large, double small) {
   double sum = large + small;
   return {sum, small - (sum - large)};

@@ -33,27 +33,28 @@ struct huber {
   template <class T>
   LOSSLESS_INLINE Outcome evaluate(double inputs, double targets, Parameters p) {
     double delta = p.first;
-    double limit = largest < delta ? largest : delta;
     Split residual = exact_residual(inputs, targets);
-    double a = std::fabs(residual.high);
-    double outward = residual.high < 0 ? -residual.low : residual.low;  // > 0: the residual is larger than a
-    double excess = a == delta ? outward : a - delta;
+    Split a = absolute(residual);
+    double excess = a.high == delta ? a.low : a.high - delta;  // of a over delta, in its sign
 
-    double q = limit < a ? limit : a;
-    Split slope = fast_two_sum(a, -0.5 * q);
+    double q = at_most(at_most(largest, delta), a.high);
+    Split slope = fast_two_sum(a.high, -0.5 * q);
     Split value = two_product(q, slope.high);
-    value.low += q * (slope.low + outward);
+    value.low += q * (slope.low + a.low);
 
     double clipped = q;
     if constexpr (std::is_same_v<typename T::storage, double>) {
       // The residual may be beyond the largest double and its loss not: delta/2 is nothing beside it.
       double beyond_range = (2 * delta) * std::fabs(0.5 * inputs - 0.5 * targets);
-      value = select(a > largest, {beyond_range, 0}, value);
-      clipped = delta < a ? delta : a;
+      // mutation-equivalent(boundary): at the largest double itself both are the same
+      value = select(a.high > largest, {beyond_range, 0}, value);
+      clipped = at_most(delta, a.high);
     }
-    double inside = a <= delta ? 1 : a;  // a: NaN
-    return {
-        value, {std::copysign(clipped, residual.high), excess > 0 ? 0 : residual.low}, {excess > 0 ? 0 : inside, 0}};
+    // mutation-equivalent(boundary): excess is 0 only where the low part is
+    double low = excess > 0 ? 0 : residual.low;
+    double inside = a.high <= delta ? 1 : a.high;  // or NaN
+    double curvature = excess > 0 ? 0 : inside;
+    return {value, {std::copysign(clipped, residual.high), low}, {curvature, 0}};
   }
 };
 
