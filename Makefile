@@ -85,7 +85,7 @@ wheel-check: .venv/.tools  ## build a wheel from the source distribution, and tr
 	@rm -rf $(WHEEL_CHECK)
 	$(BIN)/python -m build --quiet --outdir $(WHEEL_CHECK)
 	$(PYTHON) -m venv $(WHEEL_CHECK)/venv
-	$(WHEEL_CHECK)/venv/bin/pip install -q $(WHEEL_CHECK)/*.whl
+	$(WHEEL_CHECK)/venv/bin/pip install -qq $(WHEEL_CHECK)/*.whl
 	@$(WHEEL_CHECK)/venv/bin/pip list | tail -n +3
 	@mkdir $(WHEEL_CHECK)/empty
 	@cd $(WHEEL_CHECK)/empty && ../venv/bin/python -I -W error -c "$$SMOKE"
@@ -108,22 +108,22 @@ and '$(CXX)' was not found: install g++ or clang++, or name yours with make CXX=
 	@touch $@
 
 .venv/.tools: .venv/.created constraints.txt
-	$(BIN)/pip install -q $(BUILD_REQUIRES) $(TOOLS)
+	$(BIN)/pip install -qq $(BUILD_REQUIRES) $(TOOLS)
 	@touch $@
 
 .venv/.installed: .venv/.tools $(NATIVE)
 	$(require_compiler)
-	$(BIN)/pip install -q --no-build-isolation -e '.[test]'
+	$(BIN)/pip install -qq --no-build-isolation -e '.[test]'
 	@touch $@
 
 build/sanitize-venv/.created:
 	$(require_python)
 	$(PYTHON) -m venv build/sanitize-venv
-	$(SANITIZE_BIN)/pip install -q $(BUILD_REQUIRES)
+	$(SANITIZE_BIN)/pip install -qq $(BUILD_REQUIRES)
 	@touch $@
 
 build/sanitize-venv/.installed: build/sanitize-venv/.created $(NATIVE) $(shell find src -name '*.py')
 	$(require_compiler)
-	$(SANITIZE_BIN)/pip install -q --no-build-isolation \
+	$(SANITIZE_BIN)/pip install -qq --no-build-isolation \
 	    -C build-dir=build/sanitize -C cmake.define.LOSSLESS_SANITIZE=ON '.[test]'
 	@touch $@

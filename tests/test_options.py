@@ -56,6 +56,13 @@ def test_loss_negative_and_huge_weights(
     assert_true(case, *pair, weights=sizes, **case.loss.parameters)
 
 
+def test_loss_weights_of_infinite_losses(case: Case) -> None:
+    """inf times a weight is inf: the rounding error of an infinite loss is no number."""
+    infinite = case.fmt.array([np.inf, -np.inf])
+    got = case.value(infinite, case.fmt.array([1.0, 2.0]), weights=0.75, **case.loss.parameters)
+    np.testing.assert_array_equal(got.astype(np.float64), [np.inf, np.inf])
+
+
 @pytest.mark.parametrize("case", cases(NARROW))
 def test_loss_weight_is_not_rounded_to_the_dtype(case: Case) -> None:
     """A float64 weight a hair above 1 decides ties that the dtype's own 1 would leave."""
