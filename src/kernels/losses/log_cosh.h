@@ -134,6 +134,7 @@ struct log_cosh {
   static constexpr double ln2_lowest = -0x1.9ff0342542fc3p-90;
   static constexpr double round_to_integer =
       0x1.8p52 + 1023;                      // x + this - this; the bits of x + this end in an exponent
+  static constexpr double far = 80;         // q^2 is nothing to any result of a narrow type from here on
   static constexpr double underflow = 380;  // l'' is 0 in every type from here on
 
   // l = a^2/2 - a^4/12, l' = a - a^3/3, l'' = 1 - a^2; the next terms are below 2^-104 of them.
@@ -146,9 +147,8 @@ struct log_cosh {
 
   // The identities above, in double-double arithmetic, for a from 2^-26 to where all that a narrow type can hold ends.
   static Outcome accurately(Split a) {
-    // From 80 on q^2 is nothing to any of the results.
     // mutation-equivalent(boundary): the same there
-    Split bounded = a.high > 80 ? Split{80, 0} : a;
+    Split bounded = a.high > far ? Split{far, 0} : a;
     double k = std::nearbyint(bounded.high / -ln2);
     Split r =
         add(scale(bounded, -1), add(two_product(k, -ln2_high), add(two_product(k, -ln2_low), {k * -ln2_lowest, 0})));
