@@ -16,17 +16,22 @@ PRECISION = 400
 # A float64 total: at most 4096 additions in each of 16 lanes of a block, then the lanes and the
 # blocks, each off by 2**-53 of the sum of magnitudes.
 TOTAL = mp.ldexp(1, -40)
+# What is lost where float64 underflows: units of its smallest number, in an element (times its
+# weight), in the product with the weight and in that with the scale.
+SMALLEST = mp.ldexp(1, -1074)
+ELEMENT_ULP = 8
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Real numbers, as object arrays, and what a float64 total may add to each value."""
+    """Real numbers, as object arrays, and what float64 sums and underflow may add to each."""
 
     value: Array
     gradient: Array
     second_derivative: Array
     value_slack: Array
     gradient_slack: Array
+    second_derivative_slack: Array
 
 
 def truth(
@@ -58,7 +63,8 @@ def truth(
                     )
                     results[place] = real * factors[place]
         value, gradient, second = outputs.values()
-        value_slack = np.full(shape, mp.mpf(0), object)
+        lost = (abs(factors) * ELEMENT_ULP + 1) * SMALLEST
+        value_slack = lost
         scale = np.full(shape, mp.mpf(1), object)
         if reduction != "none":
             axes = tuple(range(len(shape))) if axis is None else axis
@@ -72,15 +78,17 @@ def truth(
                 divisors
             )
             total = np.sum(value, axis=axes, keepdims=True, initial=mp.mpf(0)) * scale
-            value_slack = np.sum(abs(value), axis=axes, keepdims=True, initial=mp.mpf(0))
-            value_slack = np.squeeze(value_slack * abs(scale) * TOTAL, axis=axes)
+            value_slack = np.sum(
+                abs(value) * TOTAL + lost, axis=axes, keepdims=True, initial=mp.mpf(0)
+            )
+            value_slack = np.squeeze(value_slack * abs(scale) + SMALLEST, axis=axes)
             value = np.squeeze(total, axis=axes)
         gradient = np.where(mask, gradient * scale, mp.mpf(0))
-        gradient_slack = np.full(shape, mp.mpf(0), object)
+        gradient_slack = np.where(mask, lost * abs(scale) + SMALLEST, mp.mpf(0))
         if inputs.ndim == 0 and len(shape):
-            gradient_slack = np.sum(abs(gradient)) * TOTAL
+            gradient_slack = np.sum(abs(gradient) * TOTAL + gradient_slack)
             gradient = np.sum(gradient)
-    parts = (value, gradient, second, value_slack, gradient_slack)
+    parts = (value, gradient, second, value_slack, gradient_slack, lost)
     return Truth(*(np.asarray(part, object) for part in parts))
 
 
@@ -101,8 +109,8 @@ def assert_true(case: Case, inputs: Array, targets: Array, /, **options: Any) ->
             inputs, targets, **{key: options[key] for key in options if key != "reduction"}
         )
         assert_same_bits(first, gradient, case.fmt, f"{what} grad_and_hess against value_and_grad")
-        nothing = np.full(second.shape, mp.mpf(0), object)
-        results += [("second_derivative", second, wanted.second_derivative, nothing)]
+        true = wanted.second_derivative
+        results += [("second_derivative", second, true, wanted.second_derivative_slack)]
     for output, got, true, slack in results:
         assert_ulp(
             got, list(true.flat), case.fmt, bounds[output], f"{what} {output}",

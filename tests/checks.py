@@ -82,8 +82,9 @@ def assert_ulp(
     bounds = [bound] * len(true)
     if slack is not None:
         for index, (number, more) in enumerate(zip(true, slack, strict=True)):
-            if number and mp.isfinite(number):
-                unit = fmt.quantum_exponent(int(mp.mag(number)))
+            if mp.isfinite(number):
+                magnitude = int(mp.mag(number)) if number else fmt.min_exponent
+                unit = fmt.quantum_exponent(magnitude)
                 bounds[index] += float(mp.ldexp(more, -unit))
     wrong = np.array([i for i, e in enumerate(errors) if not e <= bounds[i]], np.intp)
     if wrong.size:
