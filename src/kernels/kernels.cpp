@@ -54,6 +54,7 @@ LOSSLESS_INLINE void run_group(const typename T::storage* inputs, const typename
   double terms[group_elements];
   int undecided = 0;
 
+#pragma GCC unroll 4  // all of it, as GCC likes to, runs out of registers
   for (int i = 0; i < group_elements; ++i) {
     Outcome outcome = Loss::template evaluate<T>(T::load(inputs[i]), T::load(targets[i]), p);
     if constexpr (sum) terms[i] = outcome.value.high;
