@@ -190,6 +190,7 @@ def test_huber_array_delta_is_many_scalar_calls(
         assert_same_bits(got, wanted[output], case.fmt, what, x, t, each)
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("case", cases(losses=HUBER))
 def test_huber_bad_elements_of_delta_give_nan_there(case: Case, rng: np.random.Generator) -> None:
     x, t = case.fmt.array([0.5, 2.0, -1.5, 3.0, 0.25]), case.fmt.array([1.5, 0.5, 1.0, 1.0, 2.0])
