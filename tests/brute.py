@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import reference
 from cases import Case
-from checks import WEIGHTED_ULP, assert_same_bits, assert_ulp
-from formats import NARROW, Array
+from checks import COMPOSED_SECOND, COMPOSED_ULP, WEIGHTED_ULP, assert_same_bits, assert_ulp
+from formats import FLOAT32, FLOAT64, NARROW, Array
 from mpmath import mp
 
 PRECISION = 400
@@ -52,6 +52,10 @@ def truth(
     arrays = {name: np.broadcast_to(given, shape) for name, given in parameters.items()}
     outputs = {output: np.full(shape, mp.mpf(0), object) for output in reference.OUTPUTS}
     factors = np.full(shape, mp.mpf(0), object)
+    total_error = TOTAL
+    if not case.backend.native:  # elements in float32 or wider, added up in any order
+        in_order = mp.ldexp(x.size, -FLOAT64.precision)
+        total_error = in_order + mp.ldexp(16, -max(FLOAT32.precision, case.fmt.precision))
     with mp.workprec(PRECISION):
         for place in np.ndindex(shape):
             if mask[place]:
@@ -79,15 +83,19 @@ def truth(
             )
             total = np.sum(value, axis=axes, keepdims=True, initial=mp.mpf(0)) * scale
             value_slack = np.sum(
-                abs(value) * TOTAL + lost, axis=axes, keepdims=True, initial=mp.mpf(0)
+                abs(value) * total_error + lost, axis=axes, keepdims=True, initial=mp.mpf(0)
             )
             value_slack = np.squeeze(value_slack * abs(scale) + SMALLEST, axis=axes)
             value = np.squeeze(total, axis=axes)
         gradient = np.where(mask, gradient * scale, mp.mpf(0))
         gradient_slack = np.where(mask, lost * abs(scale) + SMALLEST, mp.mpf(0))
+        if not case.backend.native and reduction == "weighted_mean":
+            gradient_slack = gradient_slack + abs(gradient) * in_order
         if inputs.ndim == 0 and len(shape):
-            gradient_slack = np.sum(abs(gradient) * TOTAL + gradient_slack)
+            gradient_slack = np.sum(abs(gradient) * total_error + gradient_slack)
             gradient = np.sum(gradient)
+        if not case.backend.native and case.fmt is FLOAT32:
+            lost = lost + abs(factors) * np.where(abs(x - t) > 2, COMPOSED_SECOND, mp.mpf(0))
     parts = (value, gradient, second, value_slack, gradient_slack, lost)
     return Truth(*(np.asarray(part, object) for part in parts))
 
@@ -123,6 +131,8 @@ def _bounds(case: Case) -> dict[str, float]:
 
     There the weight, the sum of the weights, its inverse and the last product round once each.
     """
+    if not case.backend.native:
+        return COMPOSED_ULP[case.fmt]
     if case.fmt in NARROW:
         return dict.fromkeys(reference.OUTPUTS, WEIGHTED_ULP)
     return {output: 2 * (ulp + 1.5) + 0.5 for output, ulp in case.loss.ulp_float64.items()}

@@ -3,28 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import array_api_strict
 import numpy as np
 import pytest
-from formats import FORMATS, Array, Format
+from formats import FLOAT32, FLOAT64, FORMATS, Array, Format
 from reference import LOSSES, Loss
 
 import lossless
 
 
 class Backend(Enum):
-    """The array libraries; tests compute in NumPy and hand over through these two."""
+    """The array libraries; tests compute in NumPy and hand over through `array` and `numpy`."""
 
     NUMPY = "numpy"
+    NUMPY_COMPOSED = "numpy_composed"
+    ARRAY_API_STRICT = "array_api_strict"
+    MLX = "mlx"
+
+    @property
+    def native(self) -> bool:
+        """Whether kernels serve it: correctly rounded, the same bits in any order."""
+        return self is Backend.NUMPY
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        if self is Backend.ARRAY_API_STRICT:
+            return FLOAT32, FLOAT64
+        return tuple(FORMATS.values())
+
+    def path(self) -> AbstractContextManager[None]:
+        """The context in which calls take the path of this backend."""
+        return lossless.composed() if self is Backend.NUMPY_COMPOSED else nullcontext()
 
     def array(self, numbers: Any) -> Any:
+        """NumPy arrays of numbers in this library; anything else as it is."""
+        if not isinstance(numbers, np.ndarray) or numbers.dtype.kind in "OU":
+            return numbers
+        if self is Backend.ARRAY_API_STRICT:
+            wide = numbers.astype(np.float32) if numbers.dtype == np.float16 else numbers
+            return array_api_strict.asarray(wide)
+        if self is Backend.MLX:
+            return to_mlx(numbers)
         return numbers
 
     def numpy(self, array: Any) -> Array:
-        return np.asarray(array)
+        return from_mlx(array) if self is Backend.MLX else np.asarray(array)
+
+
+# Here, and nowhere above, MLX is imported: sanitizers run the tests that do not need it.
+
+
+def to_mlx(array: Array) -> Any:
+    import mlx.core as mx
+
+    if array.dtype.name == "bfloat16":
+        return mx.array(np.array(array.view(np.uint16))).view(mx.bfloat16)
+    # Without its dtype, float64 would become float32.
+    return mx.array(np.array(array), getattr(mx, array.dtype.name.replace("bool", "bool_")))
+
+
+def from_mlx(array: Any) -> Array:
+    import mlx.core as mx
+
+    assert isinstance(array, mx.array), f"got {type(array)}, wanted an MLX array"
+    if array.dtype == mx.bfloat16:
+        return np.array(array.view(mx.uint16)).view(FORMATS["bfloat16"].dtype)
+    return np.array(array)
 
 
 @dataclass(frozen=True)
@@ -44,16 +93,16 @@ class Case:
         return function
 
     def value(self, inputs: Any, targets: Any, **options: Any) -> Array:
-        return self._numpy(self._call(self.function, inputs, targets, options))
+        return self._numpy(self.call(self.function, inputs, targets, **options))
 
     def value_and_grad(self, inputs: Any, targets: Any, **options: Any) -> tuple[Array, Array]:
-        value, gradient = self._call(
-            lossless.value_and_grad(self.function), inputs, targets, options
-        )
+        function = lossless.value_and_grad(self.function)
+        value, gradient = self.call(function, inputs, targets, **options)
         return self._numpy(value), self._numpy(gradient)
 
     def grad_and_hess(self, inputs: Any, targets: Any, **options: Any) -> tuple[Array, Array]:
-        first, second = self._call(lossless.grad_and_hess(self.function), inputs, targets, options)
+        function = lossless.grad_and_hess(self.function)
+        first, second = self.call(function, inputs, targets, **options)
         return self._numpy(first), self._numpy(second)
 
     def element_wise(
@@ -68,27 +117,33 @@ class Case:
         yield "gradient", "grad_and_hess", first
         yield "second_derivative", "grad_and_hess", second
 
-    def _call(
-        self, function: Callable[..., Any], inputs: Any, targets: Any, options: dict[str, Any]
-    ) -> Any:
-        arrays = {
-            name: self.backend.array(option) if isinstance(option, np.ndarray) else option
-            for name, option in options.items()
-        }
-        return function(self.backend.array(inputs), self.backend.array(targets), **arrays)
+    def call(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+        """The function on these arguments, NumPy arrays among them handed over."""
+        array = self.backend.array
+        with self.backend.path():
+            return function(
+                *map(array, arguments), **{name: array(option) for name, option in options.items()}
+            )
 
     def _numpy(self, array: Any) -> Array:
         return self.backend.numpy(array)
 
 
 def cases(
-    formats: Iterable[Format] = FORMATS.values(), losses: Iterable[Loss] = LOSSES.values()
+    formats: Iterable[Format] = FORMATS.values(),
+    losses: Iterable[Loss] = LOSSES.values(),
+    backends: Iterable[Backend] = (Backend.NUMPY,),
 ) -> list[Any]:
     """Parameters for the `case` fixture, with ids such as log_cosh-numpy-bfloat16."""
-    formats = list(formats)
+    formats, backends = list(formats), list(backends)
     return [
         pytest.param(case, id=str(case))
         for loss in losses
-        for backend in Backend
-        for case in (Case(loss, backend, fmt) for fmt in formats)
+        for backend in backends
+        for case in (Case(loss, backend, fmt) for fmt in formats if fmt in backend.formats)
     ]
+
+
+# For tests of what holds on every backend. Without this mark, a test is about the kernels.
+EVERYWHERE = pytest.mark.parametrize("case", cases(backends=Backend))
+COMPOSED = [backend for backend in Backend if not backend.native]

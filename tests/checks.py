@@ -8,12 +8,21 @@ from typing import Any
 import numpy as np
 from cases import Case
 from extended import Residual
-from formats import Array, Format, ulp_error
+from formats import FLOAT32, FLOAT64, FORMATS, Array, Format, ulp_error
 from mpmath import mp
 from numpy.typing import NDArray
 from reference import rounded_array
 
 WEIGHTED_ULP = 0.5 + 2.0**-20  # the contract with weights, array parameters or 1/n
+# The contract of composed formulas, in ULP of each output; half types are computed in float32.
+# Beyond |residual| = 2 the second derivative may also be off by so much.
+COMPOSED_ULP: dict[Format, dict[str, float]] = {
+    fmt: {"value": 8, "gradient": 8, "second_derivative": 16}
+    if fmt in (FLOAT32, FLOAT64)
+    else dict.fromkeys(("value", "gradient", "second_derivative"), 1)
+    for fmt in FORMATS.values()
+}
+COMPOSED_SECOND = mp.ldexp(1, -22)
 SHOWN = 5
 
 

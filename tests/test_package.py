@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reference import LOSSES
+from reference import LOSSES, OUTPUTS
 
 import lossless
+from lossless import formulas
 
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = {f"{name}_loss" for name in LOSSES}
@@ -31,8 +32,12 @@ def modules() -> list[str]:
 
 
 def test_losses_are_the_same_everywhere() -> None:
-    """Kernels, public functions and references: whoever adds one is told what is missing."""
+    """Kernels, formulas, public functions, references: whoever adds one is told what is missing."""
     assert set(lossless.info()["losses"]) == set(LOSSES)
+    for output in OUTPUTS:
+        suffix = f"_{output}"
+        found = {name.removesuffix(suffix) for name in vars(formulas) if name.endswith(suffix)}
+        assert found == set(LOSSES), f"formulas.py: NAME{suffix}"
     assert {name for name in lossless.__all__ if name.endswith("_loss")} == FUNCTIONS
     assert {header.stem for header in (ROOT / "src/kernels/losses").glob("*.h")} == set(LOSSES)
     documentation = "\n".join(path.read_text() for path in [ROOT / "README.md"])
@@ -117,6 +122,12 @@ def test_info() -> None:
     assert info["instruction_set"] in info["instruction_sets"]
     assert "baseline" in info["instruction_sets"]
     assert info["threads"] >= 1
+    paths = {name: backend["path"] for name, backend in info["backends"].items()}
+    none = dict.fromkeys(("torch", "jax"), "none")
+    assert paths == {"numpy": "native", "mlx": "composed", "array_api": "composed", **none}
+    assert all(set(backend) == {"path", "why"} for backend in info["backends"].values())
+    with lossless.composed():
+        assert lossless.info()["backends"]["numpy"]["path"] == "composed"
 
 
 @pytest.mark.usefixtures("native")

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
+from .backends import paths
 
 
 def info() -> dict[str, Any]:
@@ -12,14 +13,17 @@ def info() -> dict[str, Any]:
 
     Returns:
         A dictionary with `version` (of lossless) and `numpy` (its version), `losses` (their
-        names), `backends` (the array frameworks that calls take), `instruction_set` (the one in
-        use) and `instruction_sets` (those that this processor runs, the best last), and `threads`
-        (the most that a call uses).
+        names), `backends` (for the arrays of each framework the `path` that serves them, which is
+        `"native"`, `"composed"` or `"none"`, and `why`), `instruction_set` (the one in use) and
+        `instruction_sets` (those that this processor runs, the best last), and `threads` (the
+        most that a call uses).
 
     Example:
         >>> import lossless
         >>> lossless.info()["losses"]
         ['huber', 'log_cosh']
+        >>> lossless.info()["backends"]["numpy"]
+        {'path': 'native', 'why': "the kernels read NumPy's memory"}
 
     *New in 0.1.0.*
     """
@@ -29,7 +33,7 @@ def info() -> dict[str, Any]:
         "version": __version__,
         "numpy": np.__version__,
         "losses": [name for name, *_ in _core.losses()],
-        "backends": ["numpy"],
+        "backends": paths(),
         "instruction_set": _core.instruction_set(),
         "instruction_sets": _core.instruction_sets(),
         "threads": _core.threads(),

@@ -1,26 +1,87 @@
 """The array frameworks, and which of them a call is for."""
 
+import numbers
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from .._composed import is_composed
 from . import numpy as numpy_backend
 from .base import Backend
 
-# What to call the arrays that are neither NumPy's nor convertible without changing framework.
-_FRAMEWORKS = {"jax": "JAX", "jaxlib": "JAX", "mlx": "MLX", "torch": "PyTorch"}
-_NEUTRAL = (np.ndarray, np.generic, bool, int, float, complex, list, tuple)
+# By exact type, since nothing is cheaper: what most calls with NumPy arrays consist of.
+_OF_NUMPY = frozenset((np.ndarray, np.float32, np.float64, bool, int, float, list, type(None)))
+_NUMBERS = (numbers.Number, np.generic, type(None))
+# The modules that other frameworks' arrays come from.
+_FRAMEWORKS = {"mlx": "MLX", "torch": "PyTorch", "jax": "JAX", "jaxlib": "JAX"}
+_TO_COME = ("PyTorch", "JAX")
 
 
 def backend_for(name: str, **arguments: Any) -> Backend:
     """Return the backend for these arguments; numbers and None go with any."""
-    for argument, x in arguments.items():
-        if x is None or isinstance(x, _NEUTRAL):
-            continue
-        framework = _FRAMEWORKS.get(type(x).__module__.partition(".")[0])
-        if framework or hasattr(x, "__array_namespace__"):
+    for x in arguments.values():
+        if type(x) not in _OF_NUMPY:
+            return _backend_for(name, arguments)
+    return _numpy()
+
+
+def _backend_for(name: str, arguments: dict[str, Any]) -> Backend:
+    frameworks = {
+        argument: _framework(x) for argument, x in arguments.items() if not isinstance(x, _NUMBERS)
+    }
+    others = [argument for argument, framework in frameworks.items() if framework != "NumPy"]
+    if not others:
+        return _numpy()
+    leader = others[0]
+    framework = frameworks[leader]
+    if framework in _TO_COME:
+        raise TypeError(
+            f"{name}: {leader} must be an array of NumPy, MLX or another library that follows the "
+            f"Python array API standard, got one of {framework}, which is not supported yet"
+        )
+    for argument, other in frameworks.items():
+        if other != framework:
+            x = arguments[argument]
+            is_array = other != "NumPy" or isinstance(x, np.ndarray)
+            got = f"an array of {other}" if is_array else f"a {type(x).__name__}"
             raise TypeError(
-                f"{name}: {argument} must be a NumPy array or what NumPy converts, got an array of "
-                f"{framework or type(x).__module__}"
+                f"{name}: {argument} must be an array of {framework}, as {leader} is, got {got}: "
+                f"convert one of them first"
             )
-    return numpy_backend
+    if framework == "MLX":
+        from . import mlx
+
+        return mlx.backend
+    from . import array_api
+
+    return array_api.backend(arguments[leader].__array_namespace__())
+
+
+def _numpy() -> Backend:
+    return numpy_backend.composed if is_composed.get() else numpy_backend
+
+
+def _framework(x: Any) -> str:
+    """Whose array it is; NumPy's also what only NumPy can convert."""
+    if isinstance(x, np.ndarray):
+        return "NumPy"
+    known = _FRAMEWORKS.get(type(x).__module__.partition(".")[0])
+    if known:
+        return known
+    return x.__array_namespace__().__name__ if hasattr(x, "__array_namespace__") else "NumPy"
+
+
+def paths() -> dict[str, dict[str, str]]:
+    """What serves the arrays of each framework, without importing any."""
+    if is_composed.get():
+        numpy = {"path": "composed", "why": "inside lossless.composed()"}
+    else:
+        numpy = {"path": "native", "why": "the kernels read NumPy's memory"}
+    if find_spec("mlx") is None:
+        mlx = {"path": "none", "why": "mlx is not installed"}
+    else:
+        mlx = {"path": "composed", "why": "there are no kernels for MLX's graphs yet"}
+    other = {"path": "composed", "why": "the formulas need nothing but the array API"}
+    missing = {"path": "none", "why": "not supported yet"}
+    return {"numpy": numpy, "mlx": mlx, "array_api": other, "torch": missing, "jax": missing}

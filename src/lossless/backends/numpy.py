@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from .. import _core
+from .composed import Composed
 
 if TYPE_CHECKING:
     from .._call import Problem
@@ -167,3 +168,24 @@ def _is_float(dtype: np.dtype[Any]) -> bool:
         _CODES[dtype] = _BFLOAT16
         return True
     return dtype.kind == "f" and dtype.newbyteorder("=") in _CODES
+
+
+class _NumPyComposed(Composed):
+    """The formulas on the same arguments, for comparison."""
+
+    is_array = staticmethod(is_array)
+    residual_arrays = staticmethod(residual_arrays)
+    real = staticmethod(real)
+    mask = staticmethod(mask)
+
+    def is_float(self, dtype: Any) -> bool:
+        return _is_float(dtype)
+
+    def cast(self, x: Any, dtype: Any) -> Any:
+        return x.astype(dtype, copy=False)
+
+    def number(self, x: float, dtype: Any, like: Array | None) -> Any:
+        return np.asarray(x, dtype)
+
+
+composed = _NumPyComposed(np)

@@ -1,0 +1,80 @@
+"""Arrays of any other library that follows the Python array API standard: the formulas on them."""
+
+import functools
+import numbers
+from typing import Any
+
+import numpy as np
+
+from .base import Array
+from .composed import Composed
+
+
+@functools.cache
+def backend(namespace: Any) -> "ArrayApi":
+    """The backend for arrays of this namespace."""
+    return ArrayApi(namespace)
+
+
+class ArrayApi(Composed):
+    """What arrays of the namespace `xp` may be, and the computation with them."""
+
+    def is_array(self, x: Any) -> bool:
+        """Whether x is one of these arrays: `backend_for` has seen that it is none of others."""
+        return hasattr(x, "__array_namespace__") and not isinstance(x, np.generic)
+
+    def is_real(self, dtype: Any) -> bool:
+        """Whether it is the dtype of real numbers or booleans."""
+        return bool(self.xp.isdtype(dtype, ("bool", "integral", "real floating")))
+
+    def is_bool(self, dtype: Any) -> bool:
+        return bool(self.xp.isdtype(dtype, "bool"))
+
+    def default_float(self, like: Array | None) -> Any:
+        """The dtype of numbers that come without one, on the device of an array."""
+        device = None if like is None else like.device
+        return self.xp.__array_namespace_info__().default_dtypes(device=device)["real floating"]
+
+    def residual_arrays(self, name: str, inputs: Any, targets: Any) -> tuple[Array, Array, Any]:
+        """Both as arrays, and the dtype of the result. Numbers take the other's dtype."""
+        numbers_or_arrays: list[Any] = [
+            self.real(f"{name}: {argument}", x)
+            for argument, x in (("inputs", inputs), ("targets", targets))
+        ]
+        arrays = [x for x in numbers_or_arrays if self.is_array(x)]
+        like = arrays[0] if arrays else None
+        default = self.default_float(like)
+        dtypes = {x.dtype if self.is_float(x.dtype) else default for x in arrays}
+        try:
+            dtype = self.xp.result_type(*dtypes) if dtypes else default
+        except TypeError:
+            raise TypeError(
+                f"{name}: inputs and targets must have dtypes that promote to one, got "
+                f"{' and '.join(str(x.dtype) for x in arrays)}"
+            ) from None
+        inputs, targets = (
+            x if self.is_array(x) else self.number(x, dtype, like) for x in numbers_or_arrays
+        )
+        return inputs, targets, dtype
+
+    def real(self, argument: str, x: Any) -> float | Array:
+        """A number as a float, or one of these arrays, of real numbers."""
+        if isinstance(x, numbers.Real | np.generic) and not isinstance(x, np.complexfloating):
+            return float(x)
+        if not self.is_array(x):
+            raise TypeError(f"{argument} must be a number or an array, got {x!r}")
+        if not self.is_real(x.dtype):
+            raise TypeError(
+                f"{argument} must be real numbers (floating-point, integers or booleans), got "
+                f"dtype {x.dtype}"
+            )
+        return x
+
+    def mask(self, argument: str, x: Any) -> Array:
+        """A boolean array."""
+        if isinstance(x, bool | np.bool_):
+            return self.xp.asarray(bool(x))
+        if not self.is_array(x) or not self.is_bool(x.dtype):
+            got = f"dtype {x.dtype}" if self.is_array(x) else repr(x)
+            raise TypeError(f"{argument} must be boolean, got {got}")
+        return x

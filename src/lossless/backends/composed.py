@@ -1,0 +1,156 @@
+"""What the backends without kernels have in common: the computation by formulas, anywhere.
+
+Half types are computed in float32, sums in float64 where the arrays have it, and each result is
+rounded to the dtype of the call at the end.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import formulas
+from .base import Array
+
+if TYPE_CHECKING:
+    from .._call import Problem
+
+
+@dataclass(slots=True)
+class _Elements:
+    """The arrays of a problem in the dtype of the computation; masked-out places are harmless."""
+
+    residual: Array
+    parameters: list[Array]
+    weights: Array | None
+    where: Array | None
+
+
+class Composed:
+    """The three results of a `Backend`, in the array operations of the namespace `xp`.
+
+    The methods up to `value` are what namespaces do differently.
+    """
+
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
+
+    def is_float(self, dtype: Any) -> bool:
+        """Whether it is one of the real floating-point dtypes."""
+        return bool(self.xp.isdtype(dtype, "real floating"))
+
+    def cast(self, x: Array, dtype: Any) -> Array:
+        return self.xp.astype(x, dtype, copy=False)
+
+    def number(self, x: float, dtype: Any, like: Array | None) -> Array:
+        """An array of no dimensions, on the device of another one."""
+        return self.xp.asarray(x, dtype=dtype, device=None if like is None else like.device)
+
+    def total(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+        """The sum, in float64 if there is one."""
+        wide = getattr(self.xp, "float64", x.dtype)
+        return self.xp.sum(x, axis=axes, keepdims=keepdims, dtype=wide)
+
+    def count(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+        """The number of elements along these axes, in the dtype of their total."""
+        count = math.prod(x.shape[axis] for axis in axes)
+        return self.number(count, getattr(self.xp, "float64", x.dtype), x)
+
+    @np.errstate(all="ignore")  # for the namespaces that compute with NumPy
+    def value(self, problem: "Problem") -> Array:
+        """The loss."""
+        elements = self._elements(problem)
+        return self._value(problem, elements)
+
+    @np.errstate(all="ignore")
+    def value_and_grad(self, problem: "Problem") -> tuple[Array, Array]:
+        """The loss, and the gradient of the reduced loss in the shape of the inputs."""
+        elements = self._elements(problem)
+        slope = self._formula("gradient", problem, elements)
+        if problem.reduction in ("mean", "weighted_mean"):
+            scale = 1.0 / self._divisor(problem, elements, keepdims=True)
+            slope = slope * self.cast(scale, slope.dtype)
+        slope = self._selected(elements, slope)
+        if problem.shape and not problem.inputs.shape:  # one number against an array
+            slope = self.total(slope, tuple(range(len(problem.shape))))
+        return self._value(problem, elements), self.cast(slope, problem.dtype)
+
+    @np.errstate(all="ignore")
+    def grad_and_hess(self, problem: "Problem") -> tuple[Array, Array]:
+        """The element-wise derivatives."""
+        elements = self._elements(problem)
+        first, second = (
+            self._selected(elements, self._formula(output, problem, elements))
+            for output in ("gradient", "second_derivative")
+        )
+        return self.cast(first, problem.dtype), self.cast(second, problem.dtype)
+
+    def _elements(self, problem: "Problem") -> _Elements:
+        xp, where = self.xp, problem.where
+        options = [x for x in (*problem.parameters, problem.weights) if hasattr(x, "dtype")]
+        floats = (x.dtype for x in options if self.is_float(x.dtype))
+        # One after the other: float16 and bfloat16 may promote to float32 only by way of it.
+        dtype = functools.reduce(xp.result_type, floats, xp.result_type(xp.float32, problem.dtype))
+        residual = self.cast(problem.inputs, dtype) - self.cast(problem.targets, dtype)
+        parameters = []
+        for x in problem.parameters:
+            if isinstance(x, float):
+                parameters.append(self.number(self._threshold(x, dtype), dtype, residual))
+                continue
+            good = x > 0
+            parameter = self.cast(x, dtype)
+            # Added, not selected: automatic differentiation, too, then finds NaN there.
+            residual = residual + xp.where(good, xp.zeros_like(parameter), math.nan)
+            parameters.append(xp.where(good, parameter, 1.0))
+        weights = problem.weights
+        if isinstance(weights, float):
+            weights = self.number(weights, dtype, residual)
+        elif weights is not None:
+            weights = self.cast(weights, dtype)
+        if where is not None:
+            # Before the formula: afterwards it would be too late for its derivatives, which are
+            # multiplied by 0 there, in vain if they are NaN or infinite.
+            residual = xp.where(where, residual, 0.0)
+            parameters = [xp.where(where, x, 1.0) for x in parameters]
+            weights = None if weights is None else xp.where(where, weights, 0.0)
+        return _Elements(residual, parameters, weights, where)
+
+    def _threshold(self, x: float, dtype: Any) -> float:
+        """Towards 0, so that a number of this dtype is <= the result only if it is <= x."""
+        if dtype == self.xp.float32:
+            rounded = np.float32(x)
+            if x < rounded < math.inf:
+                rounded = np.nextafter(rounded, np.float32(0))
+            return float(rounded)
+        return x
+
+    def _formula(self, output: str, problem: "Problem", elements: _Elements) -> Array:
+        """The output of each element, weighted."""
+        formula = getattr(formulas, f"{problem.loss}_{output}")
+        result = formula(self.xp, elements.residual, *elements.parameters)
+        return result if elements.weights is None else result * elements.weights
+
+    def _selected(self, elements: _Elements, x: Array) -> Array:
+        return x if elements.where is None else self.xp.where(elements.where, x, 0.0)
+
+    def _value(self, problem: "Problem", elements: _Elements) -> Array:
+        losses = self._selected(elements, self._formula("value", problem, elements))
+        if problem.reduction != "none":
+            losses = self.total(losses, problem.axes)
+        if problem.reduction in ("mean", "weighted_mean"):
+            losses = losses / self._divisor(problem, elements)
+        return self.cast(losses, problem.dtype)
+
+    def _divisor(self, problem: "Problem", elements: _Elements, keepdims: bool = False) -> Array:
+        """What a mean divides by: NaN instead of 0."""
+        xp, residual, parts = self.xp, elements.residual, elements.weights
+        if problem.reduction == "mean" or parts is None:
+            parts = elements.where
+        if parts is None:
+            divisor = self.count(residual, problem.axes, keepdims)
+        else:
+            parts, _ = xp.broadcast_arrays(self.cast(parts, residual.dtype), residual)
+            divisor = self.total(parts, problem.axes, keepdims)
+        return xp.where(divisor == 0, math.nan, divisor)
