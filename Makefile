@@ -29,10 +29,13 @@ NATIVE := pyproject.toml CMakeLists.txt constraints.txt $(CXX_FILES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test exhaustive sanitize bench lint format mutate wheel-check clean
+.PHONY: help demo test exhaustive sanitize bench claims peers lint format mutate wheel-check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/.installed  ## install into .venv if needed, and train on real data with MLX
+	$(BIN)/lossless demo $(ARGS)
 
 test: .venv/.installed  ## install into .venv if needed, and run the everyday test suite
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
@@ -53,6 +56,11 @@ sanitize: build/sanitize-venv/.installed  ## run the kernel tests under the addr
 bench: .venv/.installed  ## measure the kernels and the NumPy calls
 	$(BIN)/python benchmarks/kernels.py $(ARGS)
 	$(BIN)/python benchmarks/numpy_calls.py $(ARGS)
+
+claims: .venv/.installed  ## recompute what the README says of other libraries (ARGS=--quick: no timings)
+	$(BIN)/python benchmarks/claims.py $(ARGS)
+
+peers: .venv/.peers  ## install the other libraries that claims compares with (some hundred MB)
 
 lint: .venv/.installed  ## check style, format and types
 	$(BIN)/ruff check .
@@ -113,7 +121,13 @@ and '$(CXX)' was not found: install g++ or clang++, or name yours with make CXX=
 
 .venv/.installed: .venv/.tools $(NATIVE)
 	$(require_compiler)
+	@echo "installing lossless into .venv, with MLX (the first time takes a few minutes)"
 	$(BIN)/pip install -qq --no-build-isolation -e '.[test]'
+	@touch $@
+
+.venv/.peers: constraints.txt | .venv/.installed
+	@echo "installing PyTorch, JAX, Keras and optax into .venv"
+	$(BIN)/pip install -qq --no-build-isolation -e '.[bench]'
 	@touch $@
 
 build/sanitize-venv/.created:

@@ -1,0 +1,51 @@
+"""The application: its commands, one file each, and how it ends."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import lossless
+
+from ._errors import UserError
+from .demo import demo
+
+
+class Commands(typer.core.TyperGroup):
+    """Commands whose errors of use are one line, without a traceback."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            command = f"lossless {ctx.invoked_subcommand}"
+            Console(stderr=True).print(
+                f"[bold red]{command}:[/] ", error, sep="", markup=True, soft_wrap=True
+            )
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(demo)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lossless {lossless.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Loss functions, rounded once."""

@@ -1,0 +1,212 @@
+"""`lossless demo`: a linear model, trained with MLX with three losses, on data with outliers."""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import as_file, files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from . import _csv
+from ._errors import UserError
+
+if TYPE_CHECKING:
+    from ._fits import Fit, Problem
+
+Vector = NDArray[np.float64]
+# A residual of the Huber fit is "far" beyond so many times the median one: three standard
+# deviations, if the residuals were normal.
+FAR = 4.5
+
+
+@dataclass(frozen=True)
+class Data:
+    """What to fit, and how to speak about it."""
+
+    title: str
+    inputs: Vector  # (rows, columns)
+    targets: Vector
+    names: list[str]
+    target: str
+    labels: tuple[list[str], str]  # of the axes
+    clean: NDArray[np.bool_] | None  # where it is known
+
+
+def demo(
+    data: Annotated[
+        Path | None, typer.Option(help="Your CSV file, with a header.", metavar="FILE.csv")
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(help="A column to predict from; may be repeated.", metavar="COLUMN"),
+    ] = None,
+    targets: Annotated[
+        str | None, typer.Option(help="The column to predict.", metavar="COLUMN")
+    ] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option(
+            help="How far from the fit a point begins to count as large, in the units of the "
+            "targets.  [default: the median distance from the Huber fit]",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The picture: .png, .svg or .pdf.")
+    ] = Path("lossless-demo.png"),
+) -> None:
+    """Train a linear model with squared error, Huber and log-cosh, and show what outliers do.
+
+    Without options, on the international telephone calls from Belgium, 1950 to 1973, where some
+    years count minutes instead of calls. On a file of your own:
+
+        lossless demo --data houses.csv --inputs area --inputs rooms --targets price
+    """
+    if find_spec("mlx") is None:
+        raise UserError("training needs MLX: pip install 'lossless[mlx]'")
+    from . import _fits, _picture
+
+    if delta is not None and not 0 < delta < np.inf:
+        raise UserError(f"--delta must be a finite number > 0, got {delta:g}")
+    _picture.check_path(output)
+    if data is not None:
+        chosen = _from_file(data, inputs or [], targets)
+    elif inputs or targets:
+        raise UserError("--inputs and --targets name columns of a file: say --data FILE.csv too")
+    else:
+        chosen = _belgian_calls()
+    problem = _fits.Problem(chosen.inputs, chosen.targets, chosen.names)
+    console = Console()
+    used = problem.default_delta() if delta is None else delta
+    _introduce(console, chosen, used, delta is None)
+    fits = _train(console, problem, used)
+
+    distance = np.abs(chosen.targets - fits[1](chosen.inputs))
+    rounding = 1e-12 * np.abs(chosen.targets).max()
+    far = distance > FAR * np.median(distance) + rounding
+    console.print(_table(chosen, fits))
+    _conclude(console, chosen, fits, far)
+    marked = far if chosen.clean is None else ~chosen.clean
+    meaning = ("data", "far from the Huber fit")
+    if chosen.clean is not None:
+        meaning = ("calls", "counted in minutes, at least in part")
+    figure = _picture.draw(
+        fits,
+        chosen.inputs,
+        chosen.targets,
+        marked,
+        labels=chosen.labels,
+        meaning=meaning,
+        title=chosen.title,
+    )
+    _picture.save(figure, output)
+    console.print(f"Picture: [bold]{escape(str(output))}[/]")
+
+
+def _belgian_calls() -> Data:
+    with as_file(files("lossless") / "data" / "belgian_calls.csv") as path:
+        table = _csv.read(path)
+        year, calls = (_csv.numbers(table, path, name) for name in ("year", "calls"))
+    return Data(
+        "International telephone calls from Belgium",
+        year[:, None],
+        calls,
+        ["year"],
+        "calls",
+        (["year"], "calls (millions)"),
+        (table["counted"] == "calls").to_numpy(),
+    )
+
+
+def _from_file(path: Path, names: list[str], target: str | None) -> Data:
+    table = _csv.read(path)
+    if not names or target is None:
+        known = ", ".join(map(repr, table.columns))
+        raise UserError(f"{path}: say --inputs and --targets; the columns are {known}")
+    if len({*names, target}) <= len(names):
+        raise UserError("--inputs and --targets must be different columns")
+    columns = [_csv.numbers(table, path, name) for name in names]
+    targets = _csv.numbers(table, path, target)
+    return Data(path.name, np.column_stack(columns), targets, names, target, (names, target), None)
+
+
+def _introduce(console: Console, data: Data, delta: float, by_default: bool) -> None:
+    formula = escape(
+        f"{data.target} ≈ intercept + {' + '.join(f'slope · {n}' for n in data.names)}"
+    )
+    console.print(f"\n[bold]{escape(data.title)}[/], {len(data.targets):,} rows")
+    console.print(f"Model: {formula}")
+    origin = ", the median distance from the Huber fit" * by_default
+    console.print(f"delta = {delta:g}{origin}\n")
+
+
+def _train(console: Console, problem: "Problem", delta: float) -> "list[Fit]":
+    from ._fits import LOSSES
+
+    columns = (
+        TextColumn("training with {task.description:13}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[steps]}"),
+    )
+    fits = []
+    with Progress(*columns, console=console) as progress:
+        for loss in LOSSES:
+            task = progress.add_task(loss, total=1.0, steps="")
+            fit = problem.train(loss, delta, partial(_advance, progress, task))
+            progress.update(task, steps=f"{fit.steps:,} steps")
+            fits.append(fit)
+    return fits
+
+
+def _advance(progress: Progress, task: TaskID, part: float) -> None:
+    progress.update(task, completed=part)
+
+
+def _table(data: Data, fits: "list[Fit]") -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for fit in fits:
+        table.add_column(fit.loss, justify="right")
+    for k, name in enumerate(data.names):
+        table.add_row(f"slope of {escape(name)}", *(_digits(fit.slopes[k]) for fit in fits))
+    table.add_row("intercept", *(_digits(fit.intercept) for fit in fits))
+    errors = [np.abs(data.targets - fit(data.inputs)) for fit in fits]
+    table.add_row("mean |error|", *(_digits(error.mean()) for error in errors))
+    table.add_row("median |error|", *(_digits(np.median(error)) for error in errors))
+    if data.clean is not None:
+        clean = [f"[bold]{_digits(error[data.clean].mean())}[/]" for error in errors]
+        table.add_row("[bold]mean |error|, clean years[/]", *clean)
+    return table
+
+
+def _digits(x: float) -> str:
+    """Four digits, and as many more as stand before the point."""
+    if x == 0 or not 1e-4 <= abs(x) < 1e12:
+        return f"{x:.3e}" if x else "0"
+    return f"{x:,.{max(0, 3 - math.floor(math.log10(abs(x))))}f}"
+
+
+def _conclude(console: Console, data: Data, fits: "list[Fit]", far: NDArray[np.bool_]) -> None:
+    if data.clean is None:
+        console.print(
+            f"{far.sum():,} rows lie far from the Huber fit, at more than {FAR:g} times the median "
+            "distance: outliers, if the model is right.\n"
+        )
+        return
+    design = np.column_stack([np.ones(data.clean.sum()), data.inputs[data.clean]])
+    (_, slope), *_ = np.linalg.lstsq(design, data.targets[data.clean])
+    console.print(
+        "The years 1963 to 1970 count minutes, at least in part; the losses were not told so. "
+        f"Least squares on the other {data.clean.sum()} years finds {slope:.3g} million more calls "
+        "each year.\n"
+    )

@@ -1,0 +1,158 @@
+"""The data of `lossless demo`, and its fits, against independent sources and solvers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lossless.cli._errors import UserError
+from lossless.cli._fits import LOSSES, Fit, Problem
+from lossless.cli.demo import _belgian_calls
+
+Vector = NDArray[np.float64]
+
+# The same data as R's robustbase has them (telef), in tens of millions.
+TELEF = (
+    "0.44 0.47 0.47 0.59 0.66 0.73 0.81 0.88 1.06 1.2 1.35 1.49 "
+    "1.61 2.12 11.9 12.4 14.2 15.9 18.2 21.2 4.3 2.4 2.7 2.9"
+)
+
+
+def quiet(part: float) -> None:
+    assert 0 <= part <= 1
+
+
+def train(problem: Problem, loss: str, delta: float) -> Fit:
+    return problem.train(loss, delta, quiet)
+
+
+def minimiser(inputs: Vector, targets: Vector, score: Callable[[Vector], Vector]) -> Vector:
+    """Intercept and slopes at which the scores of the residuals vanish, by reweighting."""
+    design = np.column_stack([np.ones(len(targets)), inputs - inputs.mean(axis=0)])
+    coefficients = np.zeros(design.shape[1])
+    for _ in range(5000):
+        residual = targets - design @ coefficients
+        residual[residual == 0] = np.finfo(float).tiny
+        weighted = design.T * (score(residual) / residual)
+        coefficients = np.linalg.solve(weighted @ design, weighted @ targets)
+    residual = targets - design @ coefficients
+    np.testing.assert_allclose(design.T @ score(residual), 0, atol=1e-9 * np.abs(targets).max())
+    coefficients[0] -= inputs.mean(axis=0) @ coefficients[1:]
+    return coefficients
+
+
+def scores(delta: float) -> dict[str, Callable[[Vector], Vector]]:
+    """The derivatives of the losses by their definitions."""
+    return {
+        "squared error": lambda residual: residual,
+        "Huber": lambda residual: np.clip(residual, -delta, delta),
+        "log-cosh": lambda residual: delta * np.tanh(residual / delta),
+    }
+
+
+@pytest.fixture(scope="module")
+def calls() -> Problem:
+    data = _belgian_calls()
+    return Problem(data.inputs, data.targets, data.names)
+
+
+def test_data_are_those_of_the_book() -> None:
+    data = _belgian_calls()
+    assert [float(year) for year in range(1950, 1974)] == data.inputs[:, 0].tolist()
+    expected = 10 * np.array(TELEF.split(), float)
+    np.testing.assert_allclose(data.targets, expected, rtol=1e-15)
+    assert data.clean is not None
+    assert set(range(1963, 1971)) == set(data.inputs[~data.clean, 0])
+
+
+def test_data_name_their_source() -> None:
+    text = (files("lossless") / "data" / "README.md").read_text()
+    assert "Rousseeuw" in text
+    assert "page 26" in text
+
+
+def test_squared_error_is_the_published_fit(calls: Problem) -> None:
+    """R: `lm(calls ~ year, MASS::phones)` gives -260.06 and 5.04, with years since 1900."""
+    fit = train(calls, "squared error", 1.0)
+    np.testing.assert_allclose(fit.slopes, 5.041478, rtol=1e-6)
+    np.testing.assert_allclose(fit.intercept + 1900 * fit.slopes[0], -260.0592, rtol=1e-6)
+
+
+@pytest.mark.parametrize("delta", [1.0, 2.69, 12.0])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_fit_is_the_minimum(calls: Problem, loss: str, delta: float) -> None:
+    expected = minimiser(calls.inputs, calls.targets, scores(delta)[loss])
+    fit = train(calls, loss, delta)
+    np.testing.assert_allclose([fit.intercept, *fit.slopes], expected, rtol=2e-5)
+
+
+@pytest.mark.parametrize("loss", ["Huber", "log-cosh"])
+def test_robust_fits_are_near_the_clean_years(calls: Problem, loss: str) -> None:
+    fit = train(calls, loss, calls.default_delta())
+    assert 1.4 < fit.slopes[0] < 1.7
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_several_inputs_nearly_dependent(loss: str, rng: np.random.Generator) -> None:
+    x = rng.uniform(40, 200, 400)
+    inputs = np.column_stack([x, x**2, 1e6 + rng.normal(0, 3, 400)])
+    targets = 7 + inputs @ [3.0, -0.01, 0.5] + rng.normal(0, 2, 400)
+    targets[rng.random(400) < 0.2] += 300
+    problem = Problem(inputs, targets, ["x", "x²", "other"])
+    expected = minimiser(inputs, targets, scores(4.0)[loss])
+    fit = train(problem, loss, 4.0)
+    np.testing.assert_allclose(fit.slopes, expected[1:], rtol=1e-4)
+    np.testing.assert_allclose(fit(inputs), expected[0] + inputs @ expected[1:], rtol=1e-6)
+
+
+def test_default_delta_is_the_median_distance_from_its_fit(calls: Problem) -> None:
+    delta = calls.default_delta()
+    fit = train(calls, "Huber", delta)
+    distance = np.abs(calls.targets - fit(calls.inputs))
+    np.testing.assert_allclose(np.median(distance), delta, rtol=5e-3)
+
+
+def test_fits_do_not_depend_on_units(calls: Problem) -> None:
+    """In thousandths of a call and in days, with delta along, the line is the same."""
+    other = Problem(365 * calls.inputs - 7e5, 1e9 * calls.targets + 3e9, ["day"])
+    np.testing.assert_allclose(other.default_delta(), 1e9 * calls.default_delta(), rtol=1e-12)
+    for loss in LOSSES:
+        fit, rescaled = train(calls, loss, 2.0), train(other, loss, 2e9)
+        predicted = 1e9 * fit(calls.inputs) + 3e9
+        np.testing.assert_allclose(rescaled(other.inputs), predicted, rtol=1e-6)
+
+
+def test_exact_data_are_fitted() -> None:
+    inputs = np.arange(12.0)[:, None]
+    for targets in (3 * inputs[:, 0] - 5, np.full(12, 2.5)):
+        problem = Problem(inputs, targets, ["x"])
+        for loss in LOSSES:
+            fit = train(problem, loss, problem.default_delta())
+            np.testing.assert_allclose(fit(inputs), targets, rtol=1e-5, atol=1e-5)
+
+
+def test_training_is_deterministic(calls: Problem) -> None:
+    first, second = (train(calls, "log-cosh", 3.0) for _ in range(2))
+    assert (first.intercept, *first.slopes) == (second.intercept, *second.slopes)
+
+
+def test_problem_errors() -> None:
+    x = np.arange(6.0)
+    with pytest.raises(UserError, match="at least 3 rows, got 2"):
+        Problem(x[:2, None], x[:2], ["x"])
+    with pytest.raises(UserError, match="'y' has the same value in every row"):
+        Problem(np.column_stack([x, np.full(6, 0.1)]), x, ["x", "y"])
+    with pytest.raises(UserError, match="'y' is a combination of the inputs before it"):
+        Problem(np.column_stack([x, 3 - 2 * x]), x, ["x", "y"])
+
+
+def test_fit_that_does_not_settle_is_an_error(
+    calls: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lossless.cli._fits.MOST_STEPS", 100)
+    with pytest.raises(UserError, match=r"Huber has not settled .* delta = 1e-06 is too small"):
+        train(calls, "Huber", 1e-6)
