@@ -13,7 +13,8 @@
 //   (q + q') (m + n + ...)  =  q m  +  q (n + e)  +  terms below 2^-103 of it
 //
 // where e belongs to q as well as to a in the quadratic piece, which doubles its share of m = q/2, and to a alone in
-// the linear one: q e both times.
+// the linear one: q e both times. The gradient is d alone: e is not 0 only where one operand is below 2^-28 of the
+// other, and d too near the other, itself a possible result, to lie half way between two.
 #pragma once
 
 #include <type_traits>
@@ -46,15 +47,14 @@ struct huber {
     if constexpr (std::is_same_v<typename T::storage, double>) {
       // The residual may be beyond the largest double and its loss not: delta/2 is nothing beside it.
       double beyond_range = (2 * delta) * std::fabs(0.5 * inputs - 0.5 * targets);
-      // mutation-equivalent(boundary): at the largest double itself both are the same
+      // mutation-equivalent(boundary, constant): at the largest double itself both are the same, and 1 is nothing
       value = select(a.high > largest, {beyond_range, 0}, value);
       clipped = at_most(delta, a.high);
     }
-    // mutation-equivalent(boundary): excess is 0 only where the low part is
-    double low = excess > 0 ? 0 : residual.low;
-    double inside = a.high <= delta ? 1 : a.high;  // or NaN
+    // mutation-equivalent(half): where high is NaN, low is
+    double inside = a.high <= delta ? 1 : a.high;
     double curvature = excess > 0 ? 0 : inside;
-    return {value, {std::copysign(clipped, residual.high), low}, {curvature, 0}};
+    return {value, {std::copysign(clipped, residual.high), 0}, {curvature, 0}};
   }
 };
 
