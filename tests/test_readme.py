@@ -1,0 +1,67 @@
+"""The README: its examples give what they say, its links and commands exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_examples_give_what_they_say(block: str) -> None:
+    """An expression with a comment behind it has the value that the comment shows."""
+    names: dict[str, Any] = {}
+    lines = block.splitlines()
+    shown = 0
+    for statement in ast.parse(block).body:
+        source = "\n".join(lines[statement.lineno - 1 : statement.end_lineno])
+        if not isinstance(statement, ast.Expr):
+            exec(compile(source, "README.md", "exec"), names)
+            continue
+        value = eval(compile(source.strip(), "README.md", "eval"), names)
+        assert squeezed(repr(value)) == squeezed(source.partition("# ")[2])
+        shown += 1
+    assert shown
+
+
+def test_code_stands_on_the_first_screen() -> None:
+    assert README.index("import lossless as losses") < 600
+    assert README.index("make demo") < 1500
+
+
+def test_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    assert "docs/belgian_calls.png" in links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_commands_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"(?:`|\$ )make ((?:[a-z]+ ?)+)", README):
+        for word in target.split():
+            assert re.search(rf"^{word}:.*## ", makefile, re.MULTILINE), word
+
+
+def test_table_of_claims_has_the_rows_of_the_command() -> None:
+    code = "import claims; print(*(claim.title for claim in claims.CLAIMS), sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, check=True, cwd=ROOT / "benchmarks",
+    )  # fmt: skip
+    titles = re.findall(r"^\| ([^|]+) \| .*\| .* \|$", README, re.MULTILINE)
+    table = titles[titles.index(done.stdout.splitlines()[0]) :]
+    assert done.stdout.splitlines() == table
