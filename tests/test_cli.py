@@ -32,12 +32,12 @@ def run(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def colours(path: Path) -> set[tuple[int, int, int]]:
+FITS = {0xD55E00, 0x0072B2, 0x009E73}  # the colours of the three lines
+
+
+def colours(path: Path) -> set[int]:
     pixels = np.round(255 * imread(path)[..., :3]).astype(int)
-    return set(map(tuple, pixels.reshape(-1, 3).tolist()))
-
-
-FITS = {(0xD5, 0x5E, 0x00), (0x00, 0x72, 0xB2), (0x00, 0x9E, 0x73)}
+    return set(np.unique(pixels @ [0x10000, 0x100, 1]).tolist())
 
 
 def test_demo_trains_and_draws() -> None:
@@ -85,6 +85,17 @@ def test_demo_reads_what_spreadsheets_write() -> None:
     status, output, errors = run("demo", "--data", "data.csv", "--inputs", "x", "--targets", "y")
     assert (status, errors) == (0, "")
     assert "5 rows" in output
+
+
+def test_demo_takes_any_name_of_a_column() -> None:
+    """Neither the table's markup nor the picture's mathematics is in it."""
+    Path("data.csv").write_text(GOOD.replace("x,z,y", "[/] $a_$,[bold] $\\b,$y_$ [red]"))
+    status, output, errors = run(
+        "demo", "--data", "data.csv", "--inputs", "[/] $a_$", "--inputs", "[bold] $\\b",
+        "--targets", "$y_$ [red]",
+    )  # fmt: skip
+    assert (status, errors) == (0, "")
+    assert "$y_$ [red] ≈ intercept + slope · [/] $a_$ + slope · [bold] $\\b\n" in output
 
 
 ROWS = "1,2\n2,3\n4,4\n5,5\n"

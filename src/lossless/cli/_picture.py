@@ -68,7 +68,7 @@ def draw(
     `labels` name the inputs and the targets, `meaning` the points that are not marked and those
     that are.
     """
-    inputs_labels, targets_label = labels
+    inputs_labels, targets_label = [_plain(name) for name in labels[0]], _plain(labels[1])
     if len(inputs_labels) == 1:
         figure = Figure(figsize=(7, 4.4), layout="constrained")
         axes = figure.subplots()
@@ -79,7 +79,7 @@ def draw(
             axes.plot(ends[:, 0], fit(ends), lw=2.2, zorder=4, label=fit.loss, **style)
         axes.set(xlabel=inputs_labels[0], ylabel=targets_label)
         axes.legend(frameon=False)
-        axes.set_title(title, loc="left", fontsize=11)
+        axes.set_title(_plain(title), loc="left", fontsize=11)
     else:
         figure = Figure(figsize=(9, 3.9), layout="constrained")
         panels = figure.subplots(1, len(fits), sharex=True, sharey=True)
@@ -91,13 +91,18 @@ def draw(
             axes.set_xlabel(f"{targets_label}, true")
         panels[0].set_ylabel(f"{targets_label}, predicted")
         panels[0].legend(frameon=False, fontsize=8)
-        figure.suptitle(title, fontsize=11)
+        figure.suptitle(_plain(title), fontsize=11)
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#DDDDDD", lw=0.6)
         axes.set_axisbelow(True)
     FigureCanvasAgg(figure)
     return figure
+
+
+def _plain(text: str) -> str:
+    """For matplotlib, between two dollars there is mathematics."""
+    return text.replace("$", r"\$")
 
 
 def _points(

@@ -86,20 +86,18 @@ def demo(
     else:
         chosen = _belgian_calls()
     problem = _fits.Problem(chosen.inputs, chosen.targets, chosen.names)
-    console = Console()
+    console = Console(highlight=False)
     used = problem.default_delta() if delta is None else delta
     _introduce(console, chosen, used, delta is None)
     fits = _train(console, problem, used)
 
-    distance = np.abs(chosen.targets - fits[1](chosen.inputs))
-    rounding = 1e-12 * np.abs(chosen.targets).max()
-    far = distance > FAR * np.median(distance) + rounding
+    far = _far(chosen, fits[1])
     console.print(_table(chosen, fits))
-    _conclude(console, chosen, fits, far)
-    marked = far if chosen.clean is None else ~chosen.clean
-    meaning = ("data", "far from the Huber fit")
-    if chosen.clean is not None:
-        meaning = ("calls", "counted in minutes, at least in part")
+    _conclude(console, chosen, far)
+    if chosen.clean is None:
+        marked, meaning = far, ("data", "far from the Huber fit")
+    else:
+        marked, meaning = ~chosen.clean, ("calls", "counted in minutes, at least in part")
     figure = _picture.draw(
         fits,
         chosen.inputs,
@@ -196,7 +194,14 @@ def _digits(x: float) -> str:
     return f"{x:,.{max(0, 3 - math.floor(math.log10(abs(x))))}f}"
 
 
-def _conclude(console: Console, data: Data, fits: "list[Fit]", far: NDArray[np.bool_]) -> None:
+def _far(data: Data, fit: "Fit") -> NDArray[np.bool_]:
+    distance = np.abs(data.targets - fit(data.inputs))
+    # Where the fit is exact, all that is left is rounding.
+    limit = FAR * float(np.median(distance)) + 1e-9 * float(np.abs(data.targets).max())
+    return distance > limit
+
+
+def _conclude(console: Console, data: Data, far: NDArray[np.bool_]) -> None:
     if data.clean is None:
         console.print(
             f"{far.sum():,} rows lie far from the Huber fit, at more than {FAR:g} times the median "
