@@ -95,7 +95,9 @@ def truth(
             gradient_slack = np.sum(abs(gradient) * total_error + gradient_slack)
             gradient = np.sum(gradient)
         if not case.backend.native and case.fmt is FLOAT32:
-            lost = lost + abs(factors) * np.where(abs(x - t) > 2, COMPOSED_SECOND, mp.mpf(0))
+            with np.errstate(invalid="ignore"):  # masked-out places hold anything
+                far = abs(x - t) > 2
+            lost = lost + abs(factors) * np.where(far, COMPOSED_SECOND, mp.mpf(0))
     parts = (value, gradient, second, value_slack, gradient_slack, lost)
     return Truth(*(np.asarray(part, object) for part in parts))
 

@@ -13,8 +13,8 @@ on values outside of `where`, so that all of it can be traced.
 Frameworks differentiate the value, once and again, so it is written for that:
 
 - near 0 it is a function of r, not of |r|, whose derivative frameworks take for 0 at 0;
-- a `where` passes a derivative of 0 to the branch that it does not take, and 0 times inf or NaN
-  is NaN: each branch gets arguments at which its derivatives are finite;
+- a `where` multiplies derivatives by 0 on the branch that it does not take, and 0 times inf or
+  NaN is NaN: each branch gets arguments at which its derivatives are finite;
 - a NaN goes through a branch that keeps it: the sign of NaN is 0 in some frameworks.
 
 The explicit derivatives are for calls that return them: they are more accurate, cost less, and

@@ -70,7 +70,8 @@ class Composed:
         elements = self._elements(problem)
         slope = self._formula("gradient", problem, elements)
         if problem.reduction in ("mean", "weighted_mean"):
-            scale = 1.0 / self._divisor(problem, elements, keepdims=True)
+            divisor = self._divisor(problem, elements, keepdims=True)
+            scale = 1.0 / self.xp.where(divisor == 0, math.nan, divisor)
             slope = slope * self.cast(scale, slope.dtype)
         slope = self._selected(elements, slope)
         if problem.shape and not problem.inputs.shape:  # one number against an array
@@ -121,7 +122,7 @@ class Composed:
         """Towards 0, so that a number of this dtype is <= the result only if it is <= x."""
         if dtype == self.xp.float32:
             rounded = np.float32(x)
-            if x < rounded < math.inf:
+            if x < float(rounded) < math.inf:  # float32 against x would compare in float32
                 rounded = np.nextafter(rounded, np.float32(0))
             return float(rounded)
         return x
@@ -140,17 +141,19 @@ class Composed:
         if problem.reduction != "none":
             losses = self.total(losses, problem.axes)
         if problem.reduction in ("mean", "weighted_mean"):
-            losses = losses / self._divisor(problem, elements)
+            divisor = self._divisor(problem, elements)
+            empty = divisor == 0
+            # Not divided by NaN: automatic differentiation would carry that past the mask.
+            mean = losses / self.xp.where(empty, 1.0, divisor)
+            losses = self.xp.where(empty, math.nan, mean)
         return self.cast(losses, problem.dtype)
 
     def _divisor(self, problem: "Problem", elements: _Elements, keepdims: bool = False) -> Array:
-        """What a mean divides by: NaN instead of 0."""
-        xp, residual, parts = self.xp, elements.residual, elements.weights
+        """What a mean divides by."""
+        residual, parts = elements.residual, elements.weights
         if problem.reduction == "mean" or parts is None:
             parts = elements.where
         if parts is None:
-            divisor = self.count(residual, problem.axes, keepdims)
-        else:
-            parts, _ = xp.broadcast_arrays(self.cast(parts, residual.dtype), residual)
-            divisor = self.total(parts, problem.axes, keepdims)
-        return xp.where(divisor == 0, math.nan, divisor)
+            return self.count(residual, problem.axes, keepdims)
+        parts, _ = self.xp.broadcast_arrays(self.cast(parts, residual.dtype), residual)
+        return self.total(parts, problem.axes, keepdims)

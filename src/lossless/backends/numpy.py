@@ -182,7 +182,7 @@ class _NumPyComposed(Composed):
         return _is_float(dtype)
 
     def cast(self, x: Any, dtype: Any) -> Any:
-        return x.astype(dtype, copy=False)
+        return x.astype(dtype, copy=False)[()]  # of no dimensions, it is a scalar in NumPy
 
     def number(self, x: float, dtype: Any, like: Array | None) -> Any:
         return np.asarray(x, dtype)
