@@ -409,6 +409,27 @@ def test_loss_in_several_threads(case: Case, rng: np.random.Generator) -> None:
         assert_near(case, "gradient", mx.array(gradient), wanted.gradient)
 
 
+@IN_FLOAT32
+def test_loss_has_no_float64_where_the_default_device_is_a_gpu(
+    case: Case, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There MLX has none: whatever asks for it here fails."""
+    monkeypatch.setattr(mx, "default_device", lambda: mx.Device(mx.gpu, 0))
+    monkeypatch.setattr(mx, "float64", "a dtype that this device does not have")
+    x, t = arrays(case, (5, 7), rng)
+    for reduction in ("none", *REDUCTIONS):
+        options: dict[str, Any] = {"weights": rng.uniform(0.5, 2.0, 7).astype(np.float32)}
+        options |= {"where": rng.random((5, 7)) < 0.8, "reduction": reduction}
+        wanted = truth(case, x, t, **options, **case.loss.parameters)
+        function = lossless.value_and_grad(case.function)
+        value, gradient = case.call(function, x, t, **options)
+        assert_near(case, "value", value, wanted.value)
+        assert_near(case, "gradient", gradient, wanted.gradient)
+        plain = case.call(case.function, x, t, reduction=reduction)
+        true = truth(case, x, t, reduction=reduction, **case.loss.parameters).value
+        assert_near(case, "value", plain, true)
+
+
 # Sums
 
 

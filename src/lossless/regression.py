@@ -26,7 +26,8 @@ def huber_loss(
         \qquad a = \text{inputs} - \text{targets}
 
     Args:
-        inputs: the predictions, an array of any shape.
+        inputs: the predictions, an array of any shape, of NumPy, MLX or another library that
+            follows the Python array API standard.
         targets: the true values, of the same shape. Either one may be a scalar instead; other
             shapes are not broadcast.
         delta: where the loss turns from squared to absolute, in the units of the residual: a
@@ -44,9 +45,11 @@ def huber_loss(
     Returns:
         The losses in the shape of the residuals, or their reduction (a scalar, or an array of the
         axes that remain). The dtype is that of `inputs` and `targets`: float16, bfloat16,
-        float32 and float64 keep theirs, integers and booleans count as float64; `delta` and
-        `weights` do not change it. Without weights each loss is the exact one, correctly rounded
-        (in float64 within 1 ULP); sums are accumulated in double and rounded once.
+        float32 and float64 keep theirs, integers and booleans become the framework's default
+        float; `delta` and `weights` do not change it. On NumPy arrays and without weights each
+        loss is the exact one, correctly rounded (in float64 within 1 ULP), and sums are
+        accumulated in double and rounded once; other arrays: within a few ULP
+        (docs/numerics.md).
 
     Raises:
         TypeError: complex or non-numeric arrays, arrays of two frameworks, a `delta` that is no
@@ -91,7 +94,8 @@ def log_cosh_loss(
     error. Unlike Huber's loss it has all derivatives everywhere.
 
     Args:
-        inputs: the predictions, an array of any shape.
+        inputs: the predictions, an array of any shape, of NumPy, MLX or another library that
+            follows the Python array API standard.
         targets: the true values, of the same shape. Either one may be a scalar instead; other
             shapes are not broadcast.
         reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number
@@ -105,9 +109,10 @@ def log_cosh_loss(
     Returns:
         The losses in the shape of the residuals, or their reduction (a scalar, or an array of the
         axes that remain). The dtype is that of `inputs` and `targets`: float16, bfloat16,
-        float32 and float64 keep theirs, integers and booleans count as float64; `weights` does
-        not change it. Without weights each loss is the exact one, correctly rounded (in float64
-        within a few ULP); sums are accumulated in double and rounded once.
+        float32 and float64 keep theirs, integers and booleans become the framework's default
+        float; `weights` does not change it. On NumPy arrays and without weights each loss is the
+        exact one, correctly rounded (in float64 within a few ULP), and sums are accumulated in
+        double and rounded once; other arrays: within a few ULP (docs/numerics.md).
 
     Raises:
         TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
