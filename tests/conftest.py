@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cases import Case, cases
 from formats import NARROW
+from mlx_cases import PATHS
 
 import lossless
 
@@ -52,6 +53,13 @@ def narrow_case(request: pytest.FixtureRequest) -> Case:
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """Random numbers of this test alone: the same whichever tests run before it."""
     return np.random.default_rng(list(request.node.name.encode()))
+
+
+@pytest.fixture(params=PATHS)
+def mlx_path(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each way in which calls with MLX arrays may be computed."""
+    with PATHS[request.param]():
+        yield
 
 
 @pytest.fixture

@@ -43,11 +43,12 @@ def _backend_for(name: str, arguments: dict[str, Any]) -> Backend:
     for argument, other in frameworks.items():
         if other != framework:
             x = arguments[argument]
-            is_array = other != "NumPy" or isinstance(x, np.ndarray)
-            got = f"an array of {other}" if is_array else f"a {type(x).__name__}"
+            got = f"an array of {other}: convert one of them"
+            if other == "NumPy" and not isinstance(x, np.ndarray):
+                got = f"a {type(x).__name__}: convert it"
             raise TypeError(
-                f"{name}: {argument} must be an array of {framework}, as {leader} is, got {got}: "
-                f"convert one of them first"
+                f"{name}: {argument} must be an array of {framework}, as {leader} is, "
+                f"got {got} first"
             )
     if framework == "MLX":
         from . import mlx
