@@ -176,6 +176,18 @@ def test_huber_array_delta_is_differentiable(case: Case) -> None:
     assert got.item() == (1.5 + 0.5 + 5.5) / 4
 
 
+@pytest.mark.parametrize("case", HUBER)
+def test_huber_bad_elements_of_delta_give_nan_under_autodiff(case: Case) -> None:
+    """Unless they are masked out."""
+    x = to_mlx(case.fmt.array([0.5, -3.0, 2.0, 7.0]))
+    delta = to_mlx(case.fmt.array([1.0, -1.0, math.nan, 0.0]))
+    got = mx.grad(lambda x: lossless.huber_loss(x, 0.0, delta).sum())(x)
+    assert np.isnan(from_mlx(got).astype(np.float64)).tolist() == [False, True, True, True]
+    mask = mx.array([True, False, False, True])
+    got = mx.grad(lambda x: lossless.huber_loss(x, 0.0, delta, "sum", where=mask))(x)
+    assert np.isnan(from_mlx(got).astype(np.float64)).tolist() == [False, False, False, True]
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_loss_gradient_of_a_scalar_under_autodiff(function: Any) -> None:
     t = mx.array([0.25, 1.5, -2.0])

@@ -67,7 +67,6 @@ def log_cosh_value(xp: Namespace, r: Array) -> Array:
     a = xp.abs(r)
     small = a < LOG_COSH_BRANCH
     s = xp.sinh(xp.where(small, 0.5 * r, 0.0))
-    a = xp.where(small, LOG_COSH_BRANCH, a)
     far = (a - LOG_2) + xp.log1p(xp.exp(-2.0 * a))
     return xp.where(small, xp.log1p(2.0 * s * s), far)
 

@@ -62,7 +62,7 @@ class ArrayApi(Composed):
         if isinstance(x, numbers.Real | np.generic) and not isinstance(x, np.complexfloating):
             return float(x)
         if not self.is_array(x):
-            raise TypeError(f"{argument} must be a number or an array, got {x!r}")
+            raise TypeError(f"{argument} must be a real number or an array, got {x!r}")
         if not self.is_real(x.dtype):
             raise TypeError(
                 f"{argument} must be real numbers (floating-point, integers or booleans), got "

@@ -114,7 +114,6 @@ class Composed:
             # Before the formula: afterwards it would be too late for its derivatives, which are
             # multiplied by 0 there, in vain if they are NaN or infinite.
             residual = xp.where(where, residual, 0.0)
-            parameters = [xp.where(where, x, 1.0) for x in parameters]
             weights = None if weights is None else xp.where(where, weights, 0.0)
         return _Elements(residual, parameters, weights, where)
 
