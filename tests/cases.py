@@ -24,11 +24,12 @@ class Backend(Enum):
     NUMPY_COMPOSED = "numpy_composed"
     ARRAY_API_STRICT = "array_api_strict"
     MLX = "mlx"
+    MLX_COMPOSED = "mlx_composed"
 
     @property
     def native(self) -> bool:
         """Whether kernels serve it: correctly rounded, the same bits in any order."""
-        return self is Backend.NUMPY
+        return self in (Backend.NUMPY, Backend.MLX)
 
     @property
     def formats(self) -> tuple[Format, ...]:
@@ -38,7 +39,8 @@ class Backend(Enum):
 
     def path(self) -> AbstractContextManager[None]:
         """The context in which calls take the path of this backend."""
-        return lossless.composed() if self is Backend.NUMPY_COMPOSED else nullcontext()
+        composed = (Backend.NUMPY_COMPOSED, Backend.MLX_COMPOSED)
+        return lossless.composed() if self in composed else nullcontext()
 
     def array(self, numbers: Any) -> Any:
         """NumPy arrays of numbers in this library; anything else as it is."""
@@ -47,12 +49,15 @@ class Backend(Enum):
         if self is Backend.ARRAY_API_STRICT:
             wide = numbers.astype(np.float32) if numbers.dtype == np.float16 else numbers
             return array_api_strict.asarray(wide)
-        if self is Backend.MLX:
+        if self in MLX:
             return to_mlx(numbers)
         return numbers
 
     def numpy(self, array: Any) -> Array:
-        return from_mlx(array) if self is Backend.MLX else np.asarray(array)
+        return from_mlx(array) if self in MLX else np.asarray(array)
+
+
+MLX = (Backend.MLX, Backend.MLX_COMPOSED)
 
 
 # Here, and nowhere above, MLX is imported: sanitizers run the tests that do not need it.

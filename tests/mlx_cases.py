@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from formats import FLOAT32, Array
 
 import lossless
 
-# How a call computes; whatever else will serve MLX's graphs joins here.
-PATHS: dict[str, Callable[[], Any]] = {"composed": lossless.composed}
+# How a call computes.
+PATHS: dict[str, Callable[[], Any]] = {"native": nullcontext, "composed": lossless.composed}
 ON_EVERY_PATH = pytest.mark.usefixtures("mlx_path")
 IN_EVERY_DTYPE = pytest.mark.parametrize("case", cases(backends=[Backend.MLX]))
 IN_FLOAT32 = pytest.mark.parametrize("case", cases([FLOAT32], backends=[Backend.MLX]))

@@ -43,6 +43,7 @@ SETTINGS = (
     "-DCMAKE_BUILD_TYPE=Release",
     "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -march=native",
     "-DLOSSLESS_BASELINE_ONLY=ON",
+    "-DLOSSLESS_MLX=OFF",
 )
 SLOWEST_TEST_RUN = 240.0  # seconds, many times what they take: an endless loop is caught, too
 CAUGHT, SURVIVED, SAME_CODE, NO_COMPILATION, DECLARED = (

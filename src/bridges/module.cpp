@@ -12,6 +12,7 @@
 #include <string>
 
 #include "kernels.h"
+#include "lend.h"
 #include "pool.h"
 #include "sweep.h"
 
@@ -180,6 +181,18 @@ void python_memory_pass(nb::handle inputs, nb::handle targets, nb::handle out) {
 
 NB_MODULE(_core, m) {
   using namespace lossless;
+  static const Lent lent = {sweep};
+  m.attr("_lent") = nb::capsule(&lent, lent_name);
+  m.def(
+      "built_for_mlx",
+      []() -> std::string {
+#ifdef LOSSLESS_MLX_VERSION
+        return LOSSLESS_MLX_VERSION;
+#else
+        return "none";
+#endif
+      },
+      "The version of MLX that the bridge to it was built for, or none.");
   m.def("sweep", python_sweep, "loss"_a, "dtype"_a, "reduction"_a, "shape"_a, "kept"_a, "inputs"_a, "targets"_a,
         "parameters"_a, "weights"_a.none(), "where"_a.none(), "value"_a.none(), "gradient"_a.none(),
         "curvature"_a.none(), "total_gradient"_a.none(),

@@ -170,8 +170,8 @@ LOSSLESS_INLINE void finish(const Piece& piece, Column& column, double scale, do
   if (out) std::memcpy(out, rounded, piece.elements * sizeof(storage));
 }
 
-template <class Loss, class T>
-void piece_loss(const Piece& piece) {
+template <class Loss, class T, bool curvature>
+void piece_of(const Piece& piece) {
   auto parameters = [&](int i) {
     return Parameters{Loss::parameters > 0 ? piece.parameters[0][i] : 0,
                       Loss::parameters > 1 ? piece.parameters[1][i] : 0};
@@ -187,8 +187,10 @@ void piece_loss(const Piece& piece) {
       values.low[i] = outcome.value.low;
       gradients.high[i] = valid ? outcome.gradient.high : not_a_number;
       gradients.low[i] = outcome.gradient.low;
-      curvatures.high[i] = valid ? outcome.curvature.high : not_a_number;
-      curvatures.low[i] = outcome.curvature.low;
+      if constexpr (curvature) {
+        curvatures.high[i] = valid ? outcome.curvature.high : not_a_number;
+        curvatures.low[i] = outcome.curvature.low;
+      }
     }
   }
   auto accurate = [&](Split Outcome::* member) {
@@ -201,16 +203,25 @@ void piece_loss(const Piece& piece) {
   if (piece.gradient || piece.gradient_sums)
     finish<Loss, T>(piece, gradients, piece.gradient_scale, piece.gradient_sums, piece.gradient,
                     accurate(&Outcome::gradient));
-  if (piece.curvature) finish<Loss, T>(piece, curvatures, 1, nullptr, piece.curvature, accurate(&Outcome::curvature));
+  if constexpr (curvature)
+    finish<Loss, T>(piece, curvatures, piece.gradient_scale, nullptr, piece.curvature, accurate(&Outcome::curvature));
+}
+
+template <class Loss, class T>
+void piece_loss(const Piece& piece) {
+  if (piece.curvature)
+    piece_of<Loss, T, true>(piece);
+  else
+    piece_of<Loss, T, false>(piece);
 }
 
 void count_piece(const Piece& piece) {
   for (int at = 0; at < piece.elements; at += group_elements) {
     double terms[group_elements];
-    for (int i = 0; i < group_elements; ++i) {
-      bool counts = at + i < piece.elements && (!piece.where || piece.where[at + i] != 0);
-      terms[i] = counts ? piece.weights ? piece.weights[at + i] : 1 : 0;
-    }
+    for (int i = 0; i < group_elements; ++i) terms[i] = piece.weights ? piece.weights[at + i] : 1;
+    if (piece.where)
+      for (int i = 0; i < group_elements; ++i) terms[i] = piece.where[at + i] != 0 ? terms[i] : 0;
+    for (int i = piece.elements - at; i < group_elements; ++i) terms[i] = 0;
     add_group(terms, piece.sums);
   }
 }

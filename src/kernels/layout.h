@@ -11,7 +11,7 @@ namespace lossless {
 // The dimensions of a job, with those merged that every operand and result steps through as through one.
 class Layout {
  public:
-  enum View { inputs, targets, first, second, weights, where, value, gradient, curvature, views };
+  enum View { inputs, targets, first, second, weights, where, cotangent, value, gradient, curvature, views };
 
   struct Dimension {
     int64_t size;
@@ -19,18 +19,13 @@ class Layout {
   };
 
   explicit Layout(const Job& job) {
-    const std::vector<int64_t>* strides[views] = {&job.inputs.strides,
-                                                  &job.targets.strides,
-                                                  &job.parameters[0].strides,
-                                                  &job.parameters[1].strides,
-                                                  &job.weights.strides,
-                                                  &job.where.strides,
-                                                  nullptr,
-                                                  &job.gradient.strides,
-                                                  &job.curvature.strides};
-    const void* data[views] = {
-        job.inputs.data, job.targets.data, job.parameters[0].data, job.parameters[1].data, job.weights.data,
-        job.where.data,  nullptr,          job.gradient.data,      job.curvature.data};
+    const std::vector<int64_t>* strides[views] = {
+        &job.inputs.strides,   &job.targets.strides,  &job.parameters[0].strides, &job.parameters[1].strides,
+        &job.weights.strides,  &job.where.strides,    &job.cotangent.strides,     nullptr,
+        &job.gradient.strides, &job.curvature.strides};
+    const void* data[views] = {job.inputs.data,   job.targets.data,  job.parameters[0].data, job.parameters[1].data,
+                               job.weights.data,  job.where.data,    job.cotangent.data,     nullptr,
+                               job.gradient.data, job.curvature.data};
     if (job.reduction == Reduction::none) {
       strides[value] = &job.value.strides;
       data[value] = job.value.data;

@@ -112,19 +112,23 @@ class Sweep {
     for (int i = 0; i < most_parameters; ++i) {
       const Operand& parameter = job.parameters[i];
       if (!parameter.data) continue;
-      if (!is_constant(parameter) || parameter.dtype != DType::float64) return {};
-      std::memcpy(&parameters_[i], parameter.data, sizeof(double));
+      if (!is_constant(parameter)) return {};
+      parameters_[i] = number(parameter, 0);
     }
+    if (!reduces_ && job.cotangent.data && !is_constant(job.cotangent)) return {};
     if (!kernels_.losses[job.loss].valid(parameters_)) return {};
     if (!reduces_ && !plain(job.value.data, job.dtype, job.value.strides)) return {};
     for (const Result* result : {&job.gradient, &job.curvature})
       if (!plain(result->data, job.dtype, result->strides)) return {};
 
-    bool gradient = job.gradient.data, curvature = job.curvature.data;
+    bool value = job.value.data, gradient = job.gradient.data;
+    if (job.curvature.data) {
+      if (value || !gradient || reduces_ || job.cotangent.data) return {};
+      return Wanted::gradient_and_curvature;
+    }
+    if (!value) return Wanted::gradient;
     if (reduces_) return gradient ? Wanted::sum_and_gradient : Wanted::sum;
-    if (job.value.data && !curvature) return gradient ? Wanted::value_and_gradient : Wanted::value;
-    if (!job.value.data && gradient) return curvature ? Wanted::gradient_and_curvature : Wanted::gradient;
-    return {};
+    return gradient ? Wanted::value_and_gradient : Wanted::value;
   }
 
   void find_denominators() {
@@ -142,6 +146,7 @@ class Sweep {
     job.dtype = DType::float64;
     job.reduction = Reduction::sum;
     job.inputs = job.targets = job.parameters[0] = job.parameters[1] = {};
+    job.cotangent = {};
     job.gradient = job.curvature = job.total_gradient = {};
     if (!weighted) job.weights = {};
     job.value.data = counts.data();
@@ -157,7 +162,18 @@ class Sweep {
   // The gradient of a mean over nothing is 0; that of one over weights which cancel is not a number.
   double gradient_scale(int64_t row) const {
     if (!selected_.empty() && selected_[row] == 0) return 0;
-    return 1 / denominator(row);
+    if (!job_.cotangent.data) return 1 / denominator(row);
+    if (!reduces_) return is_constant(job_.cotangent) ? number(job_.cotangent, 0) : 1;
+    int64_t offset = 0;
+    for (int64_t d = job_.kept, rest = row; d-- > 0; rest /= job_.shape[d])
+      offset += rest % job_.shape[d] * job_.cotangent.strides[d];
+    return number(job_.cotangent, offset) / denominator(row);
+  }
+
+  double number(const Operand& operand, int64_t offset) const {
+    double x;
+    kernels_.load[int(operand.dtype)](static_cast<const char*>(operand.data) + offset, 0, 1, &x);
+    return x;
   }
 
   void block(int64_t row, int64_t number) {
@@ -192,9 +208,9 @@ class Sweep {
 
   // Gathers a few elements of every operand, computes them, and scatters the results.
   void in_pieces(int64_t begin, int64_t elements, double scale, double* sums, double* gradient_sums) const {
-    constexpr int operands = Layout::where + 1;
-    const Operand* operand[operands] = {&job_.inputs,        &job_.targets, &job_.parameters[0],
-                                        &job_.parameters[1], &job_.weights, &job_.where};
+    constexpr int operands = Layout::cotangent + 1;
+    const Operand* operand[operands] = {&job_.inputs,  &job_.targets, &job_.parameters[0], &job_.parameters[1],
+                                        &job_.weights, &job_.where,   &job_.cotangent};
     double numbers[operands][piece_elements] = {};
     bool gathers[operands];
     for (int v = 0; v < operands; ++v) {
@@ -202,44 +218,50 @@ class Sweep {
       if (constant) kernels_.load[int(operand[v]->dtype)](operand[v]->data, 0, piece_elements, numbers[v]);
       gathers[v] = operand[v]->data && !constant;
     }
+    // A cotangent of each element is one more weight; one of each value is part of the scale.
+    bool weighs = !reduces_ && gathers[Layout::cotangent];
+    if (reduces_) gathers[Layout::cotangent] = false;
     alignas(double) char results[3][piece_elements * sizeof(double)];
     const Result* result[3] = {&job_.value, &job_.gradient, &job_.curvature};
     bool wanted[3];
     for (int i = 0; i < 3; ++i) wanted[i] = result[i]->data && !(i == 0 && reduces_);
 
-    Layout::Cursor cursor(*layout_, begin);
+    double products[piece_elements];
+    Piece piece = {0,
+                   numbers[0],
+                   numbers[1],
+                   {numbers[2], numbers[3]},
+                   weighs              ? products
+                   : job_.weights.data ? numbers[Layout::weights]
+                                       : nullptr,
+                   job_.where.data ? numbers[Layout::where] : nullptr,
+                   wanted[0] ? results[0] : nullptr,
+                   wanted[1] ? results[1] : nullptr,
+                   wanted[2] ? results[2] : nullptr,
+                   reduces_ ? sums : nullptr,
+                   gradient_sums_.empty() ? nullptr : gradient_sums,
+                   scale};
+    Layout::Cursor read(*layout_, begin), write(*layout_, begin);
     for (int64_t left = elements; left > 0; left -= piece_elements) {
-      int piece_size = int(std::min<int64_t>(left, piece_elements));
-      Layout::Cursor start = cursor;
-      for (int at = 0; at < piece_size;) {
-        int run = cursor.run(piece_size - at);
+      piece.elements = int(std::min<int64_t>(left, piece_elements));
+      for (int at = 0, run; at < piece.elements; at += run, read.advance(run)) {
+        run = read.run(piece.elements - at);
         for (int v = 0; v < operands; ++v)
-          if (gathers[v]) gather(*operand[v], cursor, Layout::View(v), run, numbers[v] + at);
-        cursor.advance(run);
-        at += run;
+          if (gathers[v]) gather(*operand[v], read, Layout::View(v), run, numbers[v] + at);
       }
-      Piece piece = {piece_size,
-                     numbers[0],
-                     numbers[1],
-                     {numbers[2], numbers[3]},
-                     job_.weights.data ? numbers[Layout::weights] : nullptr,
-                     job_.where.data ? numbers[Layout::where] : nullptr,
-                     wanted[0] ? results[0] : nullptr,
-                     wanted[1] ? results[1] : nullptr,
-                     wanted[2] ? results[2] : nullptr,
-                     reduces_ ? sums : nullptr,
-                     gradient_sums_.empty() ? nullptr : gradient_sums,
-                     scale};
+      if (weighs) {
+        const double* weights = job_.weights.data ? numbers[Layout::weights] : nullptr;
+        for (int i = 0; i < piece_elements; ++i)
+          products[i] = (weights ? weights[i] : 1) * numbers[Layout::cotangent][i];
+      }
       if (job_.loss == counting)
         kernels_.count_piece(piece);
       else
         kernels_.losses[job_.loss].piece[int(job_.dtype)](piece);
-      for (int at = 0; at < piece_size;) {
-        int run = start.run(piece_size - at);
+      for (int at = 0, run; at < piece.elements; at += run, write.advance(run)) {
+        run = write.run(piece.elements - at);
         for (int i = 0; i < 3; ++i)
-          if (wanted[i]) scatter(results[i], at, start, Layout::View(Layout::value + i), run, result[i]->data);
-        start.advance(run);
-        at += run;
+          if (wanted[i]) scatter(results[i], at, write, Layout::View(Layout::value + i), run, result[i]->data);
       }
     }
   }

@@ -40,9 +40,10 @@ struct Job {
   int kept = 0;  // with a reduction: the leading dimensions of the value; the others are reduced
   Operand inputs, targets, weights, where;
   Operand parameters[most_parameters];
-  Result value;           // with a reduction: contiguous, in the shape of the kept dimensions
-  Result gradient;        // of the reduced value
-  Result curvature;       // only without a reduction
+  Operand cotangent;  // factor of the derivatives, the same for all that one value is reduced from; not with a value
+  Result value;       // with a reduction: contiguous, in the shape of the kept dimensions
+  Result gradient;    // of the reduced value
+  Result curvature;   // the second derivative of the reduced value by each element
   Result total_gradient;  // one number: the sum of the gradient, for an `inputs` that is one number
 };
 

@@ -18,7 +18,7 @@ Frameworks differentiate the value, once and again, so it is written for that:
 - a NaN goes through a branch that keeps it: the sign of NaN is 0 in some frameworks.
 
 The explicit derivatives are for calls that return them: they are more accurate, cost less, and
-keep the sign of zero.
+keep the sign of zero. What kernels do not give, frameworks differentiate from these, too.
 """
 
 import math
@@ -44,7 +44,8 @@ def huber_value(xp: Namespace, r: Array, delta: Array) -> Array:
 
 def huber_gradient(xp: Namespace, r: Array, delta: Array) -> Array:
     """r up to delta, delta with the sign of r above."""
-    return xp.where(xp.abs(r) > delta, delta * xp.sign(r), r)
+    linear = xp.abs(r) > delta
+    return xp.where(linear, xp.where(linear, delta, 0.0) * xp.sign(r), r)
 
 
 def huber_second_derivative(xp: Namespace, r: Array, delta: Array) -> Array:
@@ -77,5 +78,7 @@ def log_cosh_gradient(xp: Namespace, r: Array) -> Array:
 
 
 def log_cosh_second_derivative(xp: Namespace, r: Array) -> Array:
-    """1/cosh² r: unlike 1 - tanh² r it does not cancel."""
-    return xp.square(1.0 / xp.cosh(r))
+    """1/cosh² r, 0 from where that underflows: unlike 1 - tanh² r it does not cancel."""
+    far = xp.abs(r) > 0.5 * math.log(xp.finfo(r.dtype).max)
+    result = xp.square(1.0 / xp.cosh(xp.where(far, 0.0, r)))
+    return xp.where(far, 0.0, result)

@@ -1,11 +1,14 @@
 """The array frameworks, and which of them a call is for."""
 
 import numbers
+import sys
+from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .._composed import is_composed
 from . import numpy as numpy_backend
 from .base import Backend
@@ -79,10 +82,20 @@ def paths() -> dict[str, dict[str, str]]:
         numpy = {"path": "composed", "why": "inside lossless.composed()"}
     else:
         numpy = {"path": "native", "why": "the kernels read NumPy's memory"}
-    if find_spec("mlx") is None:
-        mlx = {"path": "none", "why": "mlx is not installed"}
-    else:
-        mlx = {"path": "composed", "why": "there are no kernels for MLX's graphs yet"}
     other = {"path": "composed", "why": "the formulas need nothing but the array API"}
     missing = {"path": "none", "why": "not supported yet"}
+    mlx = _mlx_path()
     return {"numpy": numpy, "mlx": mlx, "array_api": other, "torch": missing, "jax": missing}
+
+
+def _mlx_path() -> dict[str, str]:
+    if find_spec("mlx") is None:
+        return {"path": "none", "why": "mlx is not installed"}
+    mlx = sys.modules.get(f"{__name__}.mlx")
+    if mlx:
+        return dict(zip(("path", "why"), mlx.path(), strict=True))
+    version = metadata.version("mlx")
+    built_for = _core.built_for_mlx()
+    if version == built_for:
+        return {"path": "native", "why": f"lossless was built for mlx {version}"}
+    return {"path": "composed", "why": f"lossless was built for mlx {built_for}, not {version}"}

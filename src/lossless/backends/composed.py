@@ -68,12 +68,7 @@ class Composed:
     def value_and_grad(self, problem: "Problem") -> tuple[Array, Array]:
         """The loss, and the gradient of the reduced loss in the shape of the inputs."""
         elements = self._elements(problem)
-        slope = self._formula("gradient", problem, elements)
-        if problem.reduction in ("mean", "weighted_mean"):
-            divisor = self._divisor(problem, elements, keepdims=True)
-            scale = 1.0 / self.xp.where(divisor == 0, math.nan, divisor)
-            slope = slope * self.cast(scale, slope.dtype)
-        slope = self._selected(elements, slope)
+        slope = self._derivative("gradient", problem, elements)
         if problem.shape and not problem.inputs.shape:  # one number against an array
             slope = self.total(slope, tuple(range(len(problem.shape))))
         return self._value(problem, elements), self.cast(slope, problem.dtype)
@@ -83,7 +78,7 @@ class Composed:
         """The element-wise derivatives."""
         elements = self._elements(problem)
         first, second = (
-            self._selected(elements, self._formula(output, problem, elements))
+            self._derivative(output, problem, elements)
             for output in ("gradient", "second_derivative")
         )
         return self.cast(first, problem.dtype), self.cast(second, problem.dtype)
@@ -131,6 +126,15 @@ class Composed:
         formula = getattr(formulas, f"{problem.loss}_{output}")
         result = formula(self.xp, elements.residual, *elements.parameters)
         return result if elements.weights is None else result * elements.weights
+
+    def _derivative(self, output: str, problem: "Problem", elements: _Elements) -> Array:
+        """A derivative of the reduced loss by each residual."""
+        result = self._formula(output, problem, elements)
+        if problem.reduction in ("mean", "weighted_mean"):
+            divisor = self._divisor(problem, elements, keepdims=True)
+            scale = 1.0 / self.xp.where(divisor == 0, math.nan, divisor)
+            result = result * self.cast(scale, result.dtype)
+        return self._selected(elements, result)
 
     def _selected(self, elements: _Elements, x: Array) -> Array:
         return x if elements.where is None else self.xp.where(elements.where, x, 0.0)

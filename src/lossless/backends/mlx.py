@@ -1,19 +1,30 @@
-"""MLX arrays: the formulas in lazy MLX operations, on the stream of the caller.
+"""MLX arrays: on CPU streams the kernels as nodes of MLX's lazy graph, elsewhere the formulas.
 
 Everything here can be traced: MLX transforms, compiles and exports it. So nothing looks at a
 value, and nothing but the number of dimensions at a shape: a function that is compiled for any
 shape (`shapeless=True`) would keep what it saw first.
 """
 
+import importlib
+import warnings
+from importlib import metadata
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 
+from .. import _core
+from .._call import REDUCTIONS, Problem
+from .._composed import is_composed
 from .array_api import ArrayApi
 from .base import Array
 
+_LOSSES = [name for name, *_ in _core.losses()]
+# What a node computes: Wanted in src/bridges/mlx.cpp.
+_VALUE, _VALUE_AND_GRADIENT, _GRADIENT, _GRADIENT_AND_CURVATURE, _CURVATURE = range(5)
 
-class Mlx(ArrayApi):
+
+class Formulas(ArrayApi):
     """The array API backend, with what MLX calls or does otherwise."""
 
     def is_array(self, x: Any) -> bool:
@@ -47,7 +58,7 @@ class Mlx(ArrayApi):
         return mx.sum(ones, axis=axes, keepdims=keepdims).astype(self._wide(x))
 
     def _wide(self, x: Array) -> Any:
-        return mx.float64 if mx.default_device().type == mx.cpu else x.dtype
+        return mx.float64 if _on_cpu() else x.dtype
 
 
 class _Namespace:
@@ -67,4 +78,155 @@ class _Namespace:
         return 1.0 / (mx.cosh(x) + mx.sinh(x))
 
 
-backend = Mlx(_Namespace())
+class Kernels(Formulas):
+    """The kernels on CPU streams; `bridge` is the native module lossless._mlx."""
+
+    def __init__(self, bridge: Any) -> None:
+        super().__init__(_Namespace())
+        self._bridge = bridge
+        bridge.set_formulas(self._formulas)
+
+    def probe(self) -> None:
+        """Compute something: modules that do not fit each other may well be imported."""
+        name, parameters, _ = _core.losses()[0]
+        half = mx.array(0.5, mx.float32)
+        numbers = (1.0,) * len(parameters)
+        with mx.stream(mx.cpu):
+            problem = Problem(name, half, half, (), half.dtype, "none", (), numbers, None, None)
+            mx.eval(self._compute(problem, _VALUE))
+
+    def value(self, problem: Problem) -> Array:
+        if _is_composed():
+            return super().value(problem)
+        return self._compute(problem, _VALUE)[0]
+
+    def value_and_grad(self, problem: Problem) -> tuple[Array, Array]:
+        if _is_composed():
+            return super().value_and_grad(problem)
+        if problem.shape and not problem.inputs.shape:  # one number against an array
+            slopes = self._compute(problem, _GRADIENT, mx.float64)[0]
+            return self.value(problem), mx.sum(slopes).astype(problem.dtype)
+        value, gradient = self._compute(problem, _VALUE_AND_GRADIENT)
+        return value, gradient
+
+    def grad_and_hess(self, problem: Problem) -> tuple[Array, Array]:
+        if _is_composed():
+            return super().grad_and_hess(problem)
+        first, second = self._compute(problem, _GRADIENT_AND_CURVATURE)
+        return first, second
+
+    def _compute(self, problem: Problem, wanted: int, dtype: Any = None) -> list[Array]:
+        """A node of the graph. Nodes reduce the last axes, so others are moved there."""
+        dimensions = len(problem.shape)
+        axes = () if problem.reduction == "none" else problem.axes
+        order = [d for d in range(dimensions) if d not in axes] + list(axes)
+        moves = order != sorted(order)
+
+        def arranged(x: Any) -> Any:
+            if x is None or isinstance(x, float):
+                return x
+            if not self.is_float(x.dtype) and x.dtype != mx.bool_:
+                x = x.astype(mx.float64)
+            if moves and x.ndim:
+                x = mx.expand_dims(x, tuple(range(dimensions - x.ndim))).transpose(order)
+            return x
+
+        results: list[Array] = self._bridge.compute(
+            _LOSSES.index(problem.loss),
+            wanted,
+            REDUCTIONS.index(problem.reduction),
+            len(axes),
+            arranged(problem.inputs.astype(problem.dtype)),
+            arranged(problem.targets.astype(problem.dtype)),
+            [arranged(x) for x in problem.parameters],
+            arranged(problem.weights),
+            arranged(problem.where),
+            dtype or problem.dtype,
+        )
+        if moves and wanted != _VALUE:
+            results[-1] = results[-1].transpose(np.argsort(order).tolist())
+        return results
+
+    def _formulas(
+        self,
+        loss: int,
+        wanted: int,
+        reduction: int,
+        reduced: int,
+        weights: bool,
+        where: bool,
+        cotangent: bool,
+        dtype: Any,
+        arrays: list[Array],
+    ) -> list[Array]:
+        """The same as a node of these arrays, in operations that MLX can differentiate."""
+        inputs, targets, *rest = arrays
+        factor = rest.pop() if cotangent else None
+        mask = rest.pop() if where else None
+        weight = rest.pop() if weights else None
+        axes = tuple(range(-reduced, 0))
+        problem = Problem(
+            _LOSSES[loss], inputs, targets, (), dtype, REDUCTIONS[reduction], axes, tuple(rest),
+            weight, mask,
+        )  # fmt: skip
+        elements = self._elements(problem)
+        outputs = {
+            _VALUE: ("value",),
+            _VALUE_AND_GRADIENT: ("value", "gradient"),
+            _GRADIENT: ("gradient",),
+            _GRADIENT_AND_CURVATURE: ("gradient", "second_derivative"),
+            _CURVATURE: ("second_derivative",),
+        }[wanted]
+        results = []
+        for output in outputs:
+            if output == "value":
+                results.append(self._value(problem, elements))
+                continue
+            result = self._derivative(output, problem, elements)
+            if factor is not None:
+                result = result * mx.expand_dims(factor, axes)
+            results.append(self.cast(result, dtype))
+        return results
+
+
+def _on_cpu() -> bool:
+    return bool(mx.default_device().type == mx.cpu)
+
+
+def _is_composed() -> bool:
+    return is_composed.get() or not _on_cpu()
+
+
+def _backend() -> tuple[Formulas, str]:
+    """What serves MLX arrays, and why."""
+    version, built_for = metadata.version("mlx"), _core.built_for_mlx()
+    why = f"lossless was built for mlx {built_for}, not {version}"
+    if version == built_for:
+        try:
+            kernels = Kernels(importlib.import_module("lossless._mlx"))
+            kernels.probe()
+        except Exception as error:
+            why = f"the bridge to mlx {version} does not work: {error}"
+        else:
+            return kernels, f"lossless was built for mlx {version}"
+    warnings.warn(
+        f"lossless: MLX arrays are served by composed formulas, slower than the native kernels: "
+        f"{why}. Install lossless again to build it for the mlx that is here.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return Formulas(_Namespace()), why
+
+
+backend, _why = _backend()
+
+
+def path() -> tuple[str, str]:
+    """What serves a call now, "native" or "composed", and why."""
+    if not isinstance(backend, Kernels):
+        return "composed", _why
+    if is_composed.get():
+        return "composed", "inside lossless.composed()"
+    if not _on_cpu():
+        return "composed", "the default stream is not a CPU's"
+    return "native", _why

@@ -1,0 +1,15 @@
+// What lossless._core, which holds the kernels and the threads once, lends to the other native modules: a capsule
+// in its attribute `_lent`. They are built together, so they agree on what is in it.
+#pragma once
+
+#include "sweep.h"
+
+namespace lossless {
+
+struct Lent {
+  void (*sweep)(const Job&);
+};
+
+constexpr const char* lent_name = "lossless._core._lent";
+
+}  // namespace lossless
