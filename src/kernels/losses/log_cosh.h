@@ -148,7 +148,7 @@ struct log_cosh {
 
   // The identities above, in double-double arithmetic, for a from 2^-26 to where all that a narrow type can hold ends.
   static Outcome accurately(Split a) {
-    // mutation-equivalent(boundary): the same there
+    // mutation-equivalent(boundary, constant): the results are the same from there on
     Split bounded = a.high > far ? Split{far, 0} : a;
     double k = std::nearbyint(bounded.high / -ln2);
     Split r =
