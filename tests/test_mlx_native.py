@@ -290,8 +290,9 @@ def test_training_takes_the_way_of_the_formulas(compiled: bool) -> None:
 
     def curve() -> list[float]:
         mx.random.seed(4)
-        x = mx.random.normal((4096, 8))
-        y = mx.sin(x.sum(axis=1, keepdims=True)) + (mx.random.uniform(shape=(4096, 1)) < 0.05) * 20
+        rows = MEBI
+        x = mx.random.normal((rows, 8))
+        y = mx.sin(x.sum(axis=1, keepdims=True)) + (mx.random.uniform(shape=(rows, 1)) < 0.05) * 20
         model = nn.Sequential(nn.Linear(8, 32), nn.Tanh(), nn.Linear(32, 1))
         optimizer = optimizers.Adam(1e-2)
         loss_and_grad = nn.value_and_grad(
@@ -305,8 +306,9 @@ def test_training_takes_the_way_of_the_formulas(compiled: bool) -> None:
 
         state = [model.state, optimizer.state]
         train = mx.compile(step, inputs=state, outputs=state) if compiled else step
-        batches = [slice(begin, begin + 512) for begin in range(0, 4096, 512)]
-        values = [train(x[batch], y[batch]).item() for batch in 5 * batches]
+        batch = rows // 32
+        parts = [slice(begin, begin + batch) for begin in range(0, rows, batch)]
+        values = [train(x[part], y[part]).item() for part in parts]
         assert all(np.isfinite(value).all() for _, value in utils.tree_flatten(model.parameters()))
         return values
 

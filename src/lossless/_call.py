@@ -171,11 +171,13 @@ def _check(name: str, call: Call, *, arrays_only: bool = False) -> tuple[Backend
         raise TypeError(f"{name}: inputs must be an array, got {type(call.inputs).__name__}")
 
     inputs, targets, dtype = backend.residual_arrays(name, call.inputs, call.targets)
-    shape = inputs.shape if inputs.shape else targets.shape
-    if targets.shape and targets.shape != shape:
-        raise ValueError(
-            f"{name}: targets must have the shape of inputs {inputs.shape}, got {targets.shape}"
-        )
+    shape, targets_shape = inputs.shape, targets.shape
+    if shape != targets_shape:
+        if shape and targets_shape:
+            raise ValueError(
+                f"{name}: targets must have the shape of inputs {shape}, got {targets_shape}"
+            )
+        shape = shape or targets_shape
 
     def broadcasting(argument: str, array: Any) -> Any:
         if not isinstance(array, float) and not _broadcasts_to(array.shape, shape):

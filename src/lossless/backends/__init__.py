@@ -1,7 +1,9 @@
 """The array frameworks, and which of them a call is for."""
 
+import functools
 import numbers
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
@@ -13,29 +15,38 @@ from .._composed import is_composed
 from . import numpy as numpy_backend
 from .base import Backend
 
-# By exact type, since nothing is cheaper: what most calls with NumPy arrays consist of.
-_OF_NUMPY = frozenset((np.ndarray, np.float32, np.float64, bool, int, float, list, type(None)))
 _NUMBERS = (numbers.Number, np.generic, type(None))
 # The modules that other frameworks' arrays come from.
 _FRAMEWORKS = {"mlx": "MLX", "torch": "PyTorch", "jax": "JAX", "jaxlib": "JAX"}
 _TO_COME = ("PyTorch", "JAX")
 
 
+# What serves arguments of these types: a call does not look twice.
+_known: dict[tuple[type, ...], Callable[[], Backend]] = {}
+
+
 def backend_for(name: str, **arguments: Any) -> Backend:
     """Return the backend for these arguments; numbers and None go with any."""
-    for x in arguments.values():
-        if type(x) not in _OF_NUMPY:
-            return _backend_for(name, arguments)
-    return _numpy()
+    types = tuple(map(type, arguments.values()))
+    serves = _known.get(types)
+    if serves is None:
+        array, framework = _leader(name, arguments)
+        if framework not in _BACKENDS:
+            from . import array_api
+
+            return array_api.backend(array.__array_namespace__())
+        serves = _known[types] = _BACKENDS[framework]
+    return serves()
 
 
-def _backend_for(name: str, arguments: dict[str, Any]) -> Backend:
+def _leader(name: str, arguments: dict[str, Any]) -> tuple[Any, str]:
+    """An array of the framework that the call is for, and its name."""
     frameworks = {
         argument: _framework(x) for argument, x in arguments.items() if not isinstance(x, _NUMBERS)
     }
     others = [argument for argument, framework in frameworks.items() if framework != "NumPy"]
     if not others:
-        return _numpy()
+        return None, "NumPy"
     leader = others[0]
     framework = frameworks[leader]
     if framework in _TO_COME:
@@ -53,17 +64,21 @@ def _backend_for(name: str, arguments: dict[str, Any]) -> Backend:
                 f"{name}: {argument} must be an array of {framework}, as {leader} is, "
                 f"got {got} first"
             )
-    if framework == "MLX":
-        from . import mlx
-
-        return mlx.backend
-    from . import array_api
-
-    return array_api.backend(arguments[leader].__array_namespace__())
+    return arguments[leader], framework
 
 
 def _numpy() -> Backend:
     return numpy_backend.composed if is_composed.get() else numpy_backend
+
+
+@functools.cache
+def _mlx() -> Backend:
+    from . import mlx
+
+    return mlx.backend
+
+
+_BACKENDS: dict[str, Callable[[], Backend]] = {"NumPy": _numpy, "MLX": _mlx}
 
 
 def _framework(x: Any) -> str:

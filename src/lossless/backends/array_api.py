@@ -37,6 +37,10 @@ class ArrayApi(Composed):
 
     def residual_arrays(self, name: str, inputs: Any, targets: Any) -> tuple[Array, Array, Any]:
         """Both as arrays, and the dtype of the result. Numbers take the other's dtype."""
+        if self.is_array(inputs) and self.is_array(targets):
+            dtype = inputs.dtype
+            if dtype == targets.dtype and self.is_float(dtype):
+                return inputs, targets, dtype
         numbers_or_arrays: list[Any] = [
             self.real(f"{name}: {argument}", x)
             for argument, x in (("inputs", inputs), ("targets", targets))
@@ -59,6 +63,8 @@ class ArrayApi(Composed):
 
     def real(self, argument: str, x: Any) -> float | Array:
         """A number as a float, or one of these arrays, of real numbers."""
+        if type(x) is float:
+            return x
         if isinstance(x, numbers.Real | np.generic) and not isinstance(x, np.complexfloating):
             return float(x)
         if not self.is_array(x):

@@ -19,7 +19,8 @@ from .._composed import is_composed
 from .array_api import ArrayApi
 from .base import Array
 
-_LOSSES = [name for name, *_ in _core.losses()]
+_LOSSES = {name: number for number, (name, *_) in enumerate(_core.losses())}
+_REDUCTIONS = {name: number for number, name in enumerate(REDUCTIONS)}
 # What a node computes: Wanted in src/bridges/mlx.cpp.
 _VALUE, _VALUE_AND_GRADIENT, _GRADIENT, _GRADIENT_AND_CURVATURE, _CURVATURE = range(5)
 
@@ -117,30 +118,33 @@ class Kernels(Formulas):
 
     def _compute(self, problem: Problem, wanted: int, dtype: Any = None) -> list[Array]:
         """A node of the graph. Nodes reduce the last axes, so others are moved there."""
-        dimensions = len(problem.shape)
         axes = () if problem.reduction == "none" else problem.axes
-        order = [d for d in range(dimensions) if d not in axes] + list(axes)
+        dimensions = len(problem.shape)
+        order = [*(d for d in range(dimensions) if d not in axes), *axes] if axes else []
         moves = order != sorted(order)
 
-        def arranged(x: Any) -> Any:
-            if x is None or isinstance(x, float):
-                return x
-            if not self.is_float(x.dtype) and x.dtype != mx.bool_:
-                x = x.astype(mx.float64)
+        def moved(x: Array) -> Array:
             if moves and x.ndim:
                 x = mx.expand_dims(x, tuple(range(dimensions - x.ndim))).transpose(order)
             return x
 
+        def option(x: Any) -> Any:
+            if x is None or isinstance(x, float):
+                return x
+            if not self.is_float(x.dtype) and x.dtype != mx.bool_:
+                x = x.astype(mx.float64)
+            return moved(x)
+
         results: list[Array] = self._bridge.compute(
-            _LOSSES.index(problem.loss),
+            _LOSSES[problem.loss],
             wanted,
-            REDUCTIONS.index(problem.reduction),
+            _REDUCTIONS[problem.reduction],
             len(axes),
-            arranged(problem.inputs.astype(problem.dtype)),
-            arranged(problem.targets.astype(problem.dtype)),
-            [arranged(x) for x in problem.parameters],
-            arranged(problem.weights),
-            arranged(problem.where),
+            moved(problem.inputs.astype(problem.dtype)),
+            moved(problem.targets.astype(problem.dtype)),
+            [option(x) for x in problem.parameters],
+            option(problem.weights),
+            option(problem.where),
             dtype or problem.dtype,
         )
         if moves and wanted != _VALUE:
@@ -165,10 +169,8 @@ class Kernels(Formulas):
         mask = rest.pop() if where else None
         weight = rest.pop() if weights else None
         axes = tuple(range(-reduced, 0))
-        problem = Problem(
-            _LOSSES[loss], inputs, targets, (), dtype, REDUCTIONS[reduction], axes, tuple(rest),
-            weight, mask,
-        )  # fmt: skip
+        name, how = list(_LOSSES)[loss], REDUCTIONS[reduction]
+        problem = Problem(name, inputs, targets, (), dtype, how, axes, tuple(rest), weight, mask)
         elements = self._elements(problem)
         outputs = {
             _VALUE: ("value",),
