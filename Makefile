@@ -116,7 +116,7 @@ and '$(CXX)' was not found: install g++ or clang++, or name yours with make CXX=
 	$(PYTHON) -m venv .venv
 	@touch $@
 
-.venv/.tools: .venv/.created constraints.txt
+.venv/.tools: .venv/.created constraints.txt Makefile
 	$(BIN)/pip install -qq $(BUILD_REQUIRES) $(TOOLS)
 	@touch $@
 
