@@ -9,7 +9,7 @@ REQUIRED = ("matplotlib", "polars", "rich", "typer")
 def main() -> None:
     missing = [module for module in REQUIRED if find_spec(module) is None]
     if missing:
-        sys.exit(f"lossless: the command needs {', '.join(missing)}: pip install 'lossless[cli]'")
+        sys.exit(f"lossless: the command needs more packages: pip install {' '.join(missing)}")
     from .app import app
 
     app()

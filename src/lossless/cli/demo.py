@@ -73,7 +73,7 @@ def demo(
         lossless demo --data houses.csv --inputs area --inputs rooms --targets price
     """
     if find_spec("mlx") is None:
-        raise UserError("training needs MLX: pip install 'lossless[mlx]'")
+        raise UserError("training needs MLX: pip install 'mlx[cpu]'")
     from . import _fits, _picture
 
     if delta is not None and not 0 < delta < np.inf:
