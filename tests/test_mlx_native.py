@@ -6,6 +6,7 @@ import itertools
 import resource
 import subprocess
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 import mlx.core as mx
@@ -367,3 +368,84 @@ def test_info_says_which_path_serves_mlx() -> None:
     with lossless.composed():
         assert path() == "composed"
         assert "composed()" in lossless.info()["backends"]["mlx"]["why"]
+
+
+# What a review found
+
+
+@pytest.mark.parametrize("in_axes", [0, 1, 2, -1])
+def test_loss_nested_vmap_of_options_of_fewer_dimensions(
+    in_axes: int, rng: np.random.Generator
+) -> None:
+    """MLX's vmap of expand_dims over several axes at once is wrong: we must not meet it."""
+    x = mx.array(rng.normal(0, 2, (3, 3, 3)).astype(np.float32))
+    cube = mx.array(rng.uniform(0.5, 2, (3, 3, 3)).astype(np.float32))
+    calls: list[Any] = [
+        lambda w: lossless.huber_loss(x, 0.0, weights=w),
+        lambda w: lossless.huber_loss(x, 0.0, weights=w, reduction="mean", axis=(0, 1)),
+        lambda w: mx.grad(lambda x: lossless.log_cosh_loss(x, 0.0, "sum", weights=w))(x),
+    ]
+    for call in calls:
+        native = mx.vmap(mx.vmap(call), in_axes=in_axes)(cube)
+        each = [mx.stack([call(w) for w in part]) for part in mx.moveaxis(cube, in_axes, 0)]
+        assert mx.array_equal(native, mx.stack(each))
+
+
+def test_loss_options_have_clean_derivatives_beside_masked_rows() -> None:
+    x, t, mask = mx.array([[1.0, 2.0], [3.0, 4.0]]), mx.zeros((2, 2)), mx.array([[True], [False]])
+
+    def first_row(**options: Any) -> Any:
+        return lossless.huber_loss(x, t, where=mask, reduction="mean", axis=1, **options)[0]
+
+    def slopes(x: Any) -> Any:
+        function = lossless.value_and_grad(lossless.huber_loss)
+        return function(x, t, where=mask, reduction="mean", axis=1)[1].sum()
+
+    for path in (lossless.composed, nullcontext):
+        with path():
+            by_weights = mx.grad(lambda w: first_row(weights=w))(mx.ones(2))
+            assert by_weights.tolist() == [0.25, 0.75]
+            assert mx.grad(lambda d: first_row(delta=d))(mx.ones(2)).tolist() == [0.0, 0.5]
+            assert mx.grad(slopes)(x).tolist() == [[0.5, 0.0], [0.0, 0.0]]
+
+
+def test_loss_gradients_have_the_dtype_of_their_arrays() -> None:
+    """Also where one number against an array is added up in float64."""
+    t = mx.array([0.1, 0.9, -2.0])
+
+    def slope(t: Any) -> Any:
+        return lossless.value_and_grad(lossless.log_cosh_loss)(mx.array(0.3), t, reduction="sum")[1]
+
+    inner = mx.grad(lambda x, t: lossless.log_cosh_loss(x, t, reduction="sum"))
+    for function in (slope, lambda t: inner(mx.array(0.3), t)):
+        got = mx.grad(function)(t)
+        assert got.dtype == mx.float32
+        true = np.array([-(mp.sech(0.3 - r) ** 2) for r in from_mlx(t).tolist()], float)
+        assert np.all(np.abs(from_mlx(got) - true) < 1e-6)
+
+
+def test_loss_of_replayed_nodes_keeps_to_its_own_results() -> None:
+    """Two replays of one compiled loss share the primitive; one is evaluated too early."""
+    n = 1000
+    x, first, second = (mx.random.normal((n,)) for _ in range(3))
+    mx.eval(x, first, second)
+
+    def gradient(compiled: Any) -> Any:
+        loss = compiled(lambda x, t: lossless.log_cosh_loss(x, t, reduction="sum"))
+
+        @mx.custom_function
+        def total(a: Any, b: Any) -> Any:
+            return a + b
+
+        @total.vjp
+        def total_vjp(primals: Any, cotangent: Any, output: Any) -> Any:
+            primals[0].item()
+            return cotangent, cotangent
+
+        def function(x: Any) -> Any:
+            penalty = mx.grad(lambda y: (y * x).sum())(first)  # x is then no tracer any more
+            return total(loss(x, first), loss(x, second)) + 0 * penalty.sum()
+
+        return mx.grad(function)(x)
+
+    assert mx.array_equal(gradient(mx.compile), gradient(lambda function: function))

@@ -36,14 +36,14 @@ using Arrays = std::vector<mx::array>;
 const Lent* lent;
 PyObject* formulas;  // a Python function, kept for good
 
-enum class Wanted : int { value, value_and_gradient, gradient, gradient_and_curvature, curvature };
+enum class Outputs : int { value, value_and_gradient, gradient, gradient_and_curvature, curvature };
 
 // What a node computes. Its arrays are inputs, targets, the parameters, then weights, mask and cotangent if there are
 // any. They broadcast to one shape, but the cotangent: to the shape of the value.
 struct Plan {
   int loss;
   int parameters;
-  Wanted wanted;
+  Outputs wanted;
   Reduction reduction;
   int reduced;  // the last so many dimensions
   bool weights, where, cotangent;
@@ -161,11 +161,11 @@ class Node : public mx::Primitive {
     mx::Shape all = shape(inputs);
     mx::Shape value(all.begin(), all.end() - plan_.reduced);
     switch (plan_.wanted) {
-      case Wanted::value:
+      case Outputs::value:
         return {value};
-      case Wanted::value_and_gradient:
+      case Outputs::value_and_gradient:
         return {value, all};
-      case Wanted::gradient_and_curvature:
+      case Outputs::gradient_and_curvature:
         return {all, all};
       default:
         return {all};
@@ -173,9 +173,19 @@ class Node : public mx::Primitive {
   }
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    // Each result holds on to the inputs: as long as a second one does, none of them can be donated.
+    // Each result holds on to the inputs: as long as a second one does, none of them can be donated. MLX lets go of
+    // them itself after this, unless the graph is still needed, as that of a tracer, or this fails.
     for (mx::array& output : outputs)
       if (&output.inputs() != &inputs && !output.is_tracer()) output.inputs().clear();
+    try {
+      schedule(inputs, outputs);
+    } catch (...) {
+      for (mx::array& output : outputs) output.inputs() = inputs;
+      throw;
+    }
+  }
+
+  void schedule(const Arrays& inputs, Arrays& outputs) {
     mx::Shape all = shape(inputs);
     Job job;
     job.loss = plan_.loss;
@@ -196,13 +206,14 @@ class Node : public mx::Primitive {
       return Result{output.data<char>(), contiguous_strides(all, output.itemsize())};
     };
     switch (plan_.wanted) {
-      case Wanted::value_and_gradient:
+      case Outputs::value_and_gradient:
         if (skips_gradient_)
-          outputs[1].set_data(mx::allocator::malloc(0));  // nobody reads it
+          outputs[1].set_data(mx::allocator::malloc(0), 0, outputs[1].strides(),
+                              outputs[1].flags());  // nobody reads it
         else
           job.gradient = result(outputs[1]);
         [[fallthrough]];
-      case Wanted::value:
+      case Outputs::value:
         if (plan_.reduced > 0 || plan_.reduction != Reduction::none) {
           allocate(outputs[0]);
           job.value.data = outputs[0].data<char>();
@@ -210,13 +221,13 @@ class Node : public mx::Primitive {
           job.value = result(outputs[0]);
         }
         break;
-      case Wanted::gradient_and_curvature:
+      case Outputs::gradient_and_curvature:
         job.curvature = result(outputs[1]);
         [[fallthrough]];
-      case Wanted::gradient:
+      case Outputs::gradient:
         job.gradient = result(outputs[0]);
         break;
-      case Wanted::curvature:
+      case Outputs::curvature:
         job.curvature = result(outputs[0]);
     }
     mx::cpu::get_command_encoder(stream()).dispatch([job = std::move(job)] { lent->sweep(job); });
@@ -228,13 +239,18 @@ class Node : public mx::Primitive {
 
   Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& arguments,
              const Arrays& outputs) override {
-    bool formula_only = plan_.wanted == Wanted::curvature || plan_.wanted == Wanted::gradient_and_curvature;
+    bool formula_only = plan_.wanted == Outputs::curvature || plan_.wanted == Outputs::gradient_and_curvature;
     std::vector<int> others;
     for (int argument : arguments)
       if (argument > 1 || formula_only) others.push_back(argument);
     Arrays from_formulas;
-    if (!others.empty())
-      from_formulas = mx::vjp(formula(primals, others), selected(primals, others), cotangents).second;
+    if (!others.empty()) {
+      // The formula of a result that is not used would cost time, and 0 times its derivative may be NaN.
+      bool value_only = plan_.wanted == Outputs::value_and_gradient && known(cotangents[1]) == 0.0;
+      auto function = formula(primals, others, value_only ? Outputs::value : plan_.wanted);
+      Arrays used(cotangents.begin(), cotangents.end() - value_only);
+      from_formulas = mx::vjp(function, selected(primals, others), used).second;
+    }
 
     Arrays results;
     auto other = from_formulas.begin();
@@ -247,14 +263,15 @@ class Node : public mx::Primitive {
       const mx::array& primal = primals[argument];
       bool broadcast = primal.shape() != all;
       mx::array slope = by_residual(primals, cotangents, outputs, broadcast ? mx::float64 : plan_.dtype);
-      if (broadcast) slope = mx::astype(unbroadcast(slope, primal.shape(), stream()), primal.dtype(), stream());
+      if (broadcast) slope = unbroadcast(slope, primal.shape(), stream());
+      slope = mx::astype(slope, primal.dtype(), stream());
       results.push_back(argument == 0 ? slope : mx::negative(slope, stream()));
     }
     return results;
   }
 
   Arrays jvp(const Arrays& primals, const Arrays& tangents, const std::vector<int>& arguments) override {
-    return mx::jvp(formula(primals, arguments), selected(primals, arguments), tangents).second;
+    return mx::jvp(formula(primals, arguments, plan_.wanted), selected(primals, arguments), tangents).second;
   }
 
   // The new dimension comes first, and arrays that have it get ones after it, so that what they broadcast to is the
@@ -267,9 +284,9 @@ class Node : public mx::Primitive {
       if (axes[i] >= 0) {
         bool last = plan_.cotangent && i + 1 == inputs.size();
         int missing = dimensions - (last ? plan_.reduced : 0) - (int(x.ndim()) - 1);
-        std::vector<int> ones(missing);
-        for (int k = 0; k < missing; ++k) ones[k] = k + 1;
-        x = mx::expand_dims(mx::moveaxis(x, axes[i], 0, stream()), ones, stream());
+        x = mx::moveaxis(x, axes[i], 0, stream());
+        // One by one: MLX's vmap of several at once, which is the next level of a nested one, is wrong.
+        for (int k = 0; k < missing; ++k) x = mx::expand_dims(x, 1, stream());
       }
       batched.push_back(x);
     }
@@ -304,32 +321,37 @@ class Node : public mx::Primitive {
     return operand;
   }
 
-  // The vector-Jacobian product by the residual.
+  // The vector-Jacobian product by the residual. The first cotangent is that of the value, if there is one, and the
+  // last that of the gradient, likewise.
   mx::array by_residual(const Arrays& primals, const Arrays& cotangents, const Arrays& outputs, mx::Dtype dtype) {
     std::optional<mx::array> sum;
     auto add = [&](const mx::array& x) { sum = sum ? mx::add(*sum, x, stream()) : x; };
-    bool of_value = plan_.wanted == Wanted::value || plan_.wanted == Wanted::value_and_gradient;
+    bool of_value = plan_.wanted == Outputs::value || plan_.wanted == Outputs::value_and_gradient;
     const mx::array& first = cotangents[0];
     auto number = known(first);
     if (of_value && number != 0.0) {
-      bool unused = outputs[0].status() == mx::array::Status::unscheduled || !skips_gradient_;
-      if (plan_.wanted == Wanted::value_and_gradient && number == 1.0 && dtype == plan_.dtype && unused) {
-        skips_gradient_ = false;
+      bool comes_along = false;  // the gradient, with the value
+      if (plan_.wanted == Outputs::value_and_gradient && number == 1.0 && dtype == plan_.dtype) {
+        bool waits = outputs[1].status() == mx::array::Status::unscheduled;
+        if (waits) skips_gradient_ = false;
+        comes_along = waits || outputs[1].data_size() == outputs[1].size();
+      }
+      if (comes_along) {
         add(outputs[1]);
       } else {
         Arrays inputs = primals;
         inputs.push_back(first);
         Plan plan = plan_;
-        plan.wanted = Wanted::gradient;
+        plan.wanted = Outputs::gradient;
         plan.cotangent = true;
         plan.dtype = dtype;
         add(make(stream(), plan, inputs)[0]);
       }
     }
     const mx::array& of_gradient = cotangents.back();
-    if (plan_.wanted != Wanted::value && known(of_gradient) != 0.0) {
+    if (plan_.wanted != Outputs::value && known(of_gradient) != 0.0) {
       Plan plan = plan_;
-      plan.wanted = Wanted::curvature;
+      plan.wanted = Outputs::curvature;
       plan.dtype = dtype;
       add(mx::multiply(make(stream(), plan, primals)[0], mx::astype(of_gradient, dtype, stream()), stream()));
     }
@@ -343,23 +365,24 @@ class Node : public mx::Primitive {
   }
 
   // What this node computes, as a function of some of its arrays, in MLX's own operations.
-  std::function<Arrays(const Arrays&)> formula(const Arrays& primals, const std::vector<int>& places) {
-    return [this, primals, places](const Arrays& some) {
+  std::function<Arrays(const Arrays&)> formula(const Arrays& primals, const std::vector<int>& places, Outputs wanted) {
+    return [this, primals, places, wanted](const Arrays& some) {
       Arrays arrays = primals;
       for (size_t i = 0; i < places.size(); ++i) arrays[places[i]] = some[i];
       nb::gil_scoped_acquire held;
       mx::StreamContext context(stream());
       nb::list list;
       for (const mx::array& x : arrays) list.append(nb::cast(x));
-      nb::object results = nb::handle(formulas)(plan_.loss, int(plan_.wanted), int(plan_.reduction), plan_.reduced,
+      nb::object results = nb::handle(formulas)(plan_.loss, int(wanted), int(plan_.reduction), plan_.reduced,
                                                 plan_.weights, plan_.where, plan_.cotangent, plan_.dtype, list);
       return nb::cast<Arrays>(results);
     };
   }
 
   Plan plan_;
-  // Of value and gradient, only the value is wanted so far. The node waits for MLX to ask for the gradient: both then
-  // come of one pass.
+  // Of value and gradient, only the value is wanted so far. As long as the node waits, MLX may still ask for the
+  // gradient, and vjp() clears this: then both come of one pass. Nodes that were built by replaying a compiled function
+  // share this object, so what one of them did is not read from here, but from its results: a skipped one has no data.
   bool skips_gradient_;
 };
 
@@ -375,7 +398,7 @@ Arrays compute(int loss, int wanted, int reduction, int reduced, const mx::array
                const std::vector<Number>& parameters, const std::optional<Number>& weights,
                const std::optional<mx::array>& where, const mx::Dtype& dtype) {
   auto stream = mx::default_stream(mx::default_device());
-  Plan plan = {loss,    int(parameters.size()), Wanted(wanted),    Reduction(reduction),
+  Plan plan = {loss,    int(parameters.size()), Outputs(wanted),   Reduction(reduction),
                reduced, weights.has_value(),    where.has_value(), false,
                dtype};
   Arrays arrays = {inputs, targets};
@@ -383,8 +406,8 @@ Arrays compute(int loss, int wanted, int reduction, int reduced, const mx::array
   if (weights) arrays.push_back(as_array(*weights));
   if (where) arrays.push_back(*where);
   bool is_traced = std::any_of(arrays.begin(), arrays.end(), [](const mx::array& x) { return x.is_tracer(); });
-  bool may_be_differentiated = plan.wanted == Wanted::value && is_traced;
-  if (may_be_differentiated) plan.wanted = Wanted::value_and_gradient;
+  bool may_be_differentiated = plan.wanted == Outputs::value && is_traced;
+  if (may_be_differentiated) plan.wanted = Outputs::value_and_gradient;
   Arrays outputs = Node::make(stream, plan, arrays, may_be_differentiated);
   if (may_be_differentiated) outputs.pop_back();
   return outputs;

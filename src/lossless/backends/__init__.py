@@ -5,7 +5,6 @@ import numbers
 import sys
 from collections.abc import Callable
 from importlib import metadata
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -71,11 +70,16 @@ def _numpy() -> Backend:
     return numpy_backend.composed if is_composed.get() else numpy_backend
 
 
-@functools.cache
 def _mlx() -> Backend:
+    serving: Backend = _mlx_module().backend()
+    return serving
+
+
+@functools.cache
+def _mlx_module() -> Any:
     from . import mlx
 
-    return mlx.backend
+    return mlx
 
 
 _BACKENDS: dict[str, Callable[[], Backend]] = {"NumPy": _numpy, "MLX": _mlx}
@@ -104,12 +108,13 @@ def paths() -> dict[str, dict[str, str]]:
 
 
 def _mlx_path() -> dict[str, str]:
-    if find_spec("mlx") is None:
+    try:
+        version = metadata.version("mlx")
+    except metadata.PackageNotFoundError:
         return {"path": "none", "why": "mlx is not installed"}
     mlx = sys.modules.get(f"{__name__}.mlx")
     if mlx:
         return dict(zip(("path", "why"), mlx.path(), strict=True))
-    version = metadata.version("mlx")
     built_for = _core.built_for_mlx()
     if version == built_for:
         return {"path": "native", "why": f"lossless was built for mlx {version}"}

@@ -132,8 +132,10 @@ class Composed:
         result = self._formula(output, problem, elements)
         if problem.reduction in ("mean", "weighted_mean"):
             divisor = self._divisor(problem, elements, keepdims=True)
-            scale = 1.0 / self.xp.where(divisor == 0, math.nan, divisor)
-            result = result * self.cast(scale, result.dtype)
+            empty = divisor == 0
+            # Not multiplied by NaN, for the same reason as in _value.
+            scale = 1.0 / self.xp.where(empty, 1.0, divisor)
+            result = self.xp.where(empty, math.nan, result * self.cast(scale, result.dtype))
         return self._selected(elements, result)
 
     def _selected(self, elements: _Elements, x: Array) -> Array:

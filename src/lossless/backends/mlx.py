@@ -21,7 +21,7 @@ from .base import Array
 
 _LOSSES = {name: number for number, (name, *_) in enumerate(_core.losses())}
 _REDUCTIONS = {name: number for number, name in enumerate(REDUCTIONS)}
-# What a node computes: Wanted in src/bridges/mlx.cpp.
+# What a node computes: Outputs in src/bridges/mlx.cpp.
 _VALUE, _VALUE_AND_GRADIENT, _GRADIENT, _GRADIENT_AND_CURVATURE, _CURVATURE = range(5)
 
 
@@ -97,13 +97,9 @@ class Kernels(Formulas):
             mx.eval(self._compute(problem, _VALUE))
 
     def value(self, problem: Problem) -> Array:
-        if _is_composed():
-            return super().value(problem)
         return self._compute(problem, _VALUE)[0]
 
     def value_and_grad(self, problem: Problem) -> tuple[Array, Array]:
-        if _is_composed():
-            return super().value_and_grad(problem)
         if problem.shape and not problem.inputs.shape:  # one number against an array
             slopes = self._compute(problem, _GRADIENT, mx.float64)[0]
             return self.value(problem), mx.sum(slopes).astype(problem.dtype)
@@ -111,8 +107,6 @@ class Kernels(Formulas):
         return value, gradient
 
     def grad_and_hess(self, problem: Problem) -> tuple[Array, Array]:
-        if _is_composed():
-            return super().grad_and_hess(problem)
         first, second = self._compute(problem, _GRADIENT_AND_CURVATURE)
         return first, second
 
@@ -125,7 +119,9 @@ class Kernels(Formulas):
 
         def moved(x: Array) -> Array:
             if moves and x.ndim:
-                x = mx.expand_dims(x, tuple(range(dimensions - x.ndim))).transpose(order)
+                for _ in range(dimensions - x.ndim):  # MLX's vmap of several at once is wrong
+                    x = mx.expand_dims(x, 0)
+                x = x.transpose(order)
             return x
 
         def option(x: Any) -> Any:
@@ -186,7 +182,9 @@ class Kernels(Formulas):
                 continue
             result = self._derivative(output, problem, elements)
             if factor is not None:
-                result = result * mx.expand_dims(factor, axes)
+                for _ in range(reduced):
+                    factor = mx.expand_dims(factor, -1)
+                result = result * factor
             results.append(self.cast(result, dtype))
         return results
 
@@ -195,12 +193,8 @@ def _on_cpu() -> bool:
     return bool(mx.default_device().type == mx.cpu)
 
 
-def _is_composed() -> bool:
-    return is_composed.get() or not _on_cpu()
-
-
-def _backend() -> tuple[Formulas, str]:
-    """What serves MLX arrays, and why."""
+def _kernels() -> tuple[Kernels | None, str]:
+    """What serves on CPU streams, and why."""
     version, built_for = metadata.version("mlx"), _core.built_for_mlx()
     why = f"lossless was built for mlx {built_for}, not {version}"
     if version == built_for:
@@ -217,18 +211,24 @@ def _backend() -> tuple[Formulas, str]:
         RuntimeWarning,
         stacklevel=2,
     )
-    return Formulas(_Namespace()), why
+    return None, why
 
 
-backend, _why = _backend()
+_FORMULAS = Formulas(_Namespace())
+_KERNELS, _WHY = _kernels()
+
+
+def backend() -> Formulas:
+    """What serves a call now."""
+    if _KERNELS is None or is_composed.get() or not _on_cpu():
+        return _FORMULAS
+    return _KERNELS
 
 
 def path() -> tuple[str, str]:
-    """What serves a call now, "native" or "composed", and why."""
-    if not isinstance(backend, Kernels):
-        return "composed", _why
+    """Whether that is "native" or "composed", and why."""
+    if backend() is _KERNELS or _KERNELS is None:
+        return "composed" if _KERNELS is None else "native", _WHY
     if is_composed.get():
         return "composed", "inside lossless.composed()"
-    if not _on_cpu():
-        return "composed", "the default stream is not a CPU's"
-    return "native", _why
+    return "composed", "the default stream is not a CPU's"
