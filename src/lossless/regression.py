@@ -46,9 +46,9 @@ def huber_loss(
         The losses in the shape of the residuals, or their reduction (a scalar, or an array of the
         axes that remain). The dtype is that of `inputs` and `targets`: float16, bfloat16,
         float32 and float64 keep theirs, integers and booleans become the framework's default
-        float; `delta` and `weights` do not change it. On NumPy arrays and without weights each
-        loss is the exact one, correctly rounded (in float64 within 1 ULP), and sums are
-        accumulated in double and rounded once; other arrays: within a few ULP
+        float; `delta` and `weights` do not change it. Where the native kernels serve (`info` tells)
+        and without weights, each loss is the exact one, correctly rounded (in float64 within 1
+        ULP), and sums are accumulated in double and rounded once; elsewhere within a few ULP
         (docs/numerics.md).
 
     Raises:
@@ -110,9 +110,10 @@ def log_cosh_loss(
         The losses in the shape of the residuals, or their reduction (a scalar, or an array of the
         axes that remain). The dtype is that of `inputs` and `targets`: float16, bfloat16,
         float32 and float64 keep theirs, integers and booleans become the framework's default
-        float; `weights` does not change it. On NumPy arrays and without weights each loss is the
-        exact one, correctly rounded (in float64 within a few ULP), and sums are accumulated in
-        double and rounded once; other arrays: within a few ULP (docs/numerics.md).
+        float; `weights` does not change it. Where the native kernels serve (`info` tells) and
+        without weights, each loss is the exact one, correctly rounded (in float64 within a few
+        ULP), and sums are accumulated in double and rounded once; elsewhere within a few ULP
+        (docs/numerics.md).
 
     Raises:
         TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not

@@ -69,7 +69,7 @@ class _Namespace:
         return getattr(mx, name)
 
     def exp(self, x: Array) -> Array:
-        """Of float64 MLX knows 22 bits (github.com/ml-explore/mlx/issues/3047), of cosh all.
+        """Of float64 MLX knows 21 bits (github.com/ml-explore/mlx/issues/3047), of cosh all.
 
         For x <= 0; what is smaller than e^-300 adds nothing to anything.
         """
