@@ -5,8 +5,8 @@ right comes from mpmath, or is known by hand. A library that is not installed is
 with how to get it.
 
 To keep in mind about the timings: lossless runs on all threads, as PyTorch and JAX do, and MLX's
-own operations on one, which is what its user gets. Every call returns a fresh gradient. Keras runs on JAX. PyTorch has no log-cosh, so the usual form with
-softplus stands for it.
+own operations on one, which is what its user gets. Every call returns a fresh gradient. Keras runs
+on JAX. PyTorch has no log-cosh, so the usual form with softplus stands for it.
 """
 
 from __future__ import annotations
@@ -241,8 +241,10 @@ def table_of_timings(results: Timings, elements: int) -> Table:
         table.add_column("÷ lossless", justify="right")
     for name in results[0][1]:
         cells = []
-        for _, timings in results:  # MLX's rows are compared on MLX arrays
-            ours = timings["lossless, MLX" if "MLX" in name else "lossless, NumPy"].median
+        # MLX is compared with lossless on its own arrays, the others with lossless on NumPy's.
+        peer = f"lossless, MLX {name.split()[-1]}" if "MLX" in name else "lossless, NumPy"
+        for _, timings in results:
+            ours = timings[peer if peer in timings else "lossless, NumPy"].median
             cells += [spelled(timings[name]), f"{timings[name].median / ours:.1f}"]
         table.add_row(name, *cells)
     return table

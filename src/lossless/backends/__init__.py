@@ -115,6 +115,8 @@ def _mlx_path() -> dict[str, str]:
     mlx = sys.modules.get(f"{__name__}.mlx")
     if mlx:
         return dict(zip(("path", "why"), mlx.path(), strict=True))
+    if is_composed.get():
+        return {"path": "composed", "why": "inside lossless.composed()"}
     built_for = _core.built_for_mlx()
     if version == built_for:
         return {"path": "native", "why": f"lossless was built for mlx {version}"}
