@@ -25,11 +25,13 @@ class Backend(Enum):
     ARRAY_API_STRICT = "array_api_strict"
     MLX = "mlx"
     MLX_COMPOSED = "mlx_composed"
+    TORCH = "torch"
+    TORCH_COMPOSED = "torch_composed"
 
     @property
     def native(self) -> bool:
         """Whether kernels serve it: correctly rounded, the same bits in any order."""
-        return self in (Backend.NUMPY, Backend.MLX)
+        return self in (Backend.NUMPY, Backend.MLX, Backend.TORCH)
 
     @property
     def formats(self) -> tuple[Format, ...]:
@@ -39,8 +41,7 @@ class Backend(Enum):
 
     def path(self) -> AbstractContextManager[None]:
         """The context in which calls take the path of this backend."""
-        composed = (Backend.NUMPY_COMPOSED, Backend.MLX_COMPOSED)
-        return lossless.composed() if self in composed else nullcontext()
+        return lossless.composed() if self.value.endswith("_composed") else nullcontext()
 
     def array(self, numbers: Any) -> Any:
         """NumPy arrays of numbers in this library; anything else as it is."""
@@ -51,16 +52,21 @@ class Backend(Enum):
             return array_api_strict.asarray(wide)
         if self in MLX:
             return to_mlx(numbers)
+        if self in TORCH:
+            return to_torch(numbers)
         return numbers
 
     def numpy(self, array: Any) -> Array:
-        return from_mlx(array) if self in MLX else np.asarray(array)
+        if self in MLX:
+            return from_mlx(array)
+        return from_torch(array) if self in TORCH else np.asarray(array)
 
 
 MLX = (Backend.MLX, Backend.MLX_COMPOSED)
+TORCH = (Backend.TORCH, Backend.TORCH_COMPOSED)
 
 
-# Here, and nowhere above, MLX is imported: sanitizers run the tests that do not need it.
+# Here, and nowhere above, frameworks are imported: sanitizers run the tests that need none.
 
 
 def to_mlx(array: Array) -> Any:
@@ -79,6 +85,25 @@ def from_mlx(array: Any) -> Array:
     if array.dtype == mx.bfloat16:
         return np.array(array.view(mx.uint16)).view(FORMATS["bfloat16"].dtype)
     return np.array(array)
+
+
+def to_torch(array: Array) -> Any:
+    import torch
+
+    copy = np.array(array)  # which has strides that PyTorch takes
+    if copy.dtype.name == "bfloat16":
+        return torch.from_numpy(copy.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(copy)
+
+
+def from_torch(tensor: Any) -> Array:
+    import torch
+
+    assert isinstance(tensor, torch.Tensor), f"got {type(tensor)}, wanted a tensor"
+    tensor = tensor.detach().clone()
+    if tensor.dtype == torch.bfloat16:
+        return np.asarray(tensor.view(torch.int16).numpy().view(FORMATS["bfloat16"].dtype))
+    return np.asarray(tensor.numpy())
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,12 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
 
 #include <algorithm>
 #include <optional>
 
 #include "lend.h"
+#include "pages.h"
 
 namespace nb = nanobind;
 namespace mx = mlx::core;
@@ -105,18 +103,9 @@ mx::array unbroadcast(const mx::array& x, const mx::Shape& shape, mx::Stream str
   return mx::squeeze(mx::sum(x, axes, true, stream), leading, stream);
 }
 
-// Fresh memory is slow because of its pages: large ones are fewer.
 void allocate(mx::array& x) {
-  constexpr size_t worthwhile = size_t(4) << 20;
   x.set_data(mx::allocator::malloc(x.nbytes()));
-#ifdef __linux__
-  if (x.nbytes() >= worthwhile) {
-    constexpr uintptr_t page = 4096;
-    auto begin = (reinterpret_cast<uintptr_t>(x.data<char>()) + page - 1) / page * page;
-    auto end = reinterpret_cast<uintptr_t>(x.data<char>() + x.nbytes()) / page * page;
-    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-  }
-#endif
+  prefer_large_pages(x.data<char>(), x.nbytes());
 }
 
 // Memory for a result in C order: that of an operand which nobody else needs, or fresh one.

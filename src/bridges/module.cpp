@@ -11,8 +11,10 @@
 #include <optional>
 #include <string>
 
+#include "dlpack.h"
 #include "kernels.h"
 #include "lend.h"
+#include "pages.h"
 #include "pool.h"
 #include "sweep.h"
 
@@ -27,36 +29,78 @@ using Shape = std::vector<int64_t>;
 // Below this many elements giving up the GIL costs more than it gives.
 constexpr int64_t worth_releasing_the_gil = 4096;
 
-// A Python object's memory. Its format is not asked for: NumPy cannot tell that of bfloat16.
+// A Python object's memory: a tensor's by DLPack's exchange API, an array's by the buffer protocol. The format of a
+// buffer is not asked for: NumPy cannot tell that of bfloat16.
 class Memory {
  public:
   Memory(nb::handle object, bool writable) {
-    int flags = PyBUF_STRIDES | (writable ? PyBUF_WRITABLE : 0);
-    if (PyObject_GetBuffer(object.ptr(), &buffer_, flags) != 0) throw nb::python_error();
+    if (PyObject_CheckBuffer(object.ptr())) {
+      int flags = PyBUF_STRIDES | (writable ? PyBUF_WRITABLE : 0);
+      if (PyObject_GetBuffer(object.ptr(), &buffer_, flags) != 0) throw nb::python_error();
+      return;
+    }
+    const dlpack::ExchangeApi* api = dlpack::exchange_api(object.type());
+    if (!api) throw nb::type_error("neither a buffer nor a tensor of DLPack 1");
+    if (api->tensor_from_python(object.ptr(), &tensor_) != 0) throw nb::python_error();
+    if (tensor_.device.type != dlpack::on_cpu || tensor_.dtype.lanes != 1)
+      throw nb::value_error("a tensor is not in a CPU's memory");
+    is_tensor_ = true;
   }
-  ~Memory() { PyBuffer_Release(&buffer_); }
+  ~Memory() {
+    if (!is_tensor_) PyBuffer_Release(&buffer_);
+  }
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
 
-  void* data() const { return buffer_.buf; }
-  int64_t bytes() const { return buffer_.len; }
+  void* data() const { return is_tensor_ ? static_cast<char*>(tensor_.data) + tensor_.byte_offset : buffer_.buf; }
 
-  // The strides that broadcast this array to `shape`.
-  Shape strides(const Shape& shape) const {
-    size_t dimensions = buffer_.ndim;
-    if (dimensions > shape.size()) throw nb::value_error("an array has more dimensions than the result");
-    size_t missing = shape.size() - dimensions;
-    Shape strides(shape.size(), 0);
-    for (size_t d = 0; d < dimensions; ++d) {
-      if (buffer_.shape[d] != shape[missing + d] && buffer_.shape[d] != 1)
-        throw nb::value_error("an array does not broadcast to the shape of the result");
-      if (buffer_.shape[d] != 1) strides[missing + d] = buffer_.strides[d];
-    }
-    return strides;
+  int64_t bytes() const {
+    if (!is_tensor_) return buffer_.len;
+    int64_t bytes = tensor_.dtype.bits / 8;
+    for (int d = 0; d < tensor_.dimensions; ++d) bytes *= tensor_.shape[d];
+    return bytes;
+  }
+
+  // Of a tensor, which knows it.
+  DType dtype() const {
+    if (is_tensor_ && tensor_.dtype.code == dlpack::boolean) return DType::boolean;
+    if (is_tensor_ && tensor_.dtype.code == dlpack::brain_floating) return DType::bfloat16;
+    if (is_tensor_ && tensor_.dtype.code == dlpack::floating) switch (tensor_.dtype.bits) {
+        case 16:
+          return DType::float16;
+        case 32:
+          return DType::float32;
+        case 64:
+          return DType::float64;
+      }
+    throw nb::type_error("the kernels do not read this dtype");
+  }
+
+  // The strides, in bytes, that broadcast this array to the first `dimensions` of `shape`; 0 for the others.
+  Shape strides(const Shape& shape, size_t dimensions) const {
+    return is_tensor_
+               ? strides(shape, dimensions, tensor_.dimensions, tensor_.shape, tensor_.strides, tensor_.dtype.bits / 8)
+               : strides(shape, dimensions, buffer_.ndim, buffer_.shape, buffer_.strides, 1);
   }
 
  private:
+  template <class Integer>
+  static Shape strides(const Shape& wanted, size_t dimensions, size_t given, const Integer* shape,
+                       const Integer* strides, int64_t unit) {
+    if (given > dimensions) throw nb::value_error("an array has more dimensions than the result");
+    size_t missing = dimensions - given;
+    Shape result(wanted.size(), 0);
+    for (size_t d = 0; d < given; ++d) {
+      if (shape[d] != wanted[missing + d] && shape[d] != 1)
+        throw nb::value_error("an array does not broadcast to the shape of the result");
+      if (shape[d] != 1) result[missing + d] = strides[d] * unit;
+    }
+    return result;
+  }
+
+  bool is_tensor_ = false;
   Py_buffer buffer_;
+  dlpack::Tensor tensor_;
 };
 
 // The arrays and numbers of a call, held for as long as the sweep runs.
@@ -64,22 +108,31 @@ class Arguments {
  public:
   explicit Arguments(const Shape& shape) : shape_(shape) {}
 
-  // None, a number, or (array, dtype).
-  Operand operand(nb::handle argument) {
+  // None, a number, a tensor, or (array, dtype).
+  Operand operand(nb::handle argument) { return operand(argument, shape_.size()); }
+
+  // One that broadcasts to the first so many dimensions.
+  Operand operand(nb::handle argument, size_t dimensions) {
     if (argument.is_none()) return {};
     if (nb::isinstance<nb::float_>(argument)) {
       numbers_.push_back(nb::cast<double>(argument));
       return {&numbers_.back(), DType::float64, Shape(shape_.size(), 0)};
     }
-    auto pair = nb::cast<nb::tuple>(argument);
+    if (!nb::isinstance<nb::tuple>(argument)) {
+      const Memory& memory = memories_.emplace_back(argument, false);
+      return {memory.data(), memory.dtype(), memory.strides(shape_, dimensions)};
+    }
+    auto pair = nb::borrow<nb::tuple>(argument);
     const Memory& memory = memories_.emplace_back(pair[0], false);
-    return {memory.data(), DType(nb::cast<int>(pair[1])), memory.strides(shape_)};
+    return {memory.data(), DType(nb::cast<int>(pair[1])), memory.strides(shape_, dimensions)};
   }
 
   Result result(nb::handle array) {
     if (array.is_none()) return {};
     const Memory& memory = memories_.emplace_back(array, true);
-    return {memory.data(), memory.strides(shape_)};
+    // NumPy asks for large pages itself.
+    if (!PyObject_CheckBuffer(array.ptr())) prefer_large_pages(memory.data(), memory.bytes());
+    return {memory.data(), memory.strides(shape_, shape_.size())};
   }
 
   // Memory for the value of a reduction: as many elements as are kept, contiguous.
@@ -110,7 +163,8 @@ const LossKernels& kernels_of(int loss) {
 
 void python_sweep(int loss, int dtype, int reduction, const Shape& shape, int kept, nb::handle inputs,
                   nb::handle targets, nb::tuple parameters, nb::handle weights, nb::handle where, nb::handle value,
-                  nb::handle gradient, nb::handle curvature, nb::handle total_gradient) {
+                  nb::handle gradient, nb::handle curvature, nb::handle total_gradient, nb::handle cotangent,
+                  int threads) {
   if (int(parameters.size()) != kernels_of(loss).parameters) throw nb::value_error("a parameter is missing");
   static constexpr int64_t sizes[result_dtypes] = {2, 2, 4, 8};
   Arguments arguments(shape);
@@ -125,6 +179,8 @@ void python_sweep(int loss, int dtype, int reduction, const Shape& shape, int ke
   for (size_t i = 0; i < parameters.size(); ++i) job.parameters[i] = arguments.operand(parameters[i]);
   job.weights = arguments.operand(weights);
   job.where = arguments.operand(where);
+  job.cotangent = arguments.operand(cotangent, job.reduction == Reduction::none ? shape.size() : kept);
+  job.threads = threads;
   job.value = job.reduction == Reduction::none ? arguments.result(value)
                                                : arguments.reduced(value, count(shape, kept) * sizes[dtype]);
   job.gradient = arguments.result(gradient);
@@ -195,8 +251,12 @@ NB_MODULE(_core, m) {
       "The version of MLX that the bridge to it was built for, or none.");
   m.def("sweep", python_sweep, "loss"_a, "dtype"_a, "reduction"_a, "shape"_a, "kept"_a, "inputs"_a, "targets"_a,
         "parameters"_a, "weights"_a.none(), "where"_a.none(), "value"_a.none(), "gradient"_a.none(),
-        "curvature"_a.none(), "total_gradient"_a.none(),
-        "Compute one loss in one pass. Operands are None, a float or (array, dtype number); results arrays or None.");
+        "curvature"_a.none(), "total_gradient"_a.none(), "cotangent"_a.none() = nb::none(), "threads"_a = 0,
+        "Compute one loss in one pass. Operands are None, a float, (array, dtype number) or a tensor; results are "
+        "arrays, tensors or None. The cotangent, in the shape of the value, is a factor of the derivatives.");
+  m.def(
+      "reads_tensors", [](nb::handle kind) { return dlpack::exchange_api(kind) != nullptr; }, "kind"_a,
+      "Whether the kernels reach the memory of tensors of this type.");
   m.def("losses", python_losses,
         "The losses by number: (name, names of the parameters, bound of the error before rounding).");
   m.def("evaluate", python_evaluate, "loss"_a, "dtype"_a.none(), "inputs"_a, "targets"_a, "parameters"_a,

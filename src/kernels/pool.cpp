@@ -103,8 +103,8 @@ int threads() { return thread_count; }
 
 void set_threads(int count) { thread_count = std::max(count, 1); }
 
-void parallel(int64_t chunks, const std::function<void(int64_t)>& work) {
-  int64_t helpers = std::min<int64_t>(threads(), chunks) - 1;
+void parallel(int64_t chunks, const std::function<void(int64_t)>& work, int limit) {
+  int64_t helpers = std::min<int64_t>(limit > 0 ? std::min(limit, threads()) : threads(), chunks) - 1;
   if (helpers < 1) {
     FloatEnvironment environment;
     for (int64_t chunk = 0; chunk < chunks; ++chunk) work(chunk);

@@ -13,9 +13,9 @@ namespace lossless {
 int threads();
 void set_threads(int count);  // at least 1, the caller included
 
-// Calls work(chunk) for each chunk in [0, chunks), on at most threads() threads; returns when all have ended. `work`
-// must not throw. Floating-point arithmetic inside it rounds to nearest and keeps subnormals, whatever the calling
-// thread's settings, which are the same again afterwards.
-void parallel(int64_t chunks, const std::function<void(int64_t)>& work);
+// Calls work(chunk) for each chunk in [0, chunks), on at most threads() threads, and at most `limit` if that is not 0;
+// returns when all have ended. `work` must not throw. Floating-point arithmetic inside it rounds to nearest and keeps
+// subnormals, whatever the calling thread's settings, which are the same again afterwards.
+void parallel(int64_t chunks, const std::function<void(int64_t)>& work, int limit = 0);
 
 }  // namespace lossless

@@ -84,12 +84,14 @@ class Sweep {
     if (elements_ > 0) {
       int64_t rows_together = std::max<int64_t>(1, block_elements / std::max<int64_t>(1, columns_));
       if (blocks_ > 1)
-        parallel(rows_ * blocks_, [&](int64_t chunk) { block(chunk / blocks_, chunk % blocks_); });
+        parallel(rows_ * blocks_, [&](int64_t chunk) { block(chunk / blocks_, chunk % blocks_); }, job_.threads);
       else
-        parallel((rows_ + rows_together - 1) / rows_together, [&](int64_t chunk) {
-          int64_t end = std::min(rows_, (chunk + 1) * rows_together);
-          for (int64_t row = chunk * rows_together; row < end; ++row) block(row, 0);
-        });
+        parallel((rows_ + rows_together - 1) / rows_together,
+                 [&](int64_t chunk) {
+                   int64_t end = std::min(rows_, (chunk + 1) * rows_together);
+                   for (int64_t row = chunk * rows_together; row < end; ++row) block(row, 0);
+                 },
+                 job_.threads);
     }
     if (reduces_ && job_.value.data)
       for (int64_t row = 0; row < rows_; ++row)

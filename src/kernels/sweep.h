@@ -44,7 +44,8 @@ struct Job {
   Result value;       // with a reduction: contiguous, in the shape of the kept dimensions
   Result gradient;    // of the reduced value
   Result curvature;   // the second derivative of the reduced value by each element
-  Result total_gradient;  // one number: the sum of the gradient, for an `inputs` that is one number
+  Result total_gradient;  // one number: the sum of the gradient, for an `inputs` or `targets` that is one number
+  int threads = 0;        // at most so many, the caller included; 0: as many as there may be
 };
 
 // Sums run over blocks of this many elements of a row (the reduced elements of one value) in C order.

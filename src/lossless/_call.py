@@ -5,6 +5,8 @@ decorator `loss` makes the function that users see. `value_and_grad` and `grad_a
 more out of the same body.
 """
 
+from __future__ import annotations
+
 import functools
 import operator
 from collections.abc import Callable
@@ -159,56 +161,55 @@ def _check(name: str, call: Call, *, arrays_only: bool = False) -> tuple[Backend
             raise TypeError(
                 f"{name}: {parameter} must be a number or an array, got {value!r}{hint}"
             )
-    backend = backend_for(
-        name,
-        inputs=call.inputs,
-        targets=call.targets,
-        **call.parameters,
-        weights=call.weights,
-        where=call.where,
-    )
+    backend = backend_for(name, call)
     if arrays_only and not backend.is_array(call.inputs):
         raise TypeError(f"{name}: inputs must be an array, got {type(call.inputs).__name__}")
 
     inputs, targets, dtype = backend.residual_arrays(name, call.inputs, call.targets)
-    shape, targets_shape = inputs.shape, targets.shape
-    if shape != targets_shape:
-        if shape and targets_shape:
+    shape, other = backend.shape(inputs), backend.shape(targets)
+    if shape != other:
+        if shape and other:
             raise ValueError(
-                f"{name}: targets must have the shape of inputs {shape}, got {targets_shape}"
+                f"{name}: targets must have the shape of inputs {tuple(shape)}, got {tuple(other)}"
             )
-        shape = shape or targets_shape
+        shape = shape or other
 
-    def broadcasting(argument: str, array: Any) -> Any:
-        if not isinstance(array, float) and not _broadcasts_to(array.shape, shape):
-            raise ValueError(
-                f"{name}: {argument} must broadcast to the shape of the residuals {shape}, "
-                f"got {array.shape}"
-            )
-        return array
-
-    parameters = tuple(
-        broadcasting(parameter, _positive(name, parameter, value, backend))
-        for parameter, value in call.parameters.items()
-    )
+    parameters = []
+    for parameter, value in call.parameters.items():
+        real = _positive(name, parameter, value, backend)
+        parameters.append(_broadcasting(f"{name}: {parameter}", real, shape, backend))
     weights = where = None
     if call.weights is not None:
-        weights = broadcasting("weights", backend.real(f"{name}: weights", call.weights))
+        argument = f"{name}: weights"
+        weights = _broadcasting(argument, backend.real(argument, call.weights), shape, backend)
     if call.where is not None:
-        where = broadcasting("where", backend.mask(f"{name}: where", call.where))
+        argument = f"{name}: where"
+        where = _broadcasting(argument, backend.mask(argument, call.where), shape, backend)
     axes = _axes(name, call.axis, call.reduction, len(shape))
     loss = name.removesuffix("_loss")
     return backend, Problem(
-        loss, inputs, targets, shape, dtype, call.reduction, axes, parameters, weights, where
+        loss, inputs, targets, shape, dtype, call.reduction, axes, tuple(parameters), weights, where
     )
 
 
 def _positive(name: str, parameter: str, value: Any, backend: Backend) -> Any:
     """A number > 0, as a float, or an array, whose values only the computation looks at."""
+    if type(value) is float and value > 0:
+        return value  # soon done for most calls
     real = backend.real(f"{name}: {parameter}", value)
     if isinstance(real, float) and not real > 0:
         raise ValueError(f"{name}: {parameter} must be > 0, got {value!r}")
     return real
+
+
+def _broadcasting(argument: str, x: Any, shape: tuple[int, ...], backend: Backend) -> Any:
+    """A number, or an array that broadcasts to the shape of the residuals."""
+    if not isinstance(x, float) and not _broadcasts_to(own := backend.shape(x), shape):
+        raise ValueError(
+            f"{argument} must broadcast to the shape of the residuals {tuple(shape)}, "
+            f"got {tuple(own)}"
+        )
+    return x
 
 
 def _broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:

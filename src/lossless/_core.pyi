@@ -2,7 +2,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-_Operand = tuple[Any, int] | float | None
+_Result = Any  # an array, a tensor or None
+_Operand = Any  # a tensor, (array, dtype number), a float or None
 
 def sweep(
     loss: int,
@@ -15,11 +16,14 @@ def sweep(
     parameters: tuple[_Operand, ...],
     weights: _Operand,
     where: _Operand,
-    value: ArrayLike | None,
-    gradient: ArrayLike | None,
-    curvature: ArrayLike | None,
-    total_gradient: ArrayLike | None,
+    value: _Result,
+    gradient: _Result,
+    curvature: _Result,
+    total_gradient: _Result,
+    cotangent: _Operand = None,
+    threads: int = 0,
 ) -> None: ...
+def reads_tensors(kind: type) -> bool: ...
 def losses() -> list[tuple[str, tuple[str, ...], float]]: ...
 def evaluate(
     loss: int, dtype: int | None, inputs: float, targets: float, parameters: tuple[float, ...]

@@ -26,8 +26,8 @@ def huber_loss(
         \qquad a = \text{inputs} - \text{targets}
 
     Args:
-        inputs: the predictions, an array of any shape, of NumPy, MLX or another library that
-            follows the Python array API standard.
+        inputs: the predictions, an array of any shape, of NumPy, MLX, PyTorch or another library
+            that follows the Python array API standard.
         targets: the true values, of the same shape. Either one may be a scalar instead; other
             shapes are not broadcast.
         delta: where the loss turns from squared to absolute, in the units of the residual: a
@@ -94,8 +94,8 @@ def log_cosh_loss(
     error. Unlike Huber's loss it has all derivatives everywhere.
 
     Args:
-        inputs: the predictions, an array of any shape, of NumPy, MLX or another library that
-            follows the Python array API standard.
+        inputs: the predictions, an array of any shape, of NumPy, MLX, PyTorch or another library
+            that follows the Python array API standard.
         targets: the true values, of the same shape. Either one may be a scalar instead; other
             shapes are not broadcast.
         reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number

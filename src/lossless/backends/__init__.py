@@ -1,11 +1,10 @@
 """The array frameworks, and which of them a call is for."""
 
-import functools
 import numbers
 import sys
 from collections.abc import Callable
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,32 +13,38 @@ from .._composed import is_composed
 from . import numpy as numpy_backend
 from .base import Backend
 
+if TYPE_CHECKING:
+    from .._call import Call
+
 _NUMBERS = (numbers.Number, np.generic, type(None))
 # The modules that other frameworks' arrays come from.
 _FRAMEWORKS = {"mlx": "MLX", "torch": "PyTorch", "jax": "JAX", "jaxlib": "JAX"}
-_TO_COME = ("PyTorch", "JAX")
+_TO_COME = ("JAX",)
 
 
 # What serves arguments of these types: a call does not look twice.
 _known: dict[tuple[type, ...], Callable[[], Backend]] = {}
 
 
-def backend_for(name: str, **arguments: Any) -> Backend:
-    """Return the backend for these arguments; numbers and None go with any."""
-    types = tuple(map(type, arguments.values()))
+def backend_for(name: str, call: "Call") -> Backend:
+    """Return the backend for the arguments of a call; numbers and None go with any."""
+    options = map(type, call.parameters.values())
+    types = (type(call.inputs), type(call.targets), type(call.weights), type(call.where), *options)
     serves = _known.get(types)
     if serves is None:
-        array, framework = _leader(name, arguments)
-        if framework not in _BACKENDS:
+        array, framework = _leader(name, call)
+        if framework not in _LOADERS:
             from . import array_api
 
             return array_api.backend(array.__array_namespace__())
-        serves = _known[types] = _BACKENDS[framework]
+        serves = _known[types] = _LOADERS[framework]()
     return serves()
 
 
-def _leader(name: str, arguments: dict[str, Any]) -> tuple[Any, str]:
+def _leader(name: str, call: "Call") -> tuple[Any, str]:
     """An array of the framework that the call is for, and its name."""
+    arguments = {"inputs": call.inputs, "targets": call.targets, **call.parameters}
+    arguments |= {"weights": call.weights, "where": call.where}
     frameworks = {
         argument: _framework(x) for argument, x in arguments.items() if not isinstance(x, _NUMBERS)
     }
@@ -50,8 +55,9 @@ def _leader(name: str, arguments: dict[str, Any]) -> tuple[Any, str]:
     framework = frameworks[leader]
     if framework in _TO_COME:
         raise TypeError(
-            f"{name}: {leader} must be an array of NumPy, MLX or another library that follows the "
-            f"Python array API standard, got one of {framework}, which is not supported yet"
+            f"{name}: {leader} must be an array of NumPy, MLX, PyTorch or another library that "
+            f"follows the Python array API standard, got one of {framework}, which is not "
+            f"supported yet"
         )
     for argument, other in frameworks.items():
         if other != framework:
@@ -70,54 +76,66 @@ def _numpy() -> Backend:
     return numpy_backend.composed if is_composed.get() else numpy_backend
 
 
-def _mlx() -> Backend:
-    serving: Backend = _mlx_module().backend()
-    return serving
-
-
-@functools.cache
-def _mlx_module() -> Any:
+def _load_mlx() -> Callable[[], Backend]:
     from . import mlx
 
-    return mlx
+    return mlx.backend
 
 
-_BACKENDS: dict[str, Callable[[], Backend]] = {"NumPy": _numpy, "MLX": _mlx}
+def _load_torch() -> Callable[[], Backend]:
+    from . import torch
+
+    return torch.backend
+
+
+_LOADERS = {"NumPy": lambda: _numpy, "MLX": _load_mlx, "PyTorch": _load_torch}
 
 
 def _framework(x: Any) -> str:
     """Whose array it is; NumPy's also what only NumPy can convert."""
     if isinstance(x, np.ndarray):
         return "NumPy"
-    known = _FRAMEWORKS.get(type(x).__module__.partition(".")[0])
-    if known:
-        return known
+    for base in type(x).__mro__:  # a subclass may come from anywhere
+        known = _FRAMEWORKS.get(base.__module__.partition(".")[0])
+        if known:
+            return known
     return x.__array_namespace__().__name__ if hasattr(x, "__array_namespace__") else "NumPy"
 
 
 def paths() -> dict[str, dict[str, str]]:
     """What serves the arrays of each framework, without importing any."""
     if is_composed.get():
-        numpy = {"path": "composed", "why": "inside lossless.composed()"}
+        numpy = ("composed", "inside lossless.composed()")
     else:
-        numpy = {"path": "native", "why": "the kernels read NumPy's memory"}
-    other = {"path": "composed", "why": "the formulas need nothing but the array API"}
-    missing = {"path": "none", "why": "not supported yet"}
-    mlx = _mlx_path()
-    return {"numpy": numpy, "mlx": mlx, "array_api": other, "torch": missing, "jax": missing}
+        numpy = ("native", "the kernels read NumPy's memory")
+    found = {
+        "numpy": numpy,
+        "mlx": _path("mlx", _expected_of_mlx),
+        "array_api": ("composed", "the formulas need nothing but the array API"),
+        "torch": _path("torch", _expected_of_torch),
+        "jax": ("none", "not supported yet"),
+    }
+    return {name: {"path": path, "why": why} for name, (path, why) in found.items()}
 
 
-def _mlx_path() -> dict[str, str]:
+def _path(framework: str, expected: Callable[[str], tuple[str, str]]) -> tuple[str, str]:
+    """What its backend says, or what is to be expected as long as no array of it has come."""
     try:
-        version = metadata.version("mlx")
+        version = metadata.version(framework)
     except metadata.PackageNotFoundError:
-        return {"path": "none", "why": "mlx is not installed"}
-    mlx = sys.modules.get(f"{__name__}.mlx")
-    if mlx:
-        return dict(zip(("path", "why"), mlx.path(), strict=True))
-    if is_composed.get():
-        return {"path": "composed", "why": "inside lossless.composed()"}
+        return "none", f"{framework} is not installed"
+    backend = sys.modules.get(f"{__name__}.{framework}")
+    if backend:
+        return backend.path()  # type: ignore[no-any-return]
+    return ("composed", "inside lossless.composed()") if is_composed.get() else expected(version)
+
+
+def _expected_of_mlx(version: str) -> tuple[str, str]:
     built_for = _core.built_for_mlx()
     if version == built_for:
-        return {"path": "native", "why": f"lossless was built for mlx {version}"}
-    return {"path": "composed", "why": f"lossless was built for mlx {built_for}, not {version}"}
+        return "native", f"lossless was built for mlx {version}"
+    return "composed", f"lossless was built for mlx {built_for}, not {version}"
+
+
+def _expected_of_torch(version: str) -> tuple[str, str]:
+    return "native", f"what torch {version} lends is seen when the first tensor comes"

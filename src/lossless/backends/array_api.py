@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from .base import Array
-from .composed import Composed
+from .composed import Composed, InNumPy
 
 
 @functools.cache
 def backend(namespace: Any) -> "ArrayApi":
     """The backend for arrays of this namespace."""
-    return ArrayApi(namespace)
+    return _MaybeInNumPy(namespace)
 
 
 class ArrayApi(Composed):
@@ -84,3 +84,7 @@ class ArrayApi(Composed):
             got = f"dtype {x.dtype}" if self.is_array(x) else repr(x)
             raise TypeError(f"{argument} must be boolean, got {got}")
         return x
+
+
+class _MaybeInNumPy(InNumPy, ArrayApi):
+    """What is known of a namespace that comes along."""

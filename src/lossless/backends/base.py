@@ -19,6 +19,9 @@ class Backend(Protocol):
     def is_array(self, x: Any) -> bool:
         """Whether x is one of this framework's arrays."""
 
+    def shape(self, x: Array) -> tuple[int, ...]:
+        """The sizes of its dimensions."""
+
     def residual_arrays(self, name: str, inputs: Any, targets: Any) -> tuple[Array, Array, Any]:
         """Both as arrays, and the dtype of the result; a TypeError where one is not real."""
 

@@ -37,6 +37,9 @@ class Composed:
     def __init__(self, xp: Any) -> None:
         self.xp = xp
 
+    def shape(self, x: Array) -> tuple[int, ...]:
+        return x.shape  # type: ignore[no-any-return]
+
     def is_float(self, dtype: Any) -> bool:
         """Whether it is one of the real floating-point dtypes."""
         return bool(self.xp.isdtype(dtype, "real floating"))
@@ -58,13 +61,20 @@ class Composed:
         count = math.prod(x.shape[axis] for axis in axes)
         return self.number(count, getattr(self.xp, "float64", x.dtype), x)
 
-    @np.errstate(all="ignore")  # for the namespaces that compute with NumPy
+    def threshold(self, x: float, dtype: Any, like: Array) -> Array:
+        """Towards 0, so that a number of this dtype is <= the result only if it is <= x."""
+        if dtype == self.xp.float32:
+            rounded = np.float32(x)
+            if x < float(rounded) < math.inf:  # float32 against x would compare in float32
+                rounded = np.nextafter(rounded, np.float32(0))
+            x = float(rounded)
+        return self.number(x, dtype, like)
+
     def value(self, problem: "Problem") -> Array:
         """The loss."""
         elements = self._elements(problem)
         return self._value(problem, elements)
 
-    @np.errstate(all="ignore")
     def value_and_grad(self, problem: "Problem") -> tuple[Array, Array]:
         """The loss, and the gradient of the reduced loss in the shape of the inputs."""
         elements = self._elements(problem)
@@ -73,7 +83,6 @@ class Composed:
             slope = self.total(slope, tuple(range(len(problem.shape))))
         return self._value(problem, elements), self.cast(slope, problem.dtype)
 
-    @np.errstate(all="ignore")
     def grad_and_hess(self, problem: "Problem") -> tuple[Array, Array]:
         """The element-wise derivatives."""
         elements = self._elements(problem)
@@ -85,7 +94,11 @@ class Composed:
 
     def _elements(self, problem: "Problem") -> _Elements:
         xp, where = self.xp, problem.where
-        options = [x for x in (*problem.parameters, problem.weights) if hasattr(x, "dtype")]
+        options = [
+            x
+            for x in (*problem.parameters, problem.weights)
+            if x is not None and not isinstance(x, float)
+        ]
         floats = (x.dtype for x in options if self.is_float(x.dtype))
         # One after the other: float16 and bfloat16 may promote to float32 only by way of it.
         dtype = functools.reduce(xp.result_type, floats, xp.result_type(xp.float32, problem.dtype))
@@ -93,7 +106,7 @@ class Composed:
         parameters = []
         for x in problem.parameters:
             if isinstance(x, float):
-                parameters.append(self.number(self._threshold(x, dtype), dtype, residual))
+                parameters.append(self.threshold(x, dtype, residual))
                 continue
             good = x > 0
             parameter = self.cast(x, dtype)
@@ -111,15 +124,6 @@ class Composed:
             residual = xp.where(where, residual, 0.0)
             weights = None if weights is None else xp.where(where, weights, 0.0)
         return _Elements(residual, parameters, weights, where)
-
-    def _threshold(self, x: float, dtype: Any) -> float:
-        """Towards 0, so that a number of this dtype is <= the result only if it is <= x."""
-        if dtype == self.xp.float32:
-            rounded = np.float32(x)
-            if x < float(rounded) < math.inf:  # float32 against x would compare in float32
-                rounded = np.nextafter(rounded, np.float32(0))
-            return float(rounded)
-        return x
 
     def _formula(self, output: str, problem: "Problem", elements: _Elements) -> Array:
         """The output of each element, weighted."""
@@ -162,3 +166,11 @@ class Composed:
             return self.count(residual, problem.axes, keepdims)
         parts, _ = self.xp.broadcast_arrays(self.cast(parts, residual.dtype), residual)
         return self.total(parts, problem.axes, keepdims)
+
+
+class InNumPy(Composed):
+    """For namespaces that compute with NumPy: without its warnings, as the result says it all."""
+
+    value = np.errstate(all="ignore")(Composed.value)
+    value_and_grad = np.errstate(all="ignore")(Composed.value_and_grad)
+    grad_and_hess = np.errstate(all="ignore")(Composed.grad_and_hess)

@@ -1,12 +1,13 @@
 """NumPy arrays, and what NumPy converts to them: the native kernels on their memory."""
 
 import numbers
+import operator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from .. import _core
-from .composed import Composed
+from .composed import InNumPy
 
 if TYPE_CHECKING:
     from .._call import Problem
@@ -25,6 +26,9 @@ _BOOLEAN = 4
 def is_array(x: Any) -> bool:
     """Whether x is a NumPy array, or a scalar, as which NumPy returns arrays of no dimensions."""
     return isinstance(x, np.ndarray | np.generic)
+
+
+shape = operator.attrgetter("shape")
 
 
 def residual_arrays(name: str, inputs: Any, targets: Any) -> tuple[Array, Array, np.dtype[Any]]:
@@ -171,7 +175,7 @@ def _is_float(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" and dtype.newbyteorder("=") in _CODES
 
 
-class _NumPyComposed(Composed):
+class _NumPyComposed(InNumPy):
     """The formulas on the same arguments, for comparison."""
 
     is_array = staticmethod(is_array)

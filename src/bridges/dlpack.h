@@ -1,0 +1,59 @@
+// A tensor's memory by DLPack's exchange API: functions in C that its type lends, which take no time to speak of.
+//
+// The declarations are those of DLPack 1.3 (github.com/dmlc/dlpack), whose layout does not change within version 1.
+#pragma once
+
+#include <Python.h>
+#include <nanobind/nanobind.h>
+
+#include <cstdint>
+
+namespace lossless::dlpack {
+
+struct Device {
+  int32_t type, number;
+};
+
+constexpr int32_t on_cpu = 1;
+
+struct DataType {
+  uint8_t code, bits;
+  uint16_t lanes;
+};
+
+enum Code : uint8_t { floating = 2, brain_floating = 4, boolean = 6 };
+
+struct Tensor {
+  void* data;
+  Device device;
+  int32_t dimensions;
+  DataType dtype;
+  int64_t* shape;
+  int64_t* strides;  // in elements
+  uint64_t byte_offset;
+};
+
+struct ExchangeApi {
+  struct {
+    uint32_t major, minor;
+  } version;
+  const void* previous;
+  const void *allocate, *managed_from_python, *managed_to_python;
+  int (*tensor_from_python)(void* object, Tensor* tensor);  // borrows; may be null
+  const void* current_stream;
+};
+
+constexpr uint32_t known_version = 1;
+
+// Null, without an exception, where the type lends none that is known here.
+inline const ExchangeApi* exchange_api(nanobind::handle type) {
+  static PyObject* const name = PyUnicode_InternFromString("__dlpack_c_exchange_api__");
+  PyObject* capsule = PyObject_GetAttr(type.ptr(), name);
+  void* pointer = capsule ? PyCapsule_GetPointer(capsule, "dlpack_exchange_api") : nullptr;
+  Py_XDECREF(capsule);  // the type has another reference
+  PyErr_Clear();
+  auto api = static_cast<const ExchangeApi*>(pointer);
+  return api && api->version.major == known_version && api->tensor_from_python ? api : nullptr;
+}
+
+}  // namespace lossless::dlpack
