@@ -92,7 +92,7 @@ def test_fit_is_the_minimum(calls: Problem, loss: str, delta: float) -> None:
 
 @pytest.mark.parametrize("loss", ["Huber", "log-cosh"])
 def test_robust_fits_are_near_the_clean_years(calls: Problem, loss: str) -> None:
-    fit = train(calls, loss, calls.default_delta())
+    fit = train(calls, loss, calls.default_delta()[0])
     assert 1.4 < fit.slopes[0] < 1.7
 
 
@@ -110,7 +110,8 @@ def test_several_inputs_nearly_dependent(loss: str, rng: np.random.Generator) ->
 
 
 def test_default_delta_is_the_median_distance_from_its_fit(calls: Problem) -> None:
-    delta = calls.default_delta()
+    delta, words = calls.default_delta()
+    assert words == "the median distance from the Huber fit"
     fit = train(calls, "Huber", delta)
     distance = np.abs(calls.targets - fit(calls.inputs))
     np.testing.assert_allclose(np.median(distance), delta, rtol=5e-3)
@@ -119,7 +120,8 @@ def test_default_delta_is_the_median_distance_from_its_fit(calls: Problem) -> No
 def test_fits_do_not_depend_on_units(calls: Problem) -> None:
     """In thousandths of a call and in days, with delta along, the line is the same."""
     other = Problem(365 * calls.inputs - 7e5, 1e9 * calls.targets + 3e9, ["day"])
-    np.testing.assert_allclose(other.default_delta(), 1e9 * calls.default_delta(), rtol=1e-12)
+    expected = 1e9 * calls.default_delta()[0]
+    np.testing.assert_allclose(other.default_delta()[0], expected, rtol=1e-12)
     for loss in LOSSES:
         fit, rescaled = train(calls, loss, 2.0), train(other, loss, 2e9)
         predicted = 1e9 * fit(calls.inputs) + 3e9
@@ -131,8 +133,62 @@ def test_exact_data_are_fitted() -> None:
     for targets in (3 * inputs[:, 0] - 5, np.full(12, 2.5)):
         problem = Problem(inputs, targets, ["x"])
         for loss in LOSSES:
-            fit = train(problem, loss, problem.default_delta())
+            fit = train(problem, loss, problem.default_delta()[0])
             np.testing.assert_allclose(fit(inputs), targets, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("outliers", [slice(50, None), slice(None, None, 6)])
+def test_default_delta_where_most_rows_are_on_a_line(outliers: slice) -> None:
+    x = np.arange(1.0, 61.0)
+    targets = 2 * x
+    targets[outliers] = x[outliers] ** 3
+    problem = Problem(x[:, None], targets, ["x"])
+    delta, words = problem.default_delta()
+    assert words.startswith("a thousandth of the targets' spread")
+    np.testing.assert_allclose(delta, problem.spread / 1000, rtol=5e-3)
+    for loss in ("Huber", "log-cosh"):
+        np.testing.assert_allclose(train(problem, loss, delta).slopes, 2, rtol=1e-3)
+
+
+@pytest.mark.parametrize("delta", [1e4, 1e8, 1e308])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_large_delta_is_least_squares(loss: str, delta: float) -> None:
+    problem = Problem(np.array([[1.0], [2], [3], [4]]), np.array([2.0, 3, 4, 9]), ["x"])
+    fit = train(problem, loss, delta)
+    np.testing.assert_allclose([fit.intercept, *fit.slopes], [-1, 2.2], rtol=3e-6)
+    small = train(Problem(problem.inputs, 1e-14 * problem.targets, ["x"]), loss, delta)
+    np.testing.assert_allclose([small.intercept, *small.slopes], [-1e-14, 2.2e-14], rtol=3e-6)
+
+
+@pytest.mark.parametrize("unit", [1e-90, 1e90])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_fits_in_extreme_units(calls: Problem, loss: str, unit: float) -> None:
+    other = Problem(calls.inputs / unit, calls.targets * unit, ["year"])
+    delta, scaled = calls.default_delta()[0], other.default_delta()[0]
+    np.testing.assert_allclose(scaled, unit * delta, rtol=1e-12)
+    slope = train(other, loss, scaled).slopes / unit / unit
+    np.testing.assert_allclose(slope, train(calls, loss, delta).slopes, rtol=1e-6)
+
+
+def test_momentum_does_not_carry_the_fit_past_the_minimum(calls: Problem) -> None:
+    """With so small a delta, training comes past points at which the gradient is zero."""
+    fit = train(calls, "Huber", 0.102)
+    clipped = np.clip(calls.targets - fit(calls.inputs), -0.102, 0.102) / 0.102
+    centred = calls.inputs[:, 0] - calls.inputs.mean()
+    np.testing.assert_allclose([clipped.mean(), (clipped * centred).mean()], 0, atol=1e-5)
+
+
+def test_exact_data_leave_no_noise() -> None:
+    """In float32, an intercept and errors of 1e-5 and 1e-7 would be left."""
+    x = np.arange(2000.0, 2050.0)
+    problem = Problem(x[:, None], 2 * x, ["x"])
+    for loss in LOSSES:
+        fit = train(problem, loss, problem.default_delta()[0])
+        assert fit.intercept == 0
+        assert np.abs(fit(problem.inputs) - problem.targets).max() <= fit.noise
+    assert train(problem, "Huber", 0.025).noise < 1e-7
+    flat = Problem(x[:, None], 1e3 * np.sin(x) ** 2 + 1, ["x"])
+    assert train(flat, "Huber", 1.0).slopes[0] != 0
 
 
 def test_training_is_deterministic(calls: Problem) -> None:
@@ -154,5 +210,6 @@ def test_fit_that_does_not_settle_is_an_error(
     calls: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lossless.cli._fits.MOST_STEPS", 100)
-    with pytest.raises(UserError, match=r"Huber has not settled .* delta = 1e-06 is too small"):
-        train(calls, "Huber", 1e-6)
+    for delta in ("1e-06", "1e-307"):
+        with pytest.raises(UserError, match=f"Huber has not settled .* delta = {delta} is too"):
+            train(calls, "Huber", float(delta))

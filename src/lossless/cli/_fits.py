@@ -3,8 +3,8 @@
 The inputs are made uncorrelated, with mean 0 and mean square 1, and the targets are measured from
 their median in units of delta. The second derivative of a mean loss is then at most 1 in every
 direction, so that gradient descent with a learning rate of 1 settles, whatever the units of the
-user's columns were. Training runs in float64, which MLX has on the CPU: people read these
-coefficients, and the data are small.
+user's columns were. Half the squared error has no delta: its unit is the largest target. Training
+runs in float64, which MLX has on the CPU: people read these coefficients, and the data are small.
 """
 
 import math
@@ -32,8 +32,12 @@ LOSSES: dict[str, Loss] = {
     "Huber": partial(lossless.huber_loss, delta=1.0, reduction="mean"),
     "log-cosh": partial(lossless.log_cosh_loss, reduction="mean"),
 }
-# Of the gradient; MLX's exponential has errors of some 1e-9, in float64 too.
+# Of the gradient, as a part of the mean size of the points' gradients at the start; MLX's
+# exponential has errors of some 1e-9, in float64 too.
 TOLERANCE = 1e-7
+# Of delta, in units of the largest target. Above, Huber and log-cosh are half the squared error to
+# 1e-8; below, residuals are rounding errors.
+RANGE = 1e-12, 1e4
 MOST_STEPS = 20_000
 STEPS_BETWEEN_CHECKS = 10
 
@@ -46,6 +50,7 @@ class Fit:
     intercept: float
     slopes: Vector
     steps: int
+    noise: float  # of a prediction: how far from the minimum the training may have ended
 
     def __call__(self, inputs: Vector) -> Vector:
         """Predictions for inputs of shape (rows, columns)."""
@@ -59,10 +64,14 @@ class Problem:
         rows, columns = inputs.shape
         if rows < columns + 2:
             raise UserError(
-                f"{columns} inputs and an intercept need at least {columns + 2} rows, got {rows}"
+                f"{columns + 1} coefficients need at least {columns + 2} rows, got {rows}"
             )
         self.inputs, self.targets = inputs, targets
         self.mean, self.centre = inputs.mean(axis=0), float(np.median(targets))
+        distance = np.abs(targets - self.centre)
+        self.largest = float(distance.max()) or 1.0
+        # As the outliers are few, what they are does not matter here.
+        self.spread = float(np.median(distance[distance > 0])) if distance.any() else 1.0
         spread = inputs.std(axis=0)
         # A constant column comes out of the mean and the division with some rounding errors.
         constant = spread <= 1e-12 * np.abs(inputs).max(axis=0)
@@ -77,52 +86,67 @@ class Problem:
         self.uncorrelated = orthogonal * math.sqrt(rows)
         self.back = np.linalg.inv(triangle * spread) * math.sqrt(rows)
 
-    def default_delta(self) -> float:
-        """The median distance from the Huber fit with that very delta, to three digits.
+    def default_delta(self) -> tuple[float, str]:
+        """The median distance from the Huber fit with that very delta, and these words.
 
         So half of the residuals count as large, in any units and whatever the outliers are. Found
-        by weighted least squares, in which delta and the fit take turns to follow each other.
+        by weighted least squares, in which delta and the fit take turns to follow each other. Where
+        half of the points lie on the fit, nothing but the targets themselves has a size to go by.
         """
         design = np.column_stack([np.ones(len(self.targets)), self.uncorrelated])
         targets = self.targets - self.centre
-        spread = float(np.abs(targets).mean())
-        smallest = 1e-6 * spread
+        smallest = 1e-3 * self.spread
         weights = np.ones_like(targets)
-        delta = distance = np.inf
+        delta = median = np.inf
         for _ in range(200):
             weighted = design.T * weights
             coefficients = np.linalg.solve(weighted @ design, weighted @ targets)
             distance = np.abs(targets - design @ coefficients)
-            before, delta = delta, float(np.median(distance))
-            if delta <= smallest or abs(delta - before) <= 1e-5 * delta:
+            before, median = delta, float(np.median(distance))
+            delta = max(median, smallest)
+            if abs(delta - before) <= 1e-5 * delta:
                 break
             weights = delta / np.maximum(distance, delta)
-        # More than half of the points may lie on the fit, or all of them.
-        candidates = [delta, float(np.mean(distance)), spread, 1.0]
-        return float(f"{next(c for c in candidates if c > smallest):.3g}")
+        words = "the median distance from the Huber fit"
+        if median < smallest:
+            words = (
+                "a thousandth of the targets' spread: half of the rows are nearer to the Huber fit"
+            )
+        return float(f"{delta:.3g}"), words
 
     def train(self, loss: str, delta: float, progress: Callable[[float], None]) -> Fit:
         """Train with the loss; `progress` is told the part of the way that is done, 0 to 1."""
-        scaled = (self.targets - self.centre) / delta
+        unit = self.largest
+        if loss != "squared error":
+            unit = float(np.clip(delta, RANGE[0] * unit, RANGE[1] * unit))
+        scaled = (self.targets - self.centre) / unit
+        tolerance = TOLERANCE * float(np.minimum(np.abs(scaled), 1).mean())
         with mx.stream(mx.cpu):
-            bias, weight, steps = _descend(
-                mx.array(self.uncorrelated), mx.array(scaled), LOSSES[loss], progress
-            )
+            # Without the dtype, MLX makes float32 of NumPy's float64.
+            x, y = (mx.array(array, mx.float64) for array in (self.uncorrelated, scaled))
+            bias, weight, steps = _descend(x, y, LOSSES[loss], tolerance, progress)
         if steps > MOST_STEPS:
             raise UserError(
                 f"the fit with {loss} has not settled after {MOST_STEPS:,} steps: delta = "
-                f"{delta:g} is too small for targets that are up to {np.abs(scaled).max():.1g} "
+                f"{delta:g} is too small for targets that are up to {self.largest / delta:.1g} "
                 f"times as far from their median"
             )
-        slopes = delta * self.back @ weight
-        intercept = self.centre + delta * bias - float(self.mean @ slopes)
-        return Fit(loss, intercept, slopes, steps)
+        # The second derivative is below 1. Zeros that are only nearly so would be read as numbers.
+        noise = 10 * tolerance * unit + 1e-15 * float(np.abs(self.targets).max())
+        reach = noise * np.abs(self.back).sum(axis=1)
+        slopes = unit * self.back @ weight
+        slopes[np.abs(slopes) <= reach] = 0
+        intercept = self.centre + unit * bias - float(self.mean @ slopes)
+        if abs(intercept) <= noise + float(np.abs(self.mean) @ reach):
+            intercept = 0.0
+        return Fit(loss, intercept, slopes, steps, noise)
 
 
 def _descend(
     inputs: mx.array,
     targets: mx.array,
     loss: Loss,
+    tolerance: float,
     progress: Callable[[float], None],
 ) -> tuple[float, Vector, int]:
     """Bias and weights at the minimum, and the number of steps that it took to get there."""
@@ -131,20 +155,20 @@ def _descend(
     model.update({name: mx.zeros_like(x) for name, x in model.parameters().items()})
     optimizer = optim.SGD(learning_rate=1.0, momentum=0.9, nesterov=True)
     loss_and_gradient = nn.value_and_grad(model, lambda x, y: loss(model(x).squeeze(-1), y))
-    first = tolerance = 0.0
+    first = 0.0
     step = 0
     while step <= MOST_STEPS:
         step += 1
         _, gradient = loss_and_gradient(inputs, targets)
-        optimizer.update(model, gradient)
-        mx.eval(model.parameters(), optimizer.state)
         if step % STEPS_BETWEEN_CHECKS == 1:
             size = max(float(mx.abs(part).max()) for _, part in tree_flatten(gradient))
-            if step == 1:
-                first, tolerance = size, TOLERANCE * max(1.0, size)
+            first = first or size
+            # Before the update: its momentum would carry the model on, even from the minimum.
             if size <= tolerance:
                 break
             # A gradient falls by a factor in each step, so its digits tell how far it is.
-            progress(math.log(first / size) / math.log(first / tolerance))
+            progress(max(0.0, math.log(first / size) / math.log(first / tolerance)))
+        optimizer.update(model, gradient)
+        mx.eval(model.parameters(), optimizer.state)
     progress(1.0)
     return float(model.bias.item()), np.array(model.weight, np.float64)[0], step

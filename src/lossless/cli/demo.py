@@ -57,7 +57,7 @@ def demo(
         float | None,
         typer.Option(
             help="How far from the fit a point begins to count as large, in the units of the "
-            "targets.  [default: the median distance from the Huber fit]",
+            "targets.  [default: the median distance from the Huber fit, if most are off it]",
             show_default=False,
         ),
     ] = None,
@@ -87,8 +87,8 @@ def demo(
         chosen = _belgian_calls()
     problem = _fits.Problem(chosen.inputs, chosen.targets, chosen.names)
     console = Console(highlight=False)
-    used = problem.default_delta() if delta is None else delta
-    _introduce(console, chosen, used, delta is None)
+    used, origin = (delta, "") if delta is not None else problem.default_delta()
+    _introduce(console, chosen, used, origin)
     fits = _train(console, problem, used)
 
     far = _far(chosen, fits[1])
@@ -138,14 +138,13 @@ def _from_file(path: Path, names: list[str], target: str | None) -> Data:
     return Data(path.name, np.column_stack(columns), targets, names, target, (names, target), None)
 
 
-def _introduce(console: Console, data: Data, delta: float, by_default: bool) -> None:
+def _introduce(console: Console, data: Data, delta: float, origin: str) -> None:
     formula = escape(
         f"{data.target} ≈ intercept + {' + '.join(f'slope · {n}' for n in data.names)}"
     )
     console.print(f"\n[bold]{escape(data.title)}[/], {len(data.targets):,} rows")
     console.print(f"Model: {formula}")
-    origin = ", the median distance from the Huber fit" * by_default
-    console.print(f"delta = {delta:g}{origin}\n")
+    console.print(f"delta = {delta:g}{origin and ', ' + origin}\n")
 
 
 def _train(console: Console, problem: "Problem", delta: float) -> "list[Fit]":
@@ -161,7 +160,7 @@ def _train(console: Console, problem: "Problem", delta: float) -> "list[Fit]":
         for loss in LOSSES:
             task = progress.add_task(loss, total=1.0, steps="")
             fit = problem.train(loss, delta, partial(_advance, progress, task))
-            progress.update(task, steps=f"{fit.steps:,} steps")
+            progress.update(task, steps=_count(fit.steps, "step"))
             fits.append(fit)
     return fits
 
@@ -178,7 +177,7 @@ def _table(data: Data, fits: "list[Fit]") -> Table:
     for k, name in enumerate(data.names):
         table.add_row(f"slope of {escape(name)}", *(_digits(fit.slopes[k]) for fit in fits))
     table.add_row("intercept", *(_digits(fit.intercept) for fit in fits))
-    errors = [np.abs(data.targets - fit(data.inputs)) for fit in fits]
+    errors = [_distance(data, fit) for fit in fits]
     table.add_row("mean |error|", *(_digits(error.mean()) for error in errors))
     table.add_row("median |error|", *(_digits(np.median(error)) for error in errors))
     if data.clean is not None:
@@ -187,25 +186,34 @@ def _table(data: Data, fits: "list[Fit]") -> Table:
     return table
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def _distance(data: Data, fit: "Fit") -> Vector:
+    """Of the rows from the fit, as far as it is known."""
+    distance = np.abs(data.targets - fit(data.inputs))
+    return np.where(distance > fit.noise, distance, 0.0)
+
+
 def _digits(x: float) -> str:
     """Four digits, and as many more as stand before the point."""
+    x = float(f"{x:.3e}") if abs(x) < 1e3 else x  # 0.99999 has as many digits as 1
     if x == 0 or not 1e-4 <= abs(x) < 1e12:
         return f"{x:.3e}" if x else "0"
     return f"{x:,.{max(0, 3 - math.floor(math.log10(abs(x))))}f}"
 
 
 def _far(data: Data, fit: "Fit") -> NDArray[np.bool_]:
-    distance = np.abs(data.targets - fit(data.inputs))
-    # Where the fit is exact, all that is left is rounding.
-    limit = FAR * float(np.median(distance)) + 1e-9 * float(np.abs(data.targets).max())
-    return distance > limit
+    distance = _distance(data, fit)
+    return distance > FAR * float(np.median(distance))
 
 
 def _conclude(console: Console, data: Data, far: NDArray[np.bool_]) -> None:
     if data.clean is None:
         console.print(
-            f"{far.sum():,} rows lie far from the Huber fit, at more than {FAR:g} times the median "
-            "distance: outliers, if the model is right.\n"
+            f"{_count(int(far.sum()), 'row')} at more than {FAR:g} times the median distance from "
+            "the Huber fit: outliers, if the model is right.\n"
         )
         return
     design = np.column_stack([np.ones(data.clean.sum()), data.inputs[data.clean]])
