@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 import lossless
 from lossless.cli import REQUIRED
 from lossless.cli.app import app
+from lossless.cli.demo import _digits
 
 COMMAND = Path(sys.executable).parent / "lossless"
 GOOD = "x,z,y\n" + "".join(f"{k},{k * k % 7},{3 * k + k * k % 5}\n" for k in range(1, 30))
@@ -119,6 +121,14 @@ ROWS = "1,2\n2,3\n4,4\n5,5\n"
         (f"x,y\n{ROWS}7,8,9\n", "row 5 (line 6): has 3 cells, the header 2"),
         ("x,y\n1,\udcfe\n", "data.csv: cannot be read as CSV"),
         ("x,y\n1,2\n1,3\n1,4\n", "column 'x' has the same value in every row"),
+        ("x, x,y\n1,2,3\n", "data.csv: two columns have the name 'x'"),
+        ("x,x,y\n1,2,3\n", "data.csv: two columns have the name 'x'"),
+        ("1,2\n3,4\n", "only '1', '2' (is the line with the names of the columns missing?)"),
+        ("\n", "data.csv: the first line must name the columns"),
+        ('x,y,z\n1,2,"a\nb"\n\n3,k,4\n', "row 3 (line 5), column 'y': 'k' is not"),
+        ('x,y\n1,"a\nb"\n', "row 1 (line 2), column 'y': 'a\\nb' is not a finite number"),
+        ("x,y\n1,1e300\n2,-1e308\n3,4\n", "row 1 (line 2), column 'y': '1e300' is beyond 1e+100"),
+        ("x,y\n1e-200,1\n2e-200,3\n", "column 'x': all numbers are below 1e-100"),
     ],
 )  # fmt: skip
 def test_demo_says_what_is_wrong_with_a_file(text: str | None, message: str) -> None:
@@ -141,6 +151,11 @@ def test_demo_says_what_is_wrong_with_a_file(text: str | None, message: str) -> 
         ("--data data.csv --inputs y --targets y", "must be different columns"),
         ("--data data.csv --inputs x --inputs x --targets y", "must be different columns"),
         ("--data . --inputs x --targets y", "is a folder"),
+        (f"--data {os.devnull} --inputs x --targets y", "the file is empty"),
+        ("--data *.csv --inputs x --targets y", "*.csv: there is no such file"),
+        ("--data http://a.b/c.csv --inputs x --targets y", "only files of this machine are read"),
+        (f"--data {'a' * 300} --inputs x --targets y", "cannot be read: File name too long"),
+        (f"--output {'a' * 300}.png", "File name too long"),
         ("--inputs x --targets y", "say --data FILE.csv too"),
         ("--delta 0", "--delta must be a finite number > 0, got 0"),
         ("--delta -1", "--delta must be a finite number > 0, got -1"),
@@ -162,6 +177,57 @@ def test_demo_says_what_is_wrong_with_an_option(arguments: str, message: str) ->
     assert set(Path().iterdir()) == before
 
 
+def test_output_that_cannot_be_made_is_told_before_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    status, output, errors = run("demo", "-o", "out.png")
+    assert (status, output) == (1, "")
+    assert errors == "lossless demo: --output out.png: Read-only file system\n"
+
+
+def test_demo_takes_the_path_as_it_is() -> None:
+    """It is no pattern, and rows and columns without anything in them do not count."""
+    Path("a1.csv").write_text("x,y\n1,2\n")
+    Path("a[1].csv").write_text("x,y,,\n1,2,,\n\n2,3,,\n,,,\n3,4,,\n4,9,,\n\n")
+    status, output, errors = run("demo", "--data", "a[1].csv", "--inputs", "x", "--targets", "y")
+    assert (status, errors) == (0, "")
+    assert "4 rows" in output
+
+
+def test_demo_says_when_the_default_delta_is_not_the_median_distance() -> None:
+    rows = "".join(f"{k},{2 * k}\n" for k in range(20)) + "20,400\n"
+    Path("data.csv").write_text("x,y\n" + rows)
+    _, output, _ = run("demo", "--data", "data.csv", "--inputs", "x", "--targets", "y")
+    assert "delta = 0.011, a thousandth of the targets' spread" in output
+    assert "\n1 row at more than" in output
+
+
+def test_demo_of_equal_targets_takes_one_step() -> None:
+    Path("data.csv").write_text("x,y\n1,5\n2,5\n3,5\n")
+    _, output, _ = run("demo", "--data", "data.csv", "--inputs", "x", "--targets", "y")
+    assert output.count(" 1 step\n") == 3
+
+
+def test_letters_that_the_font_lacks_are_no_warning() -> None:
+    Path("data.csv").write_text(GOOD.replace("x,z,y", "面積,z,価格"))
+    with warnings.catch_warnings(record=True) as seen:
+        status, output, errors = run(
+            "demo", "--data", "data.csv", "--inputs", "面積", "--targets", "価格"
+        )
+    assert (status, errors, seen) == (0, "", [])
+    assert "slope of 面積" in output
+
+
+def test_digits_of_a_row_agree() -> None:
+    assert [_digits(x) for x in (0.99999, 1.0, 0.1234567, 1234.4, 999.96, 0.0, 2e-7)] == [
+        "1.000", "1.000", "0.1235", "1,234", "1,000", "0", "2.000e-07",
+    ]  # fmt: skip
+
+
 def test_unknown_option_and_wrong_type() -> None:
     for arguments in (["demo", "--dleta", "1"], ["demo", "--delta", "big"], ["deemo"]):
         status, _, errors = run(*arguments)
@@ -180,6 +246,15 @@ def test_picture_that_cannot_be_written_leaves_nothing(monkeypatch: pytest.Monke
     assert "disk full" in errors
     assert [path.name for path in Path().iterdir()] == ["out.png"]
     assert Path("out.png").read_text() == "the old picture"
+
+
+def test_wrong_number_of_threads_is_one_line() -> None:
+    environment = {**os.environ, "LOSSLESS_NUM_THREADS": "0"}
+    done = subprocess.run([COMMAND, "demo"], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "lossless: the environment variable LOSSLESS_NUM_THREADS must be at least 1, got '0'\n"
+    )
 
 
 def test_help_shows_an_example() -> None:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 from pathlib import Path
 
 from . import _core
@@ -68,4 +69,10 @@ def _initial_threads() -> int:
     return int(setting)
 
 
-set_num_threads(_initial_threads())
+try:
+    set_num_threads(_initial_threads())
+except ValueError as error:
+    # The command is part of this package, so it cannot catch what its import raises.
+    if Path(sys.argv[0]).stem == "lossless":
+        sys.exit(f"lossless: {error}")
+    raise

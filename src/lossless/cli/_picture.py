@@ -2,7 +2,9 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,27 +32,42 @@ def check_path(path: Path) -> None:
     """Say what is wrong with the path before an hour of training, not after it."""
     if path.suffix.lower() not in FORMATS:
         raise UserError(f"--output {path}: the name must end with {', '.join(FORMATS)}")
-    if path.is_dir():
-        raise UserError(f"--output {path}: is a folder")
-    if not path.parent.is_dir():
-        raise UserError(f"--output {path}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"--output {path}: the folder {path.parent} cannot be written to")
+    with _problems_told(path):
+        if path.is_dir():
+            raise UserError(f"--output {path}: is a folder")
+        if not path.parent.is_dir():
+            raise UserError(f"--output {path}: there is no folder {path.parent}")
+        os.unlink(_new_file(path))
 
 
 def save(figure: Figure, path: Path) -> None:
     """Write the whole file, or nothing."""
+    with _problems_told(path), warnings.catch_warnings():
+        # Letters that the font lacks are drawn as boxes, which says it all.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        name = _new_file(path)
+        try:
+            figure.savefig(name, dpi=DOTS_PER_INCH, facecolor="white")
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+
+
+def _new_file(path: Path) -> str:
+    """An empty file beside the path, to be renamed to it."""
     handle, name = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
     os.close(handle)
+    return name
+
+
+@contextmanager
+def _problems_told(path: Path) -> Iterator[None]:
     try:
-        figure.savefig(name, dpi=DOTS_PER_INCH, facecolor="white")
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException as error:
-        os.unlink(name)
-        if isinstance(error, OSError):
-            raise UserError(f"--output {path}: {error.strerror or error}") from None
-        raise
+        yield
+    except OSError as error:
+        raise UserError(f"--output {path}: {error.strerror or error}") from None
 
 
 def draw(

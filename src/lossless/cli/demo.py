@@ -114,7 +114,7 @@ def demo(
 def _belgian_calls() -> Data:
     with as_file(files("lossless") / "data" / "belgian_calls.csv") as path:
         table = _csv.read(path)
-        year, calls = (_csv.numbers(table, path, name) for name in ("year", "calls"))
+        year, calls = (_csv.numbers(table, name) for name in ("year", "calls"))
     return Data(
         "International telephone calls from Belgium",
         year[:, None],
@@ -122,19 +122,19 @@ def _belgian_calls() -> Data:
         ["year"],
         "calls",
         (["year"], "calls (millions)"),
-        (table["counted"] == "calls").to_numpy(),
+        (table.cells["counted"] == "calls").to_numpy(),
     )
 
 
 def _from_file(path: Path, names: list[str], target: str | None) -> Data:
     table = _csv.read(path)
     if not names or target is None:
-        known = ", ".join(map(repr, table.columns))
+        known = ", ".join(map(repr, table.cells.columns))
         raise UserError(f"{path}: say --inputs and --targets; the columns are {known}")
     if len({*names, target}) <= len(names):
         raise UserError("--inputs and --targets must be different columns")
-    columns = [_csv.numbers(table, path, name) for name in names]
-    targets = _csv.numbers(table, path, target)
+    columns = [_csv.numbers(table, name) for name in names]
+    targets = _csv.numbers(table, target)
     return Data(path.name, np.column_stack(columns), targets, names, target, (names, target), None)
 
 
