@@ -37,7 +37,9 @@ def backend_for(name: str, call: "Call") -> Backend:
             from . import array_api
 
             return array_api.backend(array.__array_namespace__())
-        serves = _known[types] = _LOADERS[framework]()
+        serves = _LOADERS[framework]()
+        if framework != "PyTorch" or not _is_compiling():
+            _known[types] = serves
     return serves()
 
 
@@ -80,6 +82,13 @@ def _load_mlx() -> Callable[[], Backend]:
     from . import mlx
 
     return mlx.backend
+
+
+def _is_compiling() -> bool:
+    """Whether PyTorch does, and would notice what changes on the side."""
+    import torch
+
+    return torch.compiler.is_compiling()
 
 
 def _load_torch() -> Callable[[], Backend]:
