@@ -176,8 +176,10 @@ def _check(name: str, call: Call, *, arrays_only: bool = False) -> tuple[Backend
 
     parameters = []
     for parameter, value in call.parameters.items():
-        real = _positive(name, parameter, value, backend)
-        parameters.append(_broadcasting(f"{name}: {parameter}", real, shape, backend))
+        if type(value) is not float or not value > 0:  # which most calls have
+            value = _positive(name, parameter, value, backend)
+            value = _broadcasting(f"{name}: {parameter}", value, shape, backend)
+        parameters.append(value)
     weights = where = None
     if call.weights is not None:
         argument = f"{name}: weights"
@@ -194,8 +196,6 @@ def _check(name: str, call: Call, *, arrays_only: bool = False) -> tuple[Backend
 
 def _positive(name: str, parameter: str, value: Any, backend: Backend) -> Any:
     """A number > 0, as a float, or an array, whose values only the computation looks at."""
-    if type(value) is float and value > 0:
-        return value  # soon done for most calls
     real = backend.real(f"{name}: {parameter}", value)
     if isinstance(real, float) and not real > 0:
         raise ValueError(f"{name}: {parameter} must be > 0, got {value!r}")

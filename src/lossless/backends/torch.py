@@ -26,15 +26,22 @@ _INTEGERS = {
     torch.bool, torch.uint8, torch.int8, torch.uint16, torch.int16,
     torch.uint32, torch.int32, torch.uint64, torch.int64,
 }  # fmt: skip
+_NUMBERS = {dtype: torch.zeros((), dtype=dtype, device="cpu") for dtype in _CODES}
 _LOSSES = {name: number for number, (name, *_) in enumerate(_core.losses())}
 _REDUCTIONS = {name: number for number, name in enumerate(REDUCTIONS)}
 # Subclasses may mean something else by their memory, or not have any.
 _TENSORS = frozenset((Tensor, torch.nn.Parameter))
 _set_tracing_state: Any = _C._set_tracing_state  # type: ignore[attr-defined]
+# What may look on: torch.jit.trace, torch.func, and the modes that see every operation.
+_is_traced = _C._get_tracing_state
+_is_transformed = _C._are_functorch_transforms_active
+_dispatch_modes = _C._len_torch_dispatch_stack
+_function_modes = _C._len_torch_function_stack
 # By what PyTorch dispatches on.
-_PLAIN_KEYS = _C._dispatch_keys(torch.empty(0, device="cpu"))
+_keys = _C._dispatch_keys
+_PLAIN_KEYS = _keys(torch.empty(0, device="cpu"))
 with torch.inference_mode():
-    _INFERENCE_KEYS = _C._dispatch_keys(torch.empty(0, device="cpu"))
+    _INFERENCE_KEYS = _keys(torch.empty(0, device="cpu"))
 
 
 class _Namespace:
@@ -66,9 +73,11 @@ class Formulas(ArrayApi):
         return torch.get_default_dtype()
 
     def shape(self, x: Array) -> tuple[int, ...]:
-        """Numbers, also in `torch.jit.trace`, where `x.shape` is made of tensors."""
-        if torch.compiler.is_compiling() or (state := _C._get_tracing_state()) is None:
-            return x.shape  # type: ignore[no-any-return]
+        """Numbers, also in `torch.jit.trace`, where sizes are tensors."""
+        shape = x.shape
+        if not (shape and isinstance(shape[0], Tensor)):
+            return shape  # type: ignore[no-any-return]
+        state = _C._get_tracing_state()
         _set_tracing_state(None)
         try:
             return tuple(x.shape)
@@ -157,11 +166,8 @@ class Kernels(Formulas):
     def value(self, problem: Problem) -> Array:
         if not _is_plain(problem):
             return super().value(problem)
-        if torch.is_grad_enabled():
-            operands = _operands(problem)
-            for x in operands:
-                if isinstance(x, Tensor) and x.requires_grad:
-                    return _Value.apply(problem, *operands)  # type: ignore[no-untyped-call]
+        if torch.is_grad_enabled() and _requires_grad(problem):
+            return _Value.apply(problem, *_operands(problem))  # type: ignore[no-untyped-call]
         return _value(problem)
 
     def value_and_grad(self, problem: Problem) -> tuple[Array, Array]:
@@ -183,10 +189,10 @@ def _is_plain(problem: Problem, *others: Tensor) -> bool:
     if (
         torch.compiler.is_compiling()
         or is_composed.get()
-        or _C._get_tracing_state() is not None  # torch.jit.trace
-        or _C._are_functorch_transforms_active()  # torch.func
-        or _C._len_torch_dispatch_stack()  # make_fx, and whoever else watches operations
-        or _C._len_torch_function_stack()
+        or _is_traced() is not None
+        or _is_transformed()
+        or _dispatch_modes()
+        or _function_modes()
         or forward_ad._current_level >= 0
     ):
         return False
@@ -194,26 +200,36 @@ def _is_plain(problem: Problem, *others: Tensor) -> bool:
         if not _has_plain_memory(x):
             return False
     for x in (problem.weights, problem.where, *problem.parameters):
-        if isinstance(x, Tensor) and not _has_plain_memory(x):
+        if not (x is None or type(x) is float or _has_plain_memory(x)):
             return False
     return True
 
 
+def _requires_grad(problem: Problem) -> bool:
+    if problem.inputs.requires_grad or problem.targets.requires_grad:
+        return True
+    for x in (problem.weights, *problem.parameters):
+        if not (x is None or type(x) is float) and x.requires_grad:
+            return True
+    return False
+
+
 def _has_plain_memory(x: Tensor) -> bool:
     """No subclass; strided, on a CPU; no lazy negative, no wrapper around something else."""
-    return type(x) in _TENSORS and (
-        (keys := _C._dispatch_keys(x)) == _PLAIN_KEYS or keys == _INFERENCE_KEYS
-    )
+    return type(x) in _TENSORS and ((keys := _keys(x)) == _PLAIN_KEYS or keys == _INFERENCE_KEYS)
 
 
 def _value(problem: Problem, gradient: Tensor | None = None) -> Tensor:
     """The loss, and its gradient by the inputs or targets in whose shape a tensor for it comes."""
     x, shape, dtype = problem.inputs, problem.shape, problem.dtype
     if problem.reduction != "none":
-        kept = [size for d, size in enumerate(shape) if d not in problem.axes]
-        value = torch.empty(kept, dtype=dtype)
+        if len(problem.axes) == len(shape):
+            value = torch.empty_like(_NUMBERS[dtype])  # the quickest way
+        else:
+            kept = [size for d, size in enumerate(shape) if d not in problem.axes]
+            value = torch.empty(kept, dtype=dtype)
     elif x.shape == shape and x.dtype is dtype:
-        value = torch.empty_like(x)  # the quickest
+        value = torch.empty_like(x)
     else:
         value = torch.empty(shape, dtype=dtype)
     _sweep(problem, dtype, value, gradient)
@@ -266,8 +282,8 @@ def _sweep(
         kept,
         inputs,
         targets,
-        tuple([_readable(x) for x in parameters]),
-        _readable(weights),
+        tuple([x if type(x) is float else _readable(x) for x in parameters]),
+        weights if weights is None else _readable(weights),
         where,
         value,
         gradient,
