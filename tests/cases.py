@@ -64,6 +64,8 @@ class Backend(Enum):
 
 MLX = (Backend.MLX, Backend.MLX_COMPOSED)
 TORCH = (Backend.TORCH, Backend.TORCH_COMPOSED)
+# PyTorch's forward mode loads what is written with torch.jit.script, which warns of itself.
+TORCH_JIT = pytest.mark.filterwarnings("ignore:.torch.jit.*is deprecated:DeprecationWarning")
 
 
 # Here, and nowhere above, frameworks are imported: sanitizers run the tests that need none.

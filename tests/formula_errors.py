@@ -20,7 +20,7 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
-from cases import COMPOSED, Backend, Case, from_mlx, to_mlx
+from cases import COMPOSED, Backend, Case, from_mlx, from_torch, to_mlx, to_torch
 from checks import ulp_errors
 from extended import Residual
 from formats import FLOAT32, FLOAT64, NARROW, Array, Format, round_extended
@@ -42,7 +42,7 @@ class Way:
 
 
 def ways(case: Case, *, compiled: bool = False, **parameters: Any) -> Iterator[Way]:
-    """Every way to every output on this backend; MLX differentiates the value itself, too."""
+    """Every way to every output on this backend; MLX and PyTorch differentiate it, too."""
 
     def explicit(function: Callable[..., Any], place: int | None) -> Callable[[Array], Array]:
         def call(x: Array) -> Array:
@@ -58,6 +58,45 @@ def ways(case: Case, *, compiled: bool = False, **parameters: Any) -> Iterator[W
         yield Way("grad_and_hess", output, explicit(function, place))
     if case.backend is Backend.MLX_COMPOSED:
         yield from _automatic(case, compiled, parameters)
+    if case.backend is Backend.TORCH_COMPOSED:
+        yield from _by_torch(case, parameters)
+
+
+def _by_torch(case: Case, parameters: dict[str, Any]) -> Iterator[Way]:
+    import torch
+
+    def value(x: Any) -> Any:
+        with case.backend.path():
+            return case.function(x, torch.zeros_like(x), **parameters)
+
+    def backward(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return torch.func.grad(lambda x: function(x).sum(dtype=torch.float64))
+
+    def forward(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda x: torch.func.jvp(function, (x,), (torch.ones_like(x),))[1]
+
+    def autograd(x: Any) -> Any:
+        x = x.clone().requires_grad_()
+        total = value(x).sum(dtype=torch.float64)
+        return torch.autograd.grad(total, x, create_graph=True)[0], x
+
+    def twice(x: Any) -> Any:
+        slope, x = autograd(x)
+        return torch.autograd.grad(slope.sum(dtype=torch.float64), x)[0]
+
+    def on_numpy(function: Callable[[Any], Any]) -> Callable[[Array], Array]:
+        return lambda x: from_torch(function(to_torch(x)))
+
+    functions: list[tuple[str, str, Callable[[Any], Any]]] = [
+        ("autograd", "gradient", lambda x: autograd(x)[0]),
+        ("autograd twice", "second_derivative", twice),
+        ("func.grad", "gradient", backward(value)),
+        ("func.jvp", "gradient", forward(value)),
+        ("func.grad of grad", "second_derivative", backward(backward(value))),
+        ("func.jvp of grad", "second_derivative", forward(backward(value))),
+    ]
+    for name, output, function in functions:
+        yield Way(name, output, on_numpy(function))
 
 
 def _automatic(case: Case, compiled: bool, parameters: dict[str, Any]) -> Iterator[Way]:
@@ -197,7 +236,9 @@ if __name__ == "__main__":
     parser.add_argument("--points", type=int, default=1_000_000, help="residuals for each line")
     parser.add_argument("--branch", action="store_true", help="the two forms of log-cosh instead")
     arguments = parser.parse_args()
-    versions = [f"{name} {metadata.version(name)}" for name in ("numpy", "mlx", "array-api-strict")]
+    versions = [
+        f"{name} {metadata.version(name)}" for name in ("numpy", "mlx", "torch", "array-api-strict")
+    ]
     print(
         f"{platform.machine()} {platform.system()}, Python {platform.python_version()},", *versions
     )

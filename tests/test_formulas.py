@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import COMPOSED, Backend, Case, cases
+from cases import COMPOSED, TORCH_JIT, Backend, Case, cases
 from checks import COMPOSED_SECOND, COMPOSED_ULP, assert_same_bits
 from formats import FLOAT32, FLOAT64, NARROW, Array
 from formula_errors import Truth, Way, residuals, ways
@@ -38,6 +38,7 @@ def assert_contract(case: Case, way: Way, x: Array, truth: Truth, what: str = ""
     assert not lines, "\n".join([f"{case} {way.output} from {way.name} {what}", *lines])
 
 
+@TORCH_JIT
 @pytest.mark.parametrize("case", cases(backends=COMPOSED))
 def test_loss_formulas_keep_the_contract(case: Case, rng: np.random.Generator) -> None:
     """From 1e-18 to 1e18, around every branch, and all numbers of the half types."""
@@ -55,6 +56,7 @@ def test_loss_formulas_keep_the_contract(case: Case, rng: np.random.Generator) -
         assert found == set(OUTPUTS)
 
 
+@TORCH_JIT
 @pytest.mark.parametrize("delta", sorted(ROUNDED))
 @pytest.mark.parametrize("case", cases(NARROW, HUBER, COMPOSED))
 def test_huber_formula_steps_around_delta(case: Case, delta: Any) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from brute import truth
-from cases import Backend, Case, cases, from_torch, to_torch
+from cases import TORCH_JIT, Backend, Case, cases, from_torch, to_torch
 from checks import COMPOSED_SECOND, assert_same_bits, assert_ulp
 from formats import BFLOAT16, FLOAT32, NARROW
 from reference import LOSSES, OUTPUTS, real
@@ -191,8 +191,6 @@ def checked(case: Case) -> list[dict[str, Any]]:
     ]
 
 
-# What PyTorch's forward mode and checkpoints load is written with this.
-SCRIPT = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 VIEWS: dict[str, Any] = {
     "plain": lambda x: x,
     "strided": lambda x: x.repeat_interleave(2, 1)[:, ::2].T.contiguous().T,
@@ -203,7 +201,7 @@ VIEWS: dict[str, Any] = {
 
 
 @IN_FLOAT64
-@SCRIPT
+@TORCH_JIT
 @pytest.mark.parametrize("both", [False, True], ids=["inputs", "both"])
 @pytest.mark.parametrize("view", VIEWS)
 def test_loss_gradcheck(case: Case, view: str, both: bool, rng: np.random.Generator) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from brute import truth
-from cases import Backend, Case, cases, from_torch, to_torch
+from cases import TORCH_JIT, Backend, Case, cases, from_torch, to_torch
 from checks import assert_same_bits
 from formats import FLOAT16, Array
 from torch import multiprocessing
@@ -26,8 +26,6 @@ import lossless
 import lossless.torch
 
 SHAPE = (4, 6)
-# PyTorch's forward mode loads what is written with this; torch.jit.trace is old itself.
-JIT = pytest.mark.filterwarnings("ignore:.torch.jit.*is deprecated:DeprecationWarning")
 
 
 class Problem:
@@ -68,7 +66,7 @@ def problem(case: Case, request: pytest.FixtureRequest, rng: np.random.Generator
 
 
 @IN_FLOAT32
-@JIT
+@TORCH_JIT
 def test_loss_compiled(problem: Problem, rng: np.random.Generator) -> None:
     """Without a break of the graph, with its backward pass, for other data and other sizes."""
     torch._dynamo.reset()
@@ -85,7 +83,7 @@ def test_loss_compiled(problem: Problem, rng: np.random.Generator) -> None:
 
 
 @IN_FLOAT32
-@JIT
+@TORCH_JIT
 def test_loss_compiled_by_inductor(case: Case, rng: np.random.Generator) -> None:
     """Machine code of its own, within the contract of the formulas."""
     torch._dynamo.reset()
@@ -127,7 +125,7 @@ def test_huber_compiled_for_any_delta() -> None:
 
 
 @IN_FLOAT32
-@JIT
+@TORCH_JIT
 def test_loss_jit_trace(problem: Problem, rng: np.random.Generator) -> None:
     """No number of the first data is in the trace: not even how many there were."""
     traced = torch.jit.trace(problem.loss, problem.tensors)
@@ -174,7 +172,7 @@ def test_loss_make_fx(problem: Problem, rng: np.random.Generator) -> None:
 
 
 @IN_FLOAT32
-@JIT
+@TORCH_JIT
 def test_loss_under_torch_func(problem: Problem) -> None:
     """grad, vmap, jacrev, jvp and hessian, one inside the other."""
     x, *rest = problem.tensors
@@ -205,7 +203,7 @@ def test_loss_under_torch_func(problem: Problem) -> None:
 
 
 @IN_FLOAT32
-@JIT
+@TORCH_JIT
 def test_loss_hessian(case: Case, rng: np.random.Generator) -> None:
     """The diagonal is the second derivative, and 0 what is beside it."""
     x, t = arrays(case, (7,), rng)
