@@ -93,10 +93,11 @@ class Sweep {
                  },
                  job_.threads);
     }
+    DType value_dtype = job_.value_dtype.value_or(job_.dtype);
     if (reduces_ && job_.value.data)
       for (int64_t row = 0; row < rows_; ++row)
-        store(add_blocks(&sums_[row * blocks_], blocks_) / denominator(row), job_.dtype,
-              static_cast<char*>(job_.value.data) + row * item_size(job_.dtype));
+        store(add_blocks(&sums_[row * blocks_], blocks_) / denominator(row), value_dtype,
+              static_cast<char*>(job_.value.data) + row * item_size(value_dtype));
     if (job_.total_gradient.data)
       store(add_blocks(gradient_sums_.data(), rows_ * blocks_), job_.dtype, job_.total_gradient.data);
   }
@@ -146,6 +147,7 @@ class Sweep {
     Job job = job_;
     job.loss = counting;
     job.dtype = DType::float64;
+    job.value_dtype = {};
     job.reduction = Reduction::sum;
     job.inputs = job.targets = job.parameters[0] = job.parameters[1] = {};
     job.cotangent = {};

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace lossless {
@@ -40,10 +41,12 @@ struct Job {
   int kept = 0;  // with a reduction: the leading dimensions of the value; the others are reduced
   Operand inputs, targets, weights, where;
   Operand parameters[most_parameters];
-  Operand cotangent;  // factor of the derivatives, the same for all that one value is reduced from; not with a value
+  Operand cotangent;  // factor of the derivatives, the same for all that one value is reduced from; not with values of
+                      // elements
   Result value;       // with a reduction: contiguous, in the shape of the kept dimensions
-  Result gradient;    // of the reduced value
-  Result curvature;   // the second derivative of the reduced value by each element
+  std::optional<DType> value_dtype;  // of a reduced value, if not the job's: to be added to those of other jobs
+  Result gradient;                   // of the reduced value
+  Result curvature;                  // the second derivative of the reduced value by each element
   Result total_gradient;  // one number: the sum of the gradient, for an `inputs` or `targets` that is one number
   int threads = 0;        // at most so many, the caller included; 0: as many as there may be
 };

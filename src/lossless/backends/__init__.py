@@ -11,6 +11,7 @@ import numpy as np
 from .. import _core
 from .._composed import is_composed
 from . import numpy as numpy_backend
+from . import xla_ffi
 from .base import Backend
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 _NUMBERS = (numbers.Number, np.generic, type(None))
 # The modules that other frameworks' arrays come from.
 _FRAMEWORKS = {"mlx": "MLX", "torch": "PyTorch", "jax": "JAX", "jaxlib": "JAX"}
-_TO_COME = ("JAX",)
-
 
 # What serves arguments of these types: a call does not look twice.
 _known: dict[tuple[type, ...], Callable[[], Backend]] = {}
@@ -55,15 +54,10 @@ def _leader(name: str, call: "Call") -> tuple[Any, str]:
         return None, "NumPy"
     leader = others[0]
     framework = frameworks[leader]
-    if framework in _TO_COME:
-        raise TypeError(
-            f"{name}: {leader} must be an array of NumPy, MLX, PyTorch or another library that "
-            f"follows the Python array API standard, got one of {framework}, which is not "
-            f"supported yet"
-        )
     for argument, other in frameworks.items():
-        if other != framework:
-            x = arguments[argument]
+        x = arguments[argument]
+        beside = framework == "JAX" and isinstance(x, np.ndarray)  # as jax.numpy takes them
+        if other != framework and not beside:
             got = f"an array of {other}: convert one of them"
             if other == "NumPy" and not isinstance(x, np.ndarray):
                 got = f"a {type(x).__name__}: convert it"
@@ -97,7 +91,18 @@ def _load_torch() -> Callable[[], Backend]:
     return torch.backend
 
 
-_LOADERS = {"NumPy": lambda: _numpy, "MLX": _load_mlx, "PyTorch": _load_torch}
+def _load_jax() -> Callable[[], Backend]:
+    from . import jax
+
+    return lambda: jax.backend
+
+
+_LOADERS: dict[str, Callable[[], Callable[[], Backend]]] = {
+    "NumPy": lambda: _numpy,
+    "MLX": _load_mlx,
+    "PyTorch": _load_torch,
+    "JAX": _load_jax,
+}
 
 
 def _framework(x: Any) -> str:
@@ -122,7 +127,7 @@ def paths() -> dict[str, dict[str, str]]:
         "mlx": _path("mlx", _expected_of_mlx),
         "array_api": ("composed", "the formulas need nothing but the array API"),
         "torch": _path("torch", _expected_of_torch),
-        "jax": ("none", "not supported yet"),
+        "jax": _path("jax", _expected_of_jax),
     }
     return {name: {"path": path, "why": why} for name, (path, why) in found.items()}
 
@@ -148,3 +153,10 @@ def _expected_of_mlx(version: str) -> tuple[str, str]:
 
 def _expected_of_torch(version: str) -> tuple[str, str]:
     return "native", f"what torch {version} lends is seen when the first tensor comes"
+
+
+def _expected_of_jax(version: str) -> tuple[str, str]:
+    why = xla_ffi.mismatch()
+    if why:
+        return "composed", why
+    return "native", f"XLA of jax {version} calls the kernels where a program runs on a CPU"

@@ -1,0 +1,240 @@
+"""JAX arrays, and NumPy's beside them: the formulas, compiled as one.
+
+What a call is to compute is a `Plan`, known while tracing, of arrays, which are not. An un-jitted
+call is jitted here, since JAX would dispatch its operations one by one; inside of a program that
+JAX traces, the same function is a part of that program.
+"""
+
+import functools
+import importlib
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._call import Problem
+from .._composed import is_composed
+from . import numpy as numpy_backend
+from . import xla_ffi
+from .array_api import ArrayApi
+from .base import Array
+
+_FLOATS = frozenset(map(jnp.dtype, ("float16", "bfloat16", "float32", "float64")))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A computation but for its arrays.
+
+    Numbers are part of it, so that they count in full where JAX has no float64: as hexadecimal
+    strings, which tell zeros by their signs and have a NaN that equals itself.
+    """
+
+    loss: str
+    outputs: tuple[str, ...]  # some of value, gradient, second_derivative
+    reduction: str
+    axes: tuple[int, ...]
+    dtype: Any  # of the results
+    parameters: tuple[str | None, ...]  # None: an array
+    weights: str | None  # None: an array, or none at all
+    arrays: tuple[str, ...]  # their names, in order
+    native: bool
+
+
+class Formulas(ArrayApi):
+    """The array API backend, with what JAX calls or does otherwise."""
+
+    def is_array(self, x: Any) -> bool:
+        return isinstance(x, jax.Array | np.ndarray)
+
+    def is_float(self, dtype: Any) -> bool:
+        return dtype in _FLOATS
+
+    def is_real(self, dtype: Any) -> bool:
+        return dtype in _FLOATS or jnp.issubdtype(dtype, jnp.integer) or self.is_bool(dtype)
+
+    def is_bool(self, dtype: Any) -> bool:
+        return bool(dtype == np.bool_)
+
+    def default_float(self, like: Array | None) -> Any:
+        return jnp.dtype(jnp.result_type(float))
+
+    def cast(self, x: Array, dtype: Any) -> Array:
+        return jax.lax.convert_element_type(x, dtype)
+
+    def number(self, x: float, dtype: Any, like: Array | None) -> Any:
+        with np.errstate(over="ignore"):  # a number too large for the dtype is infinite in it
+            return np.asarray(x, dtype)
+
+    def total(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+        return jnp.sum(x, axis=axes, keepdims=keepdims, dtype=self.wide(x.dtype))
+
+    def wide(self, dtype: Any) -> Any:
+        """The dtype of totals: float64 if JAX has it."""
+        return jnp.result_type(self.default_float(None), dtype)
+
+    def residual_arrays(self, name: str, inputs: Any, targets: Any) -> tuple[Array, Array, Any]:
+        """Both as arrays, and the dtype of the result. Numbers, and JAX's weak arrays, are weak."""
+        if type(inputs) is type(targets) and isinstance(inputs, jax.Array):  # soon done for most
+            dtype = inputs.dtype
+            if dtype in _FLOATS and dtype == targets.dtype and not inputs.weak_type:
+                return inputs, targets, dtype
+        pair = [
+            self.real(f"{name}: {argument}", x)
+            for argument, x in (("inputs", inputs), ("targets", targets))
+        ]
+        dtype = jnp.result_type(*map(self._promoted, pair))
+        return (*(self.number(x, dtype, None) if isinstance(x, float) else x for x in pair), dtype)
+
+    def _promoted(self, x: Any) -> Any:
+        """What stands for x in a promotion, in which integers are floats."""
+        if isinstance(x, float) or self.is_float(x.dtype):
+            return x
+        return 0.0 if x.weak_type else self.default_float(None)
+
+    def real(self, argument: str, x: Any) -> float | Array:
+        """A number as a float, or an array of real numbers."""
+        if isinstance(x, np.ndarray):
+            x = jnp.asarray(numpy_backend.real(argument, x))
+        return super().real(argument, x)
+
+    def value(self, problem: Problem) -> Array:
+        """The loss."""
+        (value,) = self._compute(problem, "value")
+        return value
+
+    def value_and_grad(self, problem: Problem) -> tuple[Array, Array]:
+        """The loss, and the gradient of the reduced loss in the shape of the inputs."""
+        value, gradient = self._compute(problem, "value", "gradient")
+        return value, gradient
+
+    def grad_and_hess(self, problem: Problem) -> tuple[Array, Array]:
+        """The element-wise derivatives."""
+        first, second = self._compute(problem, "gradient", "second_derivative")
+        return first, second
+
+    def _compute(self, problem: Problem, *outputs: str) -> tuple[Array, ...]:
+        options = {f"parameter {i}": x for i, x in enumerate(problem.parameters)}
+        options |= {"weights": problem.weights, "where": problem.where}
+        arrays = {"inputs": problem.inputs, "targets": problem.targets}
+        arrays |= {k: x for k, x in options.items() if x is not None and not isinstance(x, float)}
+        plan = Plan(
+            problem.loss,
+            outputs,
+            problem.reduction,
+            problem.axes if problem.reduction != "none" else (),
+            problem.dtype,
+            tuple(x.hex() if isinstance(x, float) else None for x in problem.parameters),
+            problem.weights.hex() if isinstance(problem.weights, float) else None,
+            tuple(arrays),
+            not is_composed.get(),
+        )
+        results: tuple[Array, ...] = self._jitted(plan, *arrays.values())
+        return results
+
+    @functools.cached_property
+    def _jitted(self) -> Any:
+        return jax.jit(self._traced, static_argnums=0, inline=True)
+
+    def _traced(self, plan: Plan, *arrays: Array) -> tuple[Array, ...]:
+        """The outputs of a plan, for arrays as users give them."""
+        shape = np.broadcast_shapes(arrays[0].shape, arrays[1].shape)
+        scalar_inputs = arrays[0].ndim < len(shape)
+        aligned = [
+            jax.lax.expand_dims(self._float(name, x, plan), range(len(shape) - x.ndim))
+            for name, x in zip(plan.arrays, arrays, strict=True)
+        ]
+        if not (scalar_inputs and plan.outputs == ("value", "gradient")):
+            return self.compute(plan, *aligned)
+        # One number against an array: its gradient is a sum.
+        wide = self.wide(jnp.float32 if plan.dtype.itemsize < 4 else plan.dtype)
+        (value,) = self.compute(replace(plan, outputs=("value",)), *aligned)
+        (slopes,) = self.compute(replace(plan, outputs=("gradient",), dtype=wide), *aligned)
+        return value, self.cast(jnp.sum(slopes), plan.dtype)
+
+    def _float(self, name: str, x: Array, plan: Plan) -> Array:
+        """The array in a dtype that the computation takes."""
+        if name in ("inputs", "targets"):
+            return self.cast(x, plan.dtype)
+        if name == "where" or self.is_float(x.dtype):
+            return jnp.asarray(x)
+        return self.cast(x, self.default_float(None))
+
+    def compute(self, plan: Plan, *arrays: Array) -> tuple[Array, ...]:
+        """The outputs of a plan, for arrays with all dimensions."""
+        return self.formula(plan, *arrays)
+
+    def formula(self, plan: Plan, *arrays: Array) -> tuple[Array, ...]:
+        """The same in JAX's own operations, which it differentiates and partitions itself."""
+        given = dict(zip(plan.arrays, arrays, strict=True))
+        shape = np.broadcast_shapes(*(x.shape for x in arrays))
+        parameters = tuple(
+            given[f"parameter {i}"] if number is None else float.fromhex(number)
+            for i, number in enumerate(plan.parameters)
+        )
+        weights = given.get("weights") if plan.weights is None else float.fromhex(plan.weights)
+        problem = Problem(
+            plan.loss, given["inputs"], given["targets"], shape, plan.dtype, plan.reduction,
+            plan.axes, parameters, weights, given.get("where"),
+        )  # fmt: skip
+        elements = self._elements(problem)
+        results = []
+        for output in plan.outputs:
+            if output == "value":
+                result = self._value(problem, elements)
+                kept = tuple(n for axis, n in enumerate(shape) if axis not in plan.axes)
+                results.append(jnp.broadcast_to(result, kept))
+                continue
+            result = self._derivative(output, problem, elements)
+            if "cotangent" in given:
+                result = result * self.cast(given["cotangent"], result.dtype)
+            results.append(jnp.broadcast_to(self.cast(result, plan.dtype), shape))
+        return tuple(results)
+
+
+class _Namespace:
+    """jax.numpy, but for what a setting of JAX would forbid inside of the formulas."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(jnp, name)
+
+    def result_type(self, *dtypes: Any) -> Any:
+        with jax.numpy_dtype_promotion("standard"):
+            return jnp.result_type(*dtypes)
+
+
+def _backend() -> tuple[Formulas, str]:
+    """What serves JAX arrays, and why."""
+    why = xla_ffi.mismatch()
+    if why is None:
+        try:
+            kernels = importlib.import_module("lossless.backends.jax_kernels")
+            bridge = importlib.import_module("lossless._xla")
+            native = kernels.Kernels(_Namespace(), bridge.handler)
+            native.probe()
+        except Exception as error:
+            why = f"the bridge to jax {jax.__version__} does not work: {error}"
+        else:
+            return native, "XLA calls the kernels where a program runs on a CPU"
+    warnings.warn(
+        f"lossless: JAX arrays are served by composed formulas, less exact and slower on CPUs than "
+        f"the native kernels: {why}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return Formulas(_Namespace()), why
+
+
+backend, _why = _backend()
+
+
+def path() -> tuple[str, str]:
+    """What serves a call now, "native" or "composed", and why."""
+    if type(backend) is Formulas:
+        return "composed", _why
+    if is_composed.get():
+        return "composed", "inside lossless.composed()"
+    return "native", _why
