@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -27,11 +27,18 @@ class Backend(Enum):
     MLX_COMPOSED = "mlx_composed"
     TORCH = "torch"
     TORCH_COMPOSED = "torch_composed"
+    JAX = "jax"
+    JAX_COMPOSED = "jax_composed"
 
     @property
     def native(self) -> bool:
         """Whether kernels serve it: correctly rounded, the same bits in any order."""
-        return self in (Backend.NUMPY, Backend.MLX, Backend.TORCH)
+        return self in (Backend.NUMPY, Backend.MLX, Backend.TORCH, Backend.JAX)
+
+    @property
+    def flushes(self) -> bool:
+        """Whether subnormal numbers may count as zeros."""
+        return self is Backend.JAX_COMPOSED
 
     @property
     def formats(self) -> tuple[Format, ...]:
@@ -39,9 +46,12 @@ class Backend(Enum):
             return FLOAT32, FLOAT64
         return tuple(FORMATS.values())
 
-    def path(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def path(self) -> Iterator[None]:
         """The context in which calls take the path of this backend."""
-        return lossless.composed() if self.value.endswith("_composed") else nullcontext()
+        composed = lossless.composed() if self.value.endswith("_composed") else nullcontext()
+        with composed, with_float64() if self in JAX else nullcontext():
+            yield
 
     def array(self, numbers: Any) -> Any:
         """NumPy arrays of numbers in this library; anything else as it is."""
@@ -54,16 +64,21 @@ class Backend(Enum):
             return to_mlx(numbers)
         if self in TORCH:
             return to_torch(numbers)
+        if self in JAX:
+            return to_jax(numbers)
         return numbers
 
     def numpy(self, array: Any) -> Array:
         if self in MLX:
             return from_mlx(array)
+        if self in JAX:
+            return from_jax(array)
         return from_torch(array) if self in TORCH else np.asarray(array)
 
 
 MLX = (Backend.MLX, Backend.MLX_COMPOSED)
 TORCH = (Backend.TORCH, Backend.TORCH_COMPOSED)
+JAX = (Backend.JAX, Backend.JAX_COMPOSED)
 # PyTorch's forward mode loads what is written with torch.jit.script, which warns of itself.
 TORCH_JIT = pytest.mark.filterwarnings("ignore:.torch.jit.*is deprecated:DeprecationWarning")
 
@@ -106,6 +121,26 @@ def from_torch(tensor: Any) -> Array:
     if tensor.dtype == torch.bfloat16:
         return np.asarray(tensor.view(torch.int16).numpy().view(FORMATS["bfloat16"].dtype))
     return np.asarray(tensor.numpy())
+
+
+def with_float64() -> AbstractContextManager[None]:
+    import jax
+
+    context: AbstractContextManager[None] = jax.enable_x64(True)
+    return context
+
+
+def to_jax(array: Array) -> Any:
+    import jax.numpy as jnp
+
+    return jnp.asarray(array)
+
+
+def from_jax(array: Any) -> Array:
+    import jax
+
+    assert isinstance(array, jax.Array), f"got {type(array)}, wanted a JAX array"
+    return np.asarray(array)
 
 
 @dataclass(frozen=True)
@@ -178,4 +213,8 @@ def cases(
 
 # For tests of what holds on every backend. Without this mark, a test is about the kernels.
 EVERYWHERE = pytest.mark.parametrize("case", cases(backends=Backend))
+# JAX compiles each new call, for some 50 ms: tests/test_jax*.py say the same in fewer programs.
+EVERYWHERE_BUT_JAX = pytest.mark.parametrize(
+    "case", cases(backends=[backend for backend in Backend if backend not in JAX])
+)
 COMPOSED = [backend for backend in Backend if not backend.native]

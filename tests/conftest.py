@@ -8,11 +8,14 @@ from collections.abc import Iterator
 import hypothesis
 import numpy as np
 import pytest
-from cases import Case, cases
+from cases import Case, cases, with_float64
 from formats import NARROW
 from mlx_cases import PATHS
 
 import lossless
+
+# For the tests of sharding; before JAX starts.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 
 # A case does not change, so sharing one between examples is safe; mpmath makes them slow.
 ALLOWED = [hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow]
@@ -59,6 +62,19 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 def mlx_path(request: pytest.FixtureRequest) -> Iterator[None]:
     """Each way in which calls with MLX arrays may be computed."""
     with PATHS[request.param]():
+        yield
+
+
+@pytest.fixture(params=PATHS)
+def jax_path(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each way in which calls with JAX arrays may be computed."""
+    with PATHS[request.param]():
+        yield
+
+
+@pytest.fixture
+def jax_float64() -> Iterator[None]:
+    with with_float64():
         yield
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from cases import EVERYWHERE, Backend, Case
+from cases import EVERYWHERE_BUT_JAX, Backend, Case
 from checks import assert_same_bits
 from extended import Residual
 from formats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, NARROW, Format
@@ -26,7 +26,7 @@ def case_for(loss: Loss, fmt: Format) -> Case:
     return Case(loss, Backend.NUMPY, fmt)
 
 
-@EVERYWHERE
+@EVERYWHERE_BUT_JAX
 def test_loss_keeps_the_dtype(case: Case, rng: np.random.Generator) -> None:
     x, t = (case.fmt.array(rng.normal(mean, 1.0, (3, 4))) for mean in (0, 1))
     for reduction in ("none", "sum", "mean", "weighted_mean"):
@@ -96,7 +96,7 @@ def test_huber_unsigned_integers_do_not_wrap_around() -> None:
     assert case.value([0, 255], [3, 0]).tolist() == [2.5, 254.5]
 
 
-@EVERYWHERE
+@EVERYWHERE_BUT_JAX
 def test_loss_python_numbers_are_weak(case: Case) -> None:
     """They take the array's dtype, as in NumPy, whatever the side."""
     x = case.fmt.array([0.3, 1.7, -2.0])
@@ -128,7 +128,7 @@ def test_loss_numpy_scalars_are_strong(loss: Loss) -> None:
     assert_same_bits(got, case_for(loss, FLOAT32).value(x, np.float32(0.5)), FLOAT32, loss.name)
 
 
-@EVERYWHERE
+@EVERYWHERE_BUT_JAX
 def test_loss_options_never_change_the_dtype(case: Case) -> None:
     x, t = case.fmt.array([0.5, 2.0, -1.5]), case.fmt.array([1.5, 0.25, -0.5])
     for wide in (np.float64, np.float32, np.int64):

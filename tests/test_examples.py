@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def test_mlx_training() -> None:
+@pytest.mark.parametrize("name", ["jax_training.py", "mlx_training.py"])
+def test_training(name: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", EXAMPLES / "mlx_training.py"],
+        [sys.executable, "-W", "error", EXAMPLES / name],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     squared, huber = map(float, re.findall(r"mean error on fresh rows: ([\d.]+)", done.stdout))

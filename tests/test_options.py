@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from brute import assert_true, truth
-from cases import EVERYWHERE, Case, cases
+from cases import EVERYWHERE_BUT_JAX, Case, cases
 from checks import WEIGHTED_ULP, assert_same_bits, assert_ulp
 from formats import NARROW, Array
 from reference import LOSSES
@@ -26,7 +26,7 @@ def pair(case: Case, rng: np.random.Generator) -> tuple[Array, Array]:
     )
 
 
-@EVERYWHERE
+@EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize(
     "kind", ["number", "integer", "element", "row", "sample", "0-d", "float16"]
@@ -49,7 +49,7 @@ def test_loss_weights(
         assert_true(case, *pair, **options, **case.loss.parameters)
 
 
-@EVERYWHERE
+@EVERYWHERE_BUT_JAX
 def test_loss_negative_and_huge_weights(
     case: Case, pair: tuple[Array, Array], rng: np.random.Generator
 ) -> None:
@@ -58,7 +58,7 @@ def test_loss_negative_and_huge_weights(
     assert_true(case, *pair, weights=sizes, **case.loss.parameters)
 
 
-@EVERYWHERE
+@EVERYWHERE_BUT_JAX
 def test_loss_weights_of_infinite_losses(case: Case) -> None:
     """inf times a weight is inf: the rounding error of an infinite loss is no number."""
     infinite = case.fmt.array([np.inf, -np.inf])
@@ -87,7 +87,7 @@ def test_loss_weights_of_one_change_no_bit(
         assert_same_bits(a, b, narrow_case.fmt, f"{narrow_case} {output}")
 
 
-@EVERYWHERE
+@EVERYWHERE_BUT_JAX
 def test_loss_weighted_mean_without_weight_is_nan(
     case: Case, pair: tuple[Array, Array], rng: np.random.Generator
 ) -> None:
@@ -100,7 +100,7 @@ def test_loss_weighted_mean_without_weight_is_nan(
         assert np.isnan(rows).all(), f"{case}: {rows}"
 
 
-@EVERYWHERE
+@EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("kind", ["element", "row", "sample", "0-d"])
 def test_loss_where(
@@ -117,7 +117,7 @@ def test_loss_where(
         assert_true(case, *pair, **options, **case.loss.parameters)
 
 
-@EVERYWHERE
+@EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_loss_masked_nan_leaves_no_trace(
     case: Case, pair: tuple[Array, Array], reduction: str, rng: np.random.Generator
@@ -147,7 +147,7 @@ def test_loss_masked_nan_leaves_no_trace(
         assert np.isfinite(second).all()
 
 
-@EVERYWHERE
+@EVERYWHERE_BUT_JAX
 def test_loss_everything_masked(case: Case, pair: tuple[Array, Array]) -> None:
     nothing = np.zeros(SHAPE, bool)
     for reduction, wanted in [("sum", 0.0), ("mean", math.nan), ("weighted_mean", math.nan)]:
@@ -161,7 +161,7 @@ def test_loss_everything_masked(case: Case, pair: tuple[Array, Array]) -> None:
     assert gradient[0].all()
 
 
-@EVERYWHERE
+@EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_loss_all_options_together(
     case: Case, pair: tuple[Array, Array], reduction: str, rng: np.random.Generator

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from brute import assert_true
-from cases import EVERYWHERE, Backend, Case, cases
+from cases import EVERYWHERE_BUT_JAX, Backend, Case, cases
 from checks import assert_same_bits
 from formats import FLOAT32, FORMATS, NARROW, Array, Format
 from hypothesis import assume, given
@@ -74,7 +74,7 @@ def calls(draw: st.DrawFn, case: Case) -> tuple[Array, Array, dict[str, Any]]:
     return x, t, options
 
 
-@EVERYWHERE
+@EVERYWHERE_BUT_JAX
 @given(st.data())
 def test_loss_is_the_truth_for_any_call(case: Case, data: st.DataObject) -> None:
     x, t, options = data.draw(calls(case))

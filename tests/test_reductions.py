@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from brute import assert_true
-from cases import EVERYWHERE, Case, cases
+from cases import EVERYWHERE_BUT_JAX, Case, cases
 from checks import assert_same_bits
 from extended import Residual
 from formats import FLOAT16, FLOAT32, Array
@@ -141,7 +141,7 @@ def test_loss_mean_of_equal_elements_is_the_element(narrow_case: Case) -> None:
         assert float(got) == wanted, f"{narrow_case}: {count} times {number}: {got!r}, {wanted!r}"
 
 
-@EVERYWHERE
+@EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("reduction", ["sum", "mean", "weighted_mean"])
 def test_loss_reductions_against_mpmath(
     case: Case, reduction: str, rng: np.random.Generator
@@ -153,7 +153,7 @@ def test_loss_reductions_against_mpmath(
         assert_true(case, x, t, reduction=reduction, axis=axis, **case.loss.parameters)
 
 
-@EVERYWHERE
+@EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 def test_loss_gradient_of_a_scalar_is_the_sum(
     case: Case, reduction: str, rng: np.random.Generator
@@ -169,7 +169,7 @@ def test_loss_gradient_of_a_scalar_is_the_sum(
     assert gradient.shape == ()
 
 
-@EVERYWHERE
+@EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 4)], ids=str)
 def test_loss_nothing_to_reduce(case: Case, shape: tuple[int, ...]) -> None:
     """An empty sum is 0, an empty mean NaN, without a warning; gradients are empty."""
