@@ -56,6 +56,7 @@ sanitize: build/sanitize-venv/.installed  ## run the kernel tests under the addr
 bench: .venv/.installed  ## measure the kernels, and the calls on NumPy, MLX and PyTorch arrays
 	$(BIN)/python benchmarks/kernels.py $(ARGS)
 	$(BIN)/python benchmarks/numpy_calls.py $(ARGS)
+	$(BIN)/python benchmarks/jax_calls.py $(ARGS)
 	$(BIN)/python benchmarks/mlx_calls.py $(ARGS)
 	$(BIN)/python benchmarks/torch_calls.py $(ARGS)
 
