@@ -107,7 +107,7 @@ def _blame_a_long_row(path: Path, content: bytes) -> None:
 
 def _records(content: bytes) -> Iterator[tuple[int, list[str]]]:
     """The lines on which the rows begin, and their cells. polars does not tell them."""
-    csv.field_size_limit(len(content))
+    csv.field_size_limit(max(len(content), csv.field_size_limit()))
     rows = csv.reader(io.StringIO(content.decode("utf-8-sig", "replace"), newline=""))
     line = 1
     for row in rows:
