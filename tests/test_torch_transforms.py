@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import functools
 import socket
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -367,6 +370,12 @@ class Losses(torch.utils.data.Dataset[Any]):
 
 
 def test_loss_in_forked_workers() -> None:
+    """In a process of its own: no other library of this one, such as JAX, minds being forked."""
+    program = "import test_torch_transforms as tests; tests.compare_with_forked_workers()"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parent)
+
+
+def compare_with_forked_workers() -> None:
     """Also after the parent process has used its threads."""
     here = [Losses()[index] for index in range(4)]
     loader = torch.utils.data.DataLoader(
