@@ -40,6 +40,7 @@ enum class Outputs : int { value, value_and_gradient, gradient, gradient_and_cur
 // any. They broadcast to one shape, but the cotangent: to the shape of the value.
 struct Plan {
   int loss;
+  bool of_residual;  // the derivative by targets is the negative of that by inputs
   int parameters;
   Outputs wanted;
   Reduction reduction;
@@ -228,10 +229,9 @@ class Node : public mx::Primitive {
 
   Arrays vjp(const Arrays& primals, const Arrays& cotangents, const std::vector<int>& arguments,
              const Arrays& outputs) override {
-    bool formula_only = plan_.wanted == Outputs::curvature || plan_.wanted == Outputs::gradient_and_curvature;
     std::vector<int> others;
     for (int argument : arguments)
-      if (argument > 1 || formula_only) others.push_back(argument);
+      if (is_by_formula(argument)) others.push_back(argument);
     Arrays from_formulas;
     if (!others.empty()) {
       // The formula of a result that is not used would cost time, and 0 times its derivative may be NaN.
@@ -245,7 +245,7 @@ class Node : public mx::Primitive {
     auto other = from_formulas.begin();
     mx::Shape all = shape(primals);
     for (int argument : arguments) {
-      if (argument > 1 || formula_only) {
+      if (is_by_formula(argument)) {
         results.push_back(*other++);
         continue;
       }
@@ -368,6 +368,12 @@ class Node : public mx::Primitive {
     };
   }
 
+  // What is not the derivative of a kernel.
+  bool is_by_formula(int argument) const {
+    bool formula_only = plan_.wanted == Outputs::curvature || plan_.wanted == Outputs::gradient_and_curvature;
+    return formula_only || argument > 1 || (argument == 1 && !plan_.of_residual);
+  }
+
   Plan plan_;
   // Of value and gradient, only the value is wanted so far. As long as the node waits, MLX may still ask for the
   // gradient, and vjp() clears this: then both come of one pass. Nodes that were built by replaying a compiled function
@@ -383,13 +389,12 @@ mx::array as_array(const Number& x) {
   return std::get<mx::array>(x);
 }
 
-Arrays compute(int loss, int wanted, int reduction, int reduced, const mx::array& inputs, const mx::array& targets,
-               const std::vector<Number>& parameters, const std::optional<Number>& weights,
+Arrays compute(int loss, bool of_residual, int wanted, int reduction, int reduced, const mx::array& inputs,
+               const mx::array& targets, const std::vector<Number>& parameters, const std::optional<Number>& weights,
                const std::optional<mx::array>& where, const mx::Dtype& dtype) {
   auto stream = mx::default_stream(mx::default_device());
-  Plan plan = {loss,    int(parameters.size()), Outputs(wanted),   Reduction(reduction),
-               reduced, weights.has_value(),    where.has_value(), false,
-               dtype};
+  Plan plan = {loss,    of_residual,         int(parameters.size()), Outputs(wanted), Reduction(reduction),
+               reduced, weights.has_value(), where.has_value(),      false,           dtype};
   Arrays arrays = {inputs, targets};
   for (const Number& parameter : parameters) arrays.push_back(as_array(parameter));
   if (weights) arrays.push_back(as_array(*weights));
@@ -410,8 +415,8 @@ NB_MODULE(_mlx, m) {
   nb::module_::import_("mlx.core");
   lent = static_cast<const Lent*>(PyCapsule_Import(lent_name, 0));
   if (!lent) throw nb::python_error();
-  m.def("compute", compute, "loss"_a, "wanted"_a, "reduction"_a, "reduced"_a, "inputs"_a, "targets"_a, "parameters"_a,
-        "weights"_a.none(), "where"_a.none(), "dtype"_a,
+  m.def("compute", compute, "loss"_a, "of_residual"_a, "wanted"_a, "reduction"_a, "reduced"_a, "inputs"_a, "targets"_a,
+        "parameters"_a, "weights"_a.none(), "where"_a.none(), "dtype"_a,
         "A node of MLX's graph for one loss: a list of its results. The last `reduced` dimensions are reduced.");
   m.def(
       "set_formulas", [](nb::object function) { formulas = function.release().ptr(); }, "function"_a,

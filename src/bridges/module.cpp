@@ -200,7 +200,8 @@ nb::list python_losses() {
   for (int i = 0; i < kernels.count; ++i) {
     nb::list parameters;
     for (int p = 0; p < kernels.losses[i].parameters; ++p) parameters.append(kernels.losses[i].parameter_names[p]);
-    losses.append(nb::make_tuple(kernels.losses[i].name, nb::tuple(parameters), kernels.losses[i].error));
+    losses.append(nb::make_tuple(kernels.losses[i].name, nb::tuple(parameters), kernels.losses[i].error,
+                                 kernels.losses[i].of_residual));
   }
   return losses;
 }
@@ -257,8 +258,10 @@ NB_MODULE(_core, m) {
   m.def(
       "reads_tensors", [](nb::handle kind) { return dlpack::exchange_api(kind) != nullptr; }, "kind"_a,
       "Whether the kernels reach the memory of tensors of this type.");
-  m.def("losses", python_losses,
-        "The losses by number: (name, names of the parameters, bound of the error before rounding).");
+  m.def(
+      "losses", python_losses,
+      "The losses by number: (name, names of the parameters, bound of the error before rounding, whether it is one of "
+      "the difference of inputs and targets).");
   m.def("evaluate", python_evaluate, "loss"_a, "dtype"_a.none(), "inputs"_a, "targets"_a, "parameters"_a,
         "Value, first and second derivative of one element before rounding, each as a sum (high, low): as for results "
         "of a dtype or, with None, as computed again near a rounding boundary.");

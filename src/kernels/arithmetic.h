@@ -81,7 +81,8 @@ LOSSLESS_INLINE double round_to_odd(Split x) {
   int64_t away_from_zero = int64_t(to_bits(sum.low) ^ bits) >> 63 | 1;  // 1 or -1
   uint64_t if_even = (bits & 1) - 1;                                    // a mask
   uint64_t step = uint64_t(away_from_zero) & if_even;
-  return std::copysign(from_bits(bits + (sum.low == 0 ? 0 : step)), x.high);
+  bool inexact = std::fabs(sum.low) > 0;  // it is NaN where the sum is infinite
+  return std::copysign(from_bits(bits + (inexact ? step : 0)), x.high);
 }
 
 // The polynomial with these coefficients, the lowest first, by Horner's rule.

@@ -289,6 +289,7 @@ constexpr const char* const* parameter_names() {
   {#Loss,                                                                                                         \
    Loss::parameters,                                                                                              \
    parameter_names<Loss>(),                                                                                       \
+   Loss::of_residual,                                                                                             \
    valid<Loss>,                                                                                                   \
    {LOSSLESS_RUNS(Loss, float16), LOSSLESS_RUNS(Loss, bfloat16), LOSSLESS_RUNS(Loss, float32),                    \
     LOSSLESS_RUNS(Loss, float64)},                                                                                \

@@ -51,6 +51,7 @@ struct LossKernels {
   const char* name;
   int parameters;
   const char* const* parameter_names;
+  bool of_residual;                         // the loss depends on inputs - targets alone
   bool (*valid)(const double* parameters);  // a run takes no others
   void (*run[result_dtypes][wanted_combinations])(const Run&);
   void (*piece[result_dtypes])(const Piece&);

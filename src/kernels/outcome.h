@@ -4,6 +4,7 @@
 //
 //   static constexpr int parameters;               how many numbers beside inputs and targets (at most two)
 //   static constexpr const char* parameter_names[] their names in the public signature, when there are any
+//   static constexpr bool of_residual;             whether only the difference of inputs and targets counts
 //   static constexpr double error;                 bound of the relative error of evaluate; 0: its sums are exact
 //   static bool valid(Parameters);                 false: every result is NaN
 //   template <class T> static Outcome evaluate(double inputs, double targets, Parameters);

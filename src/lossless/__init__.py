@@ -4,16 +4,22 @@ from ._call import grad_and_hess, value_and_grad
 from ._composed import composed
 from ._info import info
 from ._threads import set_num_threads
-from .regression import huber_loss, log_cosh_loss
+from .binary import hinge_loss, margin_ranking_loss
+from .regression import huber_loss, l1_loss, log_cosh_loss, mse_loss, smooth_l1_loss
 
 __version__ = "0.1.0"
 
 __all__ = [
     "composed",
     "grad_and_hess",
+    "hinge_loss",
     "huber_loss",
     "info",
+    "l1_loss",
     "log_cosh_loss",
+    "margin_ranking_loss",
+    "mse_loss",
     "set_num_threads",
+    "smooth_l1_loss",
     "value_and_grad",
 ]

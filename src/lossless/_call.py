@@ -8,11 +8,13 @@ more out of the same body.
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec
 
+from ._losses import NOT_NEGATIVE, POSITIVE
 from .backends import backend_for
 from .backends.base import Array, Backend
 
@@ -23,15 +25,19 @@ REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
 
 @dataclass(slots=True)
 class Call:
-    """The arguments of a loss as the user gave them."""
+    """The arguments of a loss as the user gave them.
 
-    inputs: Any
-    targets: Any
+    Operands, the first two or three arguments, have one shape and decide on the dtype. A third is
+    the first parameter of the loss.
+    """
+
+    operands: dict[str, Any]
     reduction: str
     parameters: dict[str, Any]
     weights: Any
     where: Any
     axis: Any
+    loss: str | None = None  # if it is not called as the function, without "_loss"
 
 
 @dataclass(slots=True)
@@ -124,9 +130,12 @@ def grad_and_hess(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]:
     *New in 0.1.0.*
     """
     body = _body("grad_and_hess", loss)
+    place = list(inspect.signature(body).parameters).index("reduction")
 
     @functools.wraps(body)
     def compute(*args: P.args, **kwargs: P.kwargs) -> tuple[Array, Array]:
+        if place >= len(args):
+            kwargs.setdefault("reduction", "none")
         call = body(*args, **kwargs)
         if call.reduction != "none":
             raise ValueError(
@@ -162,22 +171,19 @@ def _check(name: str, call: Call, *, arrays_only: bool = False) -> tuple[Backend
                 f"{name}: {parameter} must be a number or an array, got {value!r}{hint}"
             )
     backend = backend_for(name, call)
-    if arrays_only and not backend.is_array(call.inputs):
-        raise TypeError(f"{name}: inputs must be an array, got {type(call.inputs).__name__}")
+    if arrays_only:
+        argument, first = next(iter(call.operands.items()))
+        if not backend.is_array(first):
+            raise TypeError(f"{name}: {argument} must be an array, got {type(first).__name__}")
 
-    inputs, targets, dtype = backend.residual_arrays(name, call.inputs, call.targets)
+    (inputs, targets, *parameters), dtype = backend.operands(name, call.operands)
     shape, other = backend.shape(inputs), backend.shape(targets)
-    if shape != other:
-        if shape and other:
-            raise ValueError(
-                f"{name}: targets must have the shape of inputs {tuple(shape)}, got {tuple(other)}"
-            )
-        shape = shape or other
+    if shape != other or parameters:
+        shape = _common_shape(name, call.operands, (inputs, targets, *parameters), backend)
 
-    parameters = []
     for parameter, value in call.parameters.items():
         if type(value) is not float or not value > 0:  # which most calls have
-            value = _positive(name, parameter, value, backend)
+            value = _number_or_array(name, parameter, value, backend)
             value = _broadcasting(f"{name}: {parameter}", value, shape, backend)
         parameters.append(value)
     weights = where = None
@@ -188,17 +194,38 @@ def _check(name: str, call: Call, *, arrays_only: bool = False) -> tuple[Backend
         argument = f"{name}: where"
         where = _broadcasting(argument, backend.mask(argument, call.where), shape, backend)
     axes = _axes(name, call.axis, call.reduction, len(shape))
-    loss = name.removesuffix("_loss")
+    loss = call.loss or name.removesuffix("_loss")
     return backend, Problem(
         loss, inputs, targets, shape, dtype, call.reduction, axes, tuple(parameters), weights, where
     )
 
 
-def _positive(name: str, parameter: str, value: Any, backend: Backend) -> Any:
-    """A number > 0, as a float, or an array, whose values only the computation looks at."""
+def _common_shape(
+    name: str, operands: dict[str, Any], arrays: tuple[Array, ...], backend: Backend
+) -> tuple[int, ...]:
+    """The shape that all have but for scalars, which go with any."""
+    leader = ""
+    shape: tuple[int, ...] = ()
+    for argument, x in zip(operands, arrays, strict=True):
+        own = backend.shape(x)
+        if shape and own and own != shape:
+            raise ValueError(
+                f"{name}: {argument} must have the shape of {leader} {tuple(shape)}, "
+                f"got {tuple(own)}"
+            )
+        if own and not shape:
+            leader, shape = argument, own
+    return shape
+
+
+def _number_or_array(name: str, parameter: str, value: Any, backend: Backend) -> Any:
+    """A number in its range, as a float, or an array, whose values only the computation sees."""
     real = backend.real(f"{name}: {parameter}", value)
-    if isinstance(real, float) and not real > 0:
-        raise ValueError(f"{name}: {parameter} must be > 0, got {value!r}")
+    if isinstance(real, float):
+        if parameter in POSITIVE and not real > 0:
+            raise ValueError(f"{name}: {parameter} must be > 0, got {value!r}")
+        if parameter in NOT_NEGATIVE and not real >= 0:
+            raise ValueError(f"{name}: {parameter} must be >= 0, got {value!r}")
     return real
 
 

@@ -7,8 +7,9 @@ Each loss has three functions, which are found by their names:
     NAME_second_derivative(xp, r, *parameters)  its second
 
 `xp` is an array namespace with the names of the Python array API, `r` the residual with its sign,
-and a parameter is an array of r's dtype, float32 or wider, that broadcasts to r. Nothing depends
-on values outside of `where`, so that all of it can be traced.
+and a parameter is an array of r's dtype, float32 or wider, that broadcasts to r. A loss that is
+not one of the residual has inputs x and targets t in its place, and is differentiated by x.
+Nothing depends on values outside of `where`, so that all of it can be traced.
 
 Frameworks differentiate the value, once and again, so it is written for that:
 
@@ -82,3 +83,94 @@ def log_cosh_second_derivative(xp: Namespace, r: Array) -> Array:
     far = xp.abs(r) > 0.5 * math.log(xp.finfo(r.dtype).max)
     result = xp.square(1.0 / xp.cosh(xp.where(far, 0.0, r)))
     return xp.where(far, 0.0, result)
+
+
+def l1_value(xp: Namespace, r: Array) -> Array:
+    """|r|."""
+    return xp.abs(r)
+
+
+def l1_gradient(xp: Namespace, r: Array) -> Array:
+    """The sign of r, 0 at 0."""
+    return xp.where((r == 0) | xp.isnan(r), r, xp.sign(r))
+
+
+def l1_second_derivative(xp: Namespace, r: Array) -> Array:
+    """0."""
+    return _zero(xp, r)
+
+
+def mse_value(xp: Namespace, r: Array) -> Array:
+    """r²."""
+    return r * r
+
+
+def mse_gradient(xp: Namespace, r: Array) -> Array:
+    """2r."""
+    return 2.0 * r
+
+
+def mse_second_derivative(xp: Namespace, r: Array) -> Array:
+    """2."""
+    return _zero(xp, r) + 2.0
+
+
+def smooth_l1_value(xp: Namespace, r: Array, beta: Array) -> Array:
+    """r²/(2β) below β, |r| - β/2 from there on."""
+    near = xp.abs(r) < beta
+    inner = xp.where(near, r, 0.0)
+    outer = xp.where(near, 0.0, xp.abs(r) - 0.5 * beta)
+    return 0.5 * inner * (inner / xp.where(near, beta, 1.0)) + outer
+
+
+def smooth_l1_gradient(xp: Namespace, r: Array, beta: Array) -> Array:
+    """r/β below β, the sign of r from there on."""
+    near = xp.abs(r) < beta
+    return xp.where(near, r / xp.where(near, beta, 1.0), l1_gradient(xp, r))
+
+
+def smooth_l1_second_derivative(xp: Namespace, r: Array, beta: Array) -> Array:
+    """1/β below β, 0 from there on."""
+    near = xp.abs(r) < beta
+    return xp.where(near, 1.0 / xp.where(near, beta, 1.0), _zero(xp, r))
+
+
+def hinge_value(xp: Namespace, x: Array, t: Array) -> Array:
+    """1 - t x, at least 0."""
+    margin = 1.0 - t * x
+    return xp.where(margin <= 0, 0.0, margin)
+
+
+def hinge_gradient(xp: Namespace, x: Array, t: Array) -> Array:
+    """-t where the loss is not 0."""
+    margin = 1.0 - t * x
+    return xp.where(margin <= 0, 0.0, _zero(xp, margin) - t)
+
+
+def hinge_second_derivative(xp: Namespace, x: Array, t: Array) -> Array:
+    """0."""
+    return _zero(xp, t * x)
+
+
+def margin_ranking_value(xp: Namespace, r: Array, targets: Array, margin: Array) -> Array:
+    """The margin less y r, at least 0."""
+    rest = margin - targets * r
+    return xp.where(rest <= 0, 0.0, rest)
+
+
+def margin_ranking_gradient(xp: Namespace, r: Array, targets: Array, margin: Array) -> Array:
+    """-y where the loss is not 0."""
+    rest = margin - targets * r
+    return xp.where(rest <= 0, 0.0, _zero(xp, rest) - targets)
+
+
+def margin_ranking_second_derivative(
+    xp: Namespace, r: Array, targets: Array, margin: Array
+) -> Array:
+    """0."""
+    return _zero(xp, margin - targets * r)
+
+
+def _zero(xp: Namespace, x: Array) -> Array:
+    """0 with the NaNs of x; infinities are none."""
+    return xp.where(xp.isnan(x), x, xp.zeros_like(x))

@@ -71,7 +71,9 @@ def huber_loss(
 
     *New in 0.1.0.*
     """
-    return Call(inputs, targets, reduction, {"delta": delta}, weights, where, axis)
+    return Call(
+        {"inputs": inputs, "targets": targets}, reduction, {"delta": delta}, weights, where, axis
+    )
 
 
 @loss
@@ -136,4 +138,188 @@ def log_cosh_loss(
 
     *New in 0.1.0.*
     """
-    return Call(inputs, targets, reduction, {}, weights, where, axis)
+    return Call({"inputs": inputs, "targets": targets}, reduction, {}, weights, where, axis)
+
+
+@loss
+def l1_loss(
+    predictions: Any,
+    targets: Any,
+    reduction: str = "mean",
+    *,
+    weights: Any = None,
+    where: Any = None,
+    axis: int | tuple[int, ...] | None = None,
+) -> Call:
+    r"""The absolute value of the residual.
+
+    .. math::
+        l(a) = |a| \qquad a = \text{predictions} - \text{targets}
+
+    Its gradient is the sign of the residual, 0 where that is 0.
+
+    Args:
+        predictions: the predictions, an array of any shape, of NumPy, MLX, PyTorch, JAX or another
+            library that follows the Python array API standard.
+        targets: the true values, of the same shape. Either one may be a scalar instead; other
+            shapes are not broadcast.
+        reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number
+            of elements that `where` selects) or `"weighted_mean"` (the sum divided by the sum of
+            the weights; NaN where that is 0).
+        weights: factors of the losses, a number or an array that broadcasts to their shape.
+        where: a boolean array that broadcasts to that shape. An element where it is false adds
+            nothing, even if it is NaN or infinite; with `"none"` its loss is 0.
+        axis: reduce over this axis or these axes only.
+
+    Returns:
+        The losses in the shape of the arguments, or their reduction (a scalar, or an array of the
+        axes that remain), in the dtype of `predictions` and `targets`
+        (`huber_loss` says more). Where the native kernels serve and without weights each loss is
+        the exact one, correctly rounded.
+
+    Raises:
+        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
+            boolean.
+        ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
+            an axis without a reduction.
+
+    Example:
+        >>> import lossless, numpy as np
+        >>> predictions, truth = np.array([1.0, 2.0, 10.0]), np.array([1.5, 2.0, 3.0])
+        >>> float(lossless.l1_loss(predictions, truth))
+        2.5
+        >>> lossless.l1_loss(predictions, truth, reduction="none")
+        array([0.5, 0. , 7. ])
+
+    References:
+        The definition; its minimum is the median (P. S. Laplace, 1774).
+
+    *New in 0.1.0.*
+    """
+    operands = {"predictions": predictions, "targets": targets}
+    return Call(operands, reduction, {}, weights, where, axis)
+
+
+@loss
+def mse_loss(
+    predictions: Any,
+    targets: Any,
+    reduction: str = "mean",
+    *,
+    weights: Any = None,
+    where: Any = None,
+    axis: int | tuple[int, ...] | None = None,
+) -> Call:
+    r"""The square of the residual; by default its mean, the mean squared error.
+
+    .. math::
+        l(a) = a^2 \qquad a = \text{predictions} - \text{targets}
+
+
+    Args:
+        predictions: the predictions, an array of any shape, of NumPy, MLX, PyTorch, JAX or another
+            library that follows the Python array API standard.
+        targets: the true values, of the same shape. Either one may be a scalar instead; other
+            shapes are not broadcast.
+        reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number
+            of elements that `where` selects) or `"weighted_mean"` (the sum divided by the sum of
+            the weights; NaN where that is 0).
+        weights: factors of the losses, a number or an array that broadcasts to their shape.
+        where: a boolean array that broadcasts to that shape. An element where it is false adds
+            nothing, even if it is NaN or infinite; with `"none"` its loss is 0.
+        axis: reduce over this axis or these axes only.
+
+    Returns:
+        The losses in the shape of the arguments, or their reduction (a scalar, or an array of the
+        axes that remain), in the dtype of `predictions` and `targets`
+        (`huber_loss` says more). Where the native kernels serve and without weights each loss is
+        the exact one, correctly rounded.
+
+    Raises:
+        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
+            boolean.
+        ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
+            an axis without a reduction.
+
+    Example:
+        >>> import lossless, numpy as np
+        >>> predictions, truth = np.array([1.0, 2.0, 10.0]), np.array([1.5, 2.0, 3.5])
+        >>> lossless.mse_loss(predictions, truth, reduction="none")
+        array([ 0.25,  0.  , 42.25])
+
+    References:
+        The definition; its minimum is the mean (C. F. Gauss, 1809).
+
+    *New in 0.1.0.*
+    """
+    operands = {"predictions": predictions, "targets": targets}
+    return Call(operands, reduction, {}, weights, where, axis)
+
+
+@loss
+def smooth_l1_loss(
+    predictions: Any,
+    targets: Any,
+    beta: Any = 1.0,
+    reduction: str = "mean",
+    *,
+    weights: Any = None,
+    where: Any = None,
+    axis: int | tuple[int, ...] | None = None,
+) -> Call:
+    r"""The absolute value of the residual, made smooth by a square near 0.
+
+    .. math::
+        l(a) = \begin{cases}
+            \frac{1}{2} a^2 / \beta & \text{where } |a| < \beta \\
+            |a| - \frac{1}{2} \beta & \text{elsewhere}
+        \end{cases}
+        \qquad a = \text{predictions} - \text{targets}
+
+    It is Huber's loss with :math:`\delta = \beta`, divided by :math:`\beta`.
+
+
+    Args:
+        predictions: the predictions, an array of any shape, of NumPy, MLX, PyTorch, JAX or another
+            library that follows the Python array API standard.
+        targets: the true values, of the same shape. Either one may be a scalar instead; other
+            shapes are not broadcast.
+        beta: where the loss turns from squared to absolute, in the units of the residual: a number
+            >= 0 (0: `l1_loss`), or an array that broadcasts to the shape of the residuals; where
+            such an array is not >= 0, the result is NaN.
+        reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number
+            of elements that `where` selects) or `"weighted_mean"` (the sum divided by the sum of
+            the weights; NaN where that is 0).
+        weights: factors of the losses, a number or an array that broadcasts to their shape.
+        where: a boolean array that broadcasts to that shape. An element where it is false adds
+            nothing, even if it is NaN or infinite; with `"none"` its loss is 0.
+        axis: reduce over this axis or these axes only.
+
+    Returns:
+        The losses in the shape of the arguments, or their reduction (a scalar, or an array of the
+        axes that remain), in the dtype of `predictions` and `targets`
+        (`huber_loss` says more). Where the native kernels serve and without weights each loss is
+        the exact one, correctly rounded.
+
+    Raises:
+        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
+            boolean.
+        ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
+            an axis without a reduction,
+            a number `beta` that is not >= 0.
+
+    Example:
+        >>> import lossless, numpy as np
+        >>> predictions, truth = np.array([1.0, 2.0, 10.0]), np.array([1.5, 2.0, 3.0])
+        >>> lossless.smooth_l1_loss(predictions, truth, reduction="none")
+        array([0.125, 0.   , 6.5  ])
+        >>> lossless.smooth_l1_loss(predictions, truth, beta=0.0, reduction="none")
+        array([0.5, 0. , 7. ])
+
+    References:
+        R. Girshick, "Fast R-CNN", ICCV 2015, with the beta that implementations added since.
+
+    *New in 0.1.0.*
+    """
+    operands = {"predictions": predictions, "targets": targets}
+    return Call(operands, reduction, {"beta": beta}, weights, where, axis)

@@ -36,6 +36,7 @@ namespace {
 
 struct log_cosh {
   static constexpr int parameters = 0;
+  static constexpr bool of_residual = true;
   static constexpr double error = 0x1p-44;
 
   static bool valid(Parameters) { return true; }

@@ -28,7 +28,7 @@ _known: dict[tuple[type, ...], Callable[[], Backend]] = {}
 def backend_for(name: str, call: "Call") -> Backend:
     """Return the backend for the arguments of a call; numbers and None go with any."""
     options = map(type, call.parameters.values())
-    types = (type(call.inputs), type(call.targets), type(call.weights), type(call.where), *options)
+    types = (*map(type, call.operands.values()), type(call.weights), type(call.where), *options)
     serves = _known.get(types)
     if serves is None:
         array, framework = _leader(name, call)
@@ -44,8 +44,8 @@ def backend_for(name: str, call: "Call") -> Backend:
 
 def _leader(name: str, call: "Call") -> tuple[Any, str]:
     """An array of the framework that the call is for, and its name."""
-    arguments = {"inputs": call.inputs, "targets": call.targets, **call.parameters}
-    arguments |= {"weights": call.weights, "where": call.where}
+    options = {"weights": call.weights, "where": call.where}
+    arguments = call.operands | call.parameters | options
     frameworks = {
         argument: _framework(x) for argument, x in arguments.items() if not isinstance(x, _NUMBERS)
     }

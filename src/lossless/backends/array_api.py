@@ -2,6 +2,7 @@
 
 import functools
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,15 +36,15 @@ class ArrayApi(Composed):
         device = None if like is None else like.device
         return self.xp.__array_namespace_info__().default_dtypes(device=device)["real floating"]
 
-    def residual_arrays(self, name: str, inputs: Any, targets: Any) -> tuple[Array, Array, Any]:
-        """Both as arrays, and the dtype of the result. Numbers take the other's dtype."""
-        if self.is_array(inputs) and self.is_array(targets):
+    def operands(self, name: str, given: dict[str, Any]) -> tuple[Sequence[Array], Any]:
+        """All as arrays, and the dtype of the result. Numbers take the dtype of the others."""
+        inputs, targets, *more = given.values()
+        if not more and self.is_array(inputs) and self.is_array(targets):
             dtype = inputs.dtype
             if dtype == targets.dtype and self.is_float(dtype):
-                return inputs, targets, dtype
+                return (inputs, targets), dtype
         numbers_or_arrays: list[Any] = [
-            self.real(f"{name}: {argument}", x)
-            for argument, x in (("inputs", inputs), ("targets", targets))
+            self.real(f"{name}: {argument}", x) for argument, x in given.items()
         ]
         arrays = [x for x in numbers_or_arrays if self.is_array(x)]
         like = arrays[0] if arrays else None
@@ -53,13 +54,13 @@ class ArrayApi(Composed):
             dtype = self.xp.result_type(*dtypes) if dtypes else default
         except TypeError:
             raise TypeError(
-                f"{name}: inputs and targets must have dtypes that promote to one, got "
+                f"{name}: {' and '.join(given)} must have dtypes that promote to one, got "
                 f"{' and '.join(str(x.dtype) for x in arrays)}"
             ) from None
-        inputs, targets = (
+        operands = [
             x if self.is_array(x) else self.number(x, dtype, like) for x in numbers_or_arrays
-        )
-        return inputs, targets, dtype
+        ]
+        return operands, dtype
 
     def real(self, argument: str, x: Any) -> float | Array:
         """A number as a float, or one of these arrays, of real numbers."""

@@ -5,6 +5,7 @@ A backend is a module with these functions. It carries any loss, so nothing in i
 messages that begin with `argument`, the function and argument as in "huber_loss: weights".
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ class Backend(Protocol):
     def shape(self, x: Array) -> tuple[int, ...]:
         """The sizes of its dimensions."""
 
-    def residual_arrays(self, name: str, inputs: Any, targets: Any) -> tuple[Array, Array, Any]:
-        """Both as arrays, and the dtype of the result; a TypeError where one is not real."""
+    def operands(self, name: str, given: dict[str, Any]) -> tuple[Sequence[Array], Any]:
+        """All as arrays, and the dtype of the result; a TypeError where one is not real."""
 
     def real(self, argument: str, x: Any) -> float | Array:
         """A number as a float, anything else as an array; a TypeError where it is not real."""

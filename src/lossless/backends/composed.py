@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import formulas
+from .._losses import LOSSES, NOT_NEGATIVE, POSITIVE, THRESHOLDS
 from .base import Array
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class _Elements:
     """The arrays of a problem in the dtype of the computation; masked-out places are harmless."""
 
-    residual: Array
+    operands: tuple[Array, ...]  # the residual, or inputs and targets where not only that counts
     parameters: list[Array]
     weights: Array | None
     where: Array | None
@@ -61,11 +62,16 @@ class Composed:
         count = math.prod(x.shape[axis] for axis in axes)
         return self.number(count, getattr(self.xp, "float64", x.dtype), x)
 
-    def threshold(self, x: float, dtype: Any, like: Array) -> Array:
-        """Towards 0, so that a number of this dtype is <= the result only if it is <= x."""
+    def threshold(self, x: float, dtype: Any, like: Array, up: bool = False) -> Array:
+        """Towards 0, so that a number of this dtype is <= the result only if it is <= x.
+
+        Or `up`, so that it is < the result only if it is < x.
+        """
         if dtype == self.xp.float32:
-            rounded = np.float32(x)
-            if x < float(rounded) < math.inf:  # float32 against x would compare in float32
+            rounded = np.float32(x)  # float32 against x would compare in float32
+            if up and float(rounded) < x:
+                rounded = np.nextafter(rounded, np.float32(math.inf))
+            elif not up and x < float(rounded) < math.inf:
                 rounded = np.nextafter(rounded, np.float32(0))
             x = float(rounded)
         return self.number(x, dtype, like)
@@ -102,33 +108,50 @@ class Composed:
         floats = (x.dtype for x in options if self.is_float(x.dtype))
         # One after the other: float16 and bfloat16 may promote to float32 only by way of it.
         dtype = functools.reduce(xp.result_type, floats, xp.result_type(xp.float32, problem.dtype))
-        residual = self.cast(problem.inputs, dtype) - self.cast(problem.targets, dtype)
+        first, *others = self._operands(problem, dtype)
         parameters = []
-        for x in problem.parameters:
+        for name, x in zip(LOSSES[problem.loss].parameters, problem.parameters, strict=True):
             if isinstance(x, float):
-                parameters.append(self.threshold(x, dtype, residual))
+                if name in THRESHOLDS:
+                    parameters.append(self.threshold(x, dtype, first, THRESHOLDS[name] == "<"))
+                else:
+                    parameters.append(self.number(x, dtype, first))
                 continue
-            good = x > 0
             parameter = self.cast(x, dtype)
-            # Added, not selected: automatic differentiation, too, then finds NaN there.
-            residual = residual + xp.where(good, xp.zeros_like(parameter), math.nan)
-            parameters.append(xp.where(good, parameter, 1.0))
+            if name in POSITIVE or name in NOT_NEGATIVE:
+                good = x > 0 if name in POSITIVE else x >= 0
+                # Added, not selected: automatic differentiation, too, then finds NaN there.
+                first = first + xp.where(good, xp.zeros_like(parameter), math.nan)
+                parameter = xp.where(good, parameter, 1.0)
+            elif where is not None:
+                parameter = xp.where(where, parameter, 1.0)
+            parameters.append(parameter)
         weights = problem.weights
         if isinstance(weights, float):
-            weights = self.number(weights, dtype, residual)
+            weights = self.number(weights, dtype, first)
         elif weights is not None:
             weights = self.cast(weights, dtype)
+        operands = (first, *others)
         if where is not None:
             # Before the formula: afterwards it would be too late for its derivatives, which are
             # multiplied by 0 there, in vain if they are NaN or infinite.
-            residual = xp.where(where, residual, 0.0)
+            operands = tuple(xp.where(where, x, 0.0) for x in operands)
             weights = None if weights is None else xp.where(where, weights, 0.0)
-        return _Elements(residual, parameters, weights, where)
+        return _Elements(operands, parameters, weights, where)
+
+    def _operands(self, problem: "Problem", dtype: Any) -> tuple[Array, ...]:
+        """What the formula of a loss takes, in the shape of the losses."""
+        inputs, targets = self.cast(problem.inputs, dtype), self.cast(problem.targets, dtype)
+        if LOSSES[problem.loss].of_residual:
+            return (inputs - targets,)
+        if inputs.ndim != targets.ndim:  # a number against an array
+            inputs, targets = self.xp.broadcast_arrays(inputs, targets)
+        return inputs, targets
 
     def _formula(self, output: str, problem: "Problem", elements: _Elements) -> Array:
         """The output of each element, weighted."""
         formula = getattr(formulas, f"{problem.loss}_{output}")
-        result = formula(self.xp, elements.residual, *elements.parameters)
+        result = formula(self.xp, *elements.operands, *elements.parameters)
         return result if elements.weights is None else result * elements.weights
 
     def _derivative(self, output: str, problem: "Problem", elements: _Elements) -> Array:
@@ -159,12 +182,12 @@ class Composed:
 
     def _divisor(self, problem: "Problem", elements: _Elements, keepdims: bool = False) -> Array:
         """What a mean divides by."""
-        residual, parts = elements.residual, elements.weights
+        like, parts = elements.operands[0], elements.weights
         if problem.reduction == "mean" or parts is None:
             parts = elements.where
         if parts is None:
-            return self.count(residual, problem.axes, keepdims)
-        parts, _ = self.xp.broadcast_arrays(self.cast(parts, residual.dtype), residual)
+            return self.count(like, problem.axes, keepdims)
+        parts, _ = self.xp.broadcast_arrays(self.cast(parts, like.dtype), like)
         return self.total(parts, problem.axes, keepdims)
 
 

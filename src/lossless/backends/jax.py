@@ -8,6 +8,7 @@ JAX traces, the same function is a part of that program.
 import functools
 import importlib
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,18 +77,16 @@ class Formulas(ArrayApi):
         """The dtype of totals: float64 if JAX has it."""
         return jnp.result_type(self.default_float(None), dtype)
 
-    def residual_arrays(self, name: str, inputs: Any, targets: Any) -> tuple[Array, Array, Any]:
-        """Both as arrays, and the dtype of the result. Numbers, and JAX's weak arrays, are weak."""
-        if type(inputs) is type(targets) and isinstance(inputs, jax.Array):  # soon done for most
+    def operands(self, name: str, given: dict[str, Any]) -> tuple[Sequence[Array], Any]:
+        """All as arrays, and the dtype of the result. Numbers, and JAX's weak arrays, are weak."""
+        inputs, targets, *more = given.values()
+        if not more and type(inputs) is type(targets) and isinstance(inputs, jax.Array):
             dtype = inputs.dtype
             if dtype in _FLOATS and dtype == targets.dtype and not inputs.weak_type:
-                return inputs, targets, dtype
-        pair = [
-            self.real(f"{name}: {argument}", x)
-            for argument, x in (("inputs", inputs), ("targets", targets))
-        ]
-        dtype = jnp.result_type(*map(self._promoted, pair))
-        return (*(self.number(x, dtype, None) if isinstance(x, float) else x for x in pair), dtype)
+                return (inputs, targets), dtype  # soon done for most calls
+        real = [self.real(f"{name}: {argument}", x) for argument, x in given.items()]
+        dtype = jnp.result_type(*map(self._promoted, real))
+        return [self.number(x, dtype, None) if isinstance(x, float) else x for x in real], dtype
 
     def _promoted(self, x: Any) -> Any:
         """What stands for x in a promotion, in which integers are floats."""

@@ -23,13 +23,12 @@ from jax.custom_derivatives import SymbolicZero
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
 
-from .. import _core
 from .._call import REDUCTIONS
+from .._losses import LOSSES
 from .base import Array
 from .jax import Formulas, Plan
 
 TARGET = "lossless"
-_LOSSES = [name for name, *_ in _core.losses()]
 _DTYPES = ("float16", "bfloat16", "float32", "float64")
 # Places in the masks of the attribute `plan`: Plan in src/bridges/xla.cpp.
 _OUTPUTS = ("value", "gradient", "second_derivative")
@@ -56,10 +55,10 @@ class Kernels(Formulas):
 
         Ahead of time, since the first array may come while JAX traces.
         """
-        name, parameters, _ = _core.losses()[0]
+        name, loss = next(iter(LOSSES.items()))
         half = np.full(3, 0.5, np.float32)
         plan = Plan(
-            name, ("value",), "mean", (0,), half.dtype, ((1.0).hex(),) * len(parameters), None,
+            name, ("value",), "mean", (0,), half.dtype, ((1.0).hex(),) * len(loss.parameters), None,
             ("inputs", "targets"), True,
         )  # fmt: skip
         with jax.default_device(jax.devices("cpu")[0]):
@@ -105,10 +104,11 @@ class Kernels(Formulas):
     def _jvp(self, plan: Plan, primals: Any, tangents: Any) -> Any:
         """Derivatives by inputs and targets from the kernels, what remains from the formulas."""
         moves = [type(x) is not SymbolicZero for x in tangents]
-        residuals = [place for place in (0, 1) if moves[place]]
+        slopes = 2 if LOSSES[plan.loss].of_residual else 1  # of which operands kernels know them
+        residuals = [place for place in range(slopes) if moves[place]]
         options = [
             place
-            for place in range(2, len(moves))
+            for place in range(slopes, len(moves))
             if moves[place] and plan.arrays[place] != "where"
         ]
         outputs = plan.outputs
@@ -134,7 +134,7 @@ class Kernels(Formulas):
                 slope = _NEXT[output]
                 if slope not in computed:
                     (computed[slope],) = self.compute(replace(plan, outputs=(slope,)), *primals)
-                change = self._along(plan, computed[slope], tangents[:2])
+                change = self._along(plan, computed[slope], tangents[:slopes])
                 if output == "value":
                     change = jnp.sum(change, axis=plan.axes)
                 change = self.cast(change, plan.dtype)
@@ -151,9 +151,10 @@ class Kernels(Formulas):
         """The change by a change of inputs and targets; half types are multiplied in float32."""
         wide = jnp.float32 if plan.dtype.itemsize < 4 else plan.dtype
         slope = self.cast(slope, wide)
-        by_inputs, by_targets = (
+        by_inputs, *others = (
             None if type(x) is SymbolicZero else slope * self.cast(x, wide) for x in tangents
         )
+        by_targets = others[0] if others else None
         if by_targets is None:
             return by_inputs
         return -by_targets if by_inputs is None else by_inputs - by_targets
@@ -260,7 +261,7 @@ def _custom_call(plan: Plan, types: Any, arrays: Any) -> tuple[Array, ...]:
     for place, number in places.items():
         numbers[place] = float.fromhex(number)
     description = [
-        _LOSSES.index(plan.loss),
+        LOSSES[plan.loss].number,
         _DTYPES.index(plan.dtype.name),
         REDUCTIONS.index(plan.reduction),
         _mask(_OUTPUTS.index(output) for output in plan.outputs),

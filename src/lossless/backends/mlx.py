@@ -16,10 +16,10 @@ import numpy as np
 from .. import _core
 from .._call import REDUCTIONS, Problem
 from .._composed import is_composed
+from .._losses import LOSSES
 from .array_api import ArrayApi
 from .base import Array
 
-_LOSSES = {name: number for number, (name, *_) in enumerate(_core.losses())}
 _REDUCTIONS = {name: number for number, name in enumerate(REDUCTIONS)}
 # What a node computes: Outputs in src/bridges/mlx.cpp.
 _VALUE, _VALUE_AND_GRADIENT, _GRADIENT, _GRADIENT_AND_CURVATURE, _CURVATURE = range(5)
@@ -89,9 +89,9 @@ class Kernels(Formulas):
 
     def probe(self) -> None:
         """Compute something: modules that do not fit each other may well be imported."""
-        name, parameters, _ = _core.losses()[0]
+        name, loss = next(iter(LOSSES.items()))
         half = mx.array(0.5, mx.float32)
-        numbers = (1.0,) * len(parameters)
+        numbers = (1.0,) * len(loss.parameters)
         with mx.stream(mx.cpu):
             problem = Problem(name, half, half, (), half.dtype, "none", (), numbers, None, None)
             mx.eval(self._compute(problem, _VALUE))
@@ -112,6 +112,7 @@ class Kernels(Formulas):
 
     def _compute(self, problem: Problem, wanted: int, dtype: Any = None) -> list[Array]:
         """A node of the graph. Nodes reduce the last axes, so others are moved there."""
+        loss = LOSSES[problem.loss]
         axes = () if problem.reduction == "none" else problem.axes
         dimensions = len(problem.shape)
         order = [*(d for d in range(dimensions) if d not in axes), *axes] if axes else []
@@ -132,7 +133,8 @@ class Kernels(Formulas):
             return moved(x)
 
         results: list[Array] = self._bridge.compute(
-            _LOSSES[problem.loss],
+            loss.number,
+            loss.of_residual,
             wanted,
             _REDUCTIONS[problem.reduction],
             len(axes),
@@ -165,7 +167,7 @@ class Kernels(Formulas):
         mask = rest.pop() if where else None
         weight = rest.pop() if weights else None
         axes = tuple(range(-reduced, 0))
-        name, how = list(_LOSSES)[loss], REDUCTIONS[reduction]
+        name, how = list(LOSSES)[loss], REDUCTIONS[reduction]
         problem = Problem(name, inputs, targets, (), dtype, how, axes, tuple(rest), weight, mask)
         elements = self._elements(problem)
         outputs = {

@@ -2,11 +2,13 @@
 
 import numbers
 import operator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from .. import _core
+from .._losses import LOSSES
 from .composed import InNumPy
 
 if TYPE_CHECKING:
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 Array: TypeAlias = np.ndarray[Any, Any]
 Operand: TypeAlias = tuple[Array, int] | float | None
 
-_LOSSES = {name: number for number, (name, *_) in enumerate(_core.losses())}
 _REDUCTIONS = {"none": 0, "sum": 1, "mean": 2, "weighted_mean": 3}
 # The numbers of the dtypes that kernels read; bfloat16 is added when first seen.
 _CODES = {np.dtype("float16"): 0, np.dtype("float32"): 2, np.dtype("float64"): 3}
@@ -31,28 +32,29 @@ def is_array(x: Any) -> bool:
 shape = operator.attrgetter("shape")
 
 
-def residual_arrays(name: str, inputs: Any, targets: Any) -> tuple[Array, Array, np.dtype[Any]]:
-    """Both as arrays, and the dtype of the result. Python numbers take the other's dtype."""
-    if type(inputs) is type(targets) is np.ndarray and inputs.dtype == targets.dtype in _CODES:
-        return inputs, targets, inputs.dtype  # soon done for most calls
+def operands(name: str, given: dict[str, Any]) -> tuple[Sequence[Array], np.dtype[Any]]:
+    """All as arrays, and the dtype of the result. Python numbers take the dtype of the others."""
+    inputs, targets, *more = given.values()
+    plain = type(inputs) is type(targets) is np.ndarray and not more
+    if plain and inputs.dtype == targets.dtype in _CODES:
+        return (inputs, targets), inputs.dtype  # soon done for most calls
     arrays = [
         None if type(x) in (bool, int, float) else _real_array(f"{name}: {argument}", x)
-        for argument, x in (("inputs", inputs), ("targets", targets))
+        for argument, x in given.items()
     ]
     dtypes = [a.dtype if _is_float(a.dtype) else np.float64 for a in arrays if a is not None]
     try:
         dtype = np.result_type(*dtypes) if dtypes else np.dtype(np.float64)
     except TypeError:
         raise TypeError(
-            f"{name}: inputs and targets must have dtypes that NumPy promotes to one, got "
+            f"{name}: {' and '.join(given)} must have dtypes that NumPy promotes to one, got "
             f"{' and '.join(str(np.dtype(d)) for d in dtypes)}"
         ) from None
     with np.errstate(over="ignore"):  # a number too large for the dtype is infinite in it
-        inputs, targets = (
+        return [
             np.asarray(float(x), dtype) if a is None else a
-            for a, x in zip(arrays, (inputs, targets), strict=True)
-        )
-    return inputs, targets, dtype
+            for a, x in zip(arrays, given.values(), strict=True)
+        ], dtype
 
 
 def real(argument: str, x: Any) -> float | Array:
@@ -123,7 +125,7 @@ def _sweep(
         gradient = None if gradient is None else gradient.transpose(order)
     inputs, targets, weights, where, *parameters = map(_operand, operands)
     _core.sweep(
-        _LOSSES[problem.loss],
+        LOSSES[problem.loss].number,
         _CODES[problem.dtype],
         _REDUCTIONS[problem.reduction],
         tuple(shape[d] for d in order),
@@ -179,7 +181,7 @@ class _NumPyComposed(InNumPy):
     """The formulas on the same arguments, for comparison."""
 
     is_array = staticmethod(is_array)
-    residual_arrays = staticmethod(residual_arrays)
+    operands = staticmethod(operands)
     real = staticmethod(real)
     mask = staticmethod(mask)
 

@@ -5,6 +5,7 @@ only if nothing but this call looks on: no compiler, tracer, transform, mode or 
 get the formulas, which are PyTorch's own operations.
 """
 
+import functools
 import math
 import warnings
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from torch.autograd import Function, forward_ad
 from .. import _core
 from .._call import REDUCTIONS, Problem
 from .._composed import is_composed
+from .._losses import LOSSES
 from .array_api import ArrayApi
 from .base import Array
 
@@ -27,7 +29,6 @@ _INTEGERS = {
     torch.uint32, torch.int32, torch.uint64, torch.int64,
 }  # fmt: skip
 _NUMBERS = {dtype: torch.zeros((), dtype=dtype, device="cpu") for dtype in _CODES}
-_LOSSES = {name: number for number, (name, *_) in enumerate(_core.losses())}
 _REDUCTIONS = {name: number for number, name in enumerate(REDUCTIONS)}
 # Subclasses may mean something else by their memory, or not have any.
 _TENSORS = frozenset((Tensor, torch.nn.Parameter))
@@ -84,27 +85,24 @@ class Formulas(ArrayApi):
         finally:
             _set_tracing_state(state)
 
-    def residual_arrays(self, name: str, inputs: Any, targets: Any) -> tuple[Array, Array, Any]:
-        """Both as tensors, and the dtype of the result, which is PyTorch's choice."""
-        if type(inputs) is type(targets) is Tensor:
+    def operands(self, name: str, given: dict[str, Any]) -> tuple[Sequence[Array], Any]:
+        """All as tensors, and the dtype of the result, which is PyTorch's choice."""
+        inputs, targets, *more = given.values()
+        if type(inputs) is type(targets) is Tensor and not more:
             dtype = inputs.dtype
             if dtype is targets.dtype and dtype in _CODES:
-                return inputs, targets, dtype  # soon done for most calls
-        inputs, targets = (
-            self.real(f"{name}: {argument}", x)
-            for argument, x in (("inputs", inputs), ("targets", targets))
-        )
-        like = inputs if self.is_array(inputs) else targets if self.is_array(targets) else None
+                return (inputs, targets), dtype  # soon done for most calls
+        real: list[Any] = [self.real(f"{name}: {argument}", x) for argument, x in given.items()]
+        like = next(filter(self.is_array, real), None)
         default = self.default_float(like)
         arrays = [
-            x if not self.is_array(x) or self.is_float(x.dtype) else x.to(default)
-            for x in (inputs, targets)
+            x if not self.is_array(x) or self.is_float(x.dtype) else x.to(default) for x in real
         ]
         tensors = [x for x in arrays if self.is_array(x)]
         # As PyTorch promotes: the arrays of no dimensions count only among themselves.
         leading = [x.dtype for x in tensors if x.ndim] or [x.dtype for x in tensors] or [default]
-        dtype = torch.promote_types(leading[0], leading[-1])
-        return *(self._as_part(x, dtype, like) for x in arrays), dtype
+        dtype = functools.reduce(torch.promote_types, leading)
+        return [self._as_part(x, dtype, like) for x in arrays], dtype
 
     def _as_part(self, x: Any, dtype: Any, like: Array | None) -> Array:
         """A number, or a tensor that does not count for the dtype of the result, in that dtype."""
@@ -124,12 +122,15 @@ class Formulas(ArrayApi):
         # By way of it, since numbers too large for the dtype are infinite there, and no error.
         return torch.full((), x, dtype=widest, device=device).to(dtype)
 
-    def threshold(self, x: float, dtype: Any, like: Array) -> Array:
+    def threshold(self, x: float, dtype: Any, like: Array, up: bool = False) -> Array:
         if not torch.compiler.is_compiling() or dtype is not torch.float32 or like.is_mps:
-            return super().threshold(x, dtype, like)
+            return super().threshold(x, dtype, like, up)
         # A compiled function may be called with another number: it must not look at this one.
         exact = torch.full((), x, dtype=torch.float64, device=like.device)
         rounded = exact.to(dtype)
+        if up:
+            above = torch.nextafter(rounded, torch.full_like(rounded, math.inf))
+            return torch.where(rounded < exact, above, rounded)
         below = torch.nextafter(rounded, torch.zeros_like(rounded))
         return torch.where((rounded > exact) & (rounded < math.inf), below, rounded)
 
@@ -275,7 +276,7 @@ def _sweep(
             gradient = None if gradient is None else gradient.permute(order)
     inputs, targets, weights, where, *parameters = operands
     _core.sweep(
-        _LOSSES[problem.loss],
+        LOSSES[problem.loss].number,
         _CODES[dtype],
         _REDUCTIONS[problem.reduction],
         shape,
@@ -323,7 +324,7 @@ class _Value(Function):
     def forward(ctx: Any, problem: Problem, *operands: Any) -> Tensor:
         _, by_inputs, by_targets, *_ = ctx.needs_input_grad
         gradient = None
-        if by_inputs or by_targets:
+        if by_inputs or (by_targets and LOSSES[problem.loss].of_residual):
             x = problem.inputs if by_inputs else problem.targets
             reduced = 0 if problem.reduction == "none" else len(problem.axes)
             is_number = reduced == len(problem.shape)
@@ -337,7 +338,8 @@ class _Value(Function):
     def backward(ctx: Any, cotangent: Tensor) -> Any:
         problem, gradient = _saved(ctx)
         needed = [place for place, needs in enumerate(ctx.needs_input_grad[1:]) if needs]
-        by_kernels = [place for place in needed if place < 2 and _is_plain(problem, cotangent)]
+        known = 2 if LOSSES[problem.loss].of_residual else 1  # to the kernels
+        by_kernels = [place for place in needed if place < known and _is_plain(problem, cotangent)]
         by_formulas = [place for place in needed if place not in by_kernels]
         results: list[Tensor | None] = [None] * (len(ctx.needs_input_grad) - 1)
         for place in by_kernels:

@@ -1,0 +1,37 @@
+// The hinge loss of inputs x and targets t, which are to be -1 or 1:
+//
+//   l = max(0, 1 - t x)        l' = -t where t x < 1, 0 elsewhere        l'' = 0
+//
+// The derivatives are by x. The product of two narrow numbers is exact in double, and the difference is a sum
+// high + low without error.
+#pragma once
+
+#include "../outcome.h"
+
+namespace lossless {
+namespace {
+
+struct hinge {
+  static constexpr int parameters = 0;
+  static constexpr bool of_residual = false;
+  static constexpr double error = 0;
+
+  static bool valid(Parameters) { return true; }
+
+  template <class T>
+  LOSSLESS_INLINE Outcome evaluate(double inputs, double targets, Parameters) {
+    Split product = two_product(inputs, targets);
+    Split margin = two_sum(1, -product.high);
+    // Of an infinite product the low parts are NaN.
+    double low = margin.low - product.low;
+    double sum = margin.high + (low == low ? low : 0);
+    bool counts = !(sum <= 0);  // where NaN, too
+    bool is_number = sum == sum;
+    return {select(counts, {margin.high, low}, {0, 0}),
+            {is_number ? (counts ? 0 - targets : 0) : sum, 0},
+            {is_number ? 0 : sum, 0}};
+  }
+};
+
+}  // namespace
+}  // namespace lossless
