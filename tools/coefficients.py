@@ -1,4 +1,4 @@
-"""Print the polynomial coefficients of src/kernels/losses/log_cosh.h, with their errors.
+"""Print the polynomial coefficients of src/kernels/elementary.h and losses/log_cosh.h, with errors.
 
     python tools/coefficients.py
 
@@ -13,6 +13,8 @@ from mpmath import atanh, chebyfit, expm1, log, mp, mpf, sqrt
 mp.prec = 200
 LARGEST_REDUCED = mpf("0.3467")  # ln(2)/2 and a little, for the rounding of the reduction
 LARGEST_SQUARE = mpf(1) / 81 + mpf("0.0001")  # of s = tanh(ln(2)/2)^2 = 1/9
+LARGEST_OF_LOG1P = mpf(1) / 9 + mpf("0.0001")  # of s = q / (2 + q) <= 1/3
+LARGEST_OF_LOG = mpf("0.0295")  # of s = (m - 1) / (m + 1), m between the roots of 1/2 and 2
 
 
 def exponential_tail(r: mpf) -> mpf:
@@ -43,6 +45,10 @@ if __name__ == "__main__":
     squares = [mpf(0), LARGEST_SQUARE]
     show("inverse_tanh", atanh_tail, squares, 6, LARGEST_SQUARE / 2)
     show("short_inverse_tanh", atanh_tail, squares, 5, LARGEST_SQUARE / 2)
+    squares = [mpf(0), LARGEST_OF_LOG1P]
+    show("log1p_tail", atanh_tail, squares, 10, LARGEST_OF_LOG1P / 2)
+    squares = [mpf(0), LARGEST_OF_LOG]
+    show("log_tail", atanh_tail, squares, 8, LARGEST_OF_LOG / 2)
     ln2 = mp.log(2)
     high = mp.ldexp(mp.floor(mp.ldexp(ln2, 33)), -33)
     print(f"ln2_high = {float(high).hex()}  # 33 bits: exact times an exponent")
@@ -50,3 +56,6 @@ if __name__ == "__main__":
     print(f"ln2_lowest = {float(ln2 - high - float(ln2 - high)).hex()}")
     print(f"ln2 = {float(ln2).hex()}")
     print(f"ln2_rest = {float(ln2 - float(ln2)).hex()}  # ln2 - the double above")
+    log_2_pi = mp.log(2 * mp.pi)
+    print(f"log_2_pi = {float(log_2_pi).hex()}")
+    print(f"log_2_pi_rest = {float(log_2_pi - float(log_2_pi)).hex()}")

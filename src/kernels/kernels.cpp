@@ -17,16 +17,32 @@ namespace {
 // the true result contains a rounding boundary.
 template <class Loss, class T>
 LOSSLESS_INLINE typename T::rounded round_once(Split x, int& undecided) {
-  if constexpr (sizeof(typename T::storage) == sizeof(double)) {
-    return nearest(x);
-  } else if constexpr (Loss::error == 0) {
-    return T::round(round_to_odd(x));
+  if constexpr (Loss::error == 0) {
+    if constexpr (sizeof(typename T::storage) == sizeof(double))
+      return nearest(x);
+    else
+      return T::round(round_to_odd(x));
+  } else if constexpr (sizeof(typename T::storage) == sizeof(double)) {
+    return x.high;
   } else {
-    auto below = T::round(x.high * (1 - Loss::error));
-    auto above = T::round(x.high * (1 + Loss::error));
-    undecided |= (below < above) | (below > above);  // a NaN is decided
-    return below;
+    double less = x.high * (1 - Loss::error), more = x.high * (1 + Loss::error);
+    if constexpr (Loss::cancels) {
+      less -= x.low;
+      more += x.low;
+    }
+    auto below = T::round(less), above = T::round(more);
+    undecided |= (below < above) | (below > above);   // a NaN is decided
+    return Loss::cancels ? T::round(x.high) : below;  // infinity less infinity is a NaN
   }
+}
+
+// Whether so much has cancelled that the promised digits of a product with weights or a scale are not there.
+template <class Loss, class T>
+LOSSLESS_INLINE bool is_vague([[maybe_unused]] Split x) {
+  if constexpr (Loss::error > 0 && sizeof(typename T::storage) < sizeof(double))
+    return Loss::cancels && std::fabs(x.low) > 0x1p-45 * std::fabs(x.high);
+  else
+    return false;
 }
 
 template <class T>
@@ -59,7 +75,10 @@ LOSSLESS_INLINE void run_group(const typename T::storage* inputs, const typename
     Outcome outcome = Loss::template evaluate<T>(T::load(inputs[i]), T::load(targets[i]), p);
     if constexpr (sum) terms[i] = outcome.value.high;
     if constexpr (value) values[i] = T::pack(round_once<Loss, T>(outcome.value, undecided));
-    if constexpr (gradient && scaled) gradients[i] = T::pack(T::round(outcome.gradient.high * run.gradient_scale));
+    if constexpr (gradient && scaled) {
+      gradients[i] = T::pack(T::round(outcome.gradient.high * run.gradient_scale));
+      undecided |= is_vague<Loss, T>(outcome.gradient);
+    }
     if constexpr (gradient && !scaled) gradients[i] = T::pack(round_once<Loss, T>(outcome.gradient, undecided));
     if constexpr (curvature) curvatures[i] = T::pack(round_once<Loss, T>(outcome.curvature, undecided));
   }
@@ -71,11 +90,14 @@ LOSSLESS_INLINE void run_group(const typename T::storage* inputs, const typename
         int in_value = 0, in_gradient = 0, in_curvature = 0;
         if constexpr (value) round_once<Loss, T>(outcome.value, in_value);
         if constexpr (gradient && !scaled) round_once<Loss, T>(outcome.gradient, in_gradient);
+        if constexpr (gradient && scaled) in_gradient = is_vague<Loss, T>(outcome.gradient);
         if constexpr (curvature) round_once<Loss, T>(outcome.curvature, in_curvature);
         if (!(in_value | in_gradient | in_curvature)) continue;
         outcome = Loss::evaluate_accurately(x, t, p);
         if (in_value) values[i] = T::pack(round_accurate<T>(outcome.value));
-        if (in_gradient) gradients[i] = T::pack(round_accurate<T>(outcome.gradient));
+        if (in_gradient)
+          gradients[i] = T::pack(scaled ? T::round(nearest(outcome.gradient) * run.gradient_scale)
+                                        : round_accurate<T>(outcome.gradient));
         if (in_curvature) curvatures[i] = T::pack(round_accurate<T>(outcome.curvature));
       }
     }
@@ -135,8 +157,17 @@ LOSSLESS_INLINE void finish(const Piece& piece, Column& column, double scale, do
     int at = group * group_elements;
     double* high = column.high + at;
     double* low = column.low + at;
+    if constexpr (Loss::error > 0) {
+      int vague = 0;
+      if (!exact)
+        for (int i = 0; i < group_elements; ++i) vague |= is_vague<Loss, T>({high[i], low[i]});
+      if (__builtin_expect(vague, 0))
+        for (int i = 0; i < group_elements && at + i < piece.elements; ++i)
+          if (is_vague<Loss, T>({high[i], low[i]})) high[i] = nearest(accurate(at + i));
+    }
     if (piece.weights)
-      for (int i = 0; i < group_elements; ++i) high[i] = nearest({high[i], low[i]}) * piece.weights[at + i];
+      for (int i = 0; i < group_elements; ++i)
+        high[i] = (Loss::error > 0 ? high[i] : nearest({high[i], low[i]})) * piece.weights[at + i];
     if (piece.where)
       for (int i = 0; i < group_elements; ++i) {
         high[i] = piece.where[at + i] != 0 ? high[i] : 0;

@@ -6,6 +6,7 @@
 //   static constexpr const char* parameter_names[] their names in the public signature, when there are any
 //   static constexpr bool of_residual;             whether only the difference of inputs and targets counts
 //   static constexpr double error;                 bound of the relative error of evaluate; 0: its sums are exact
+//   static constexpr bool cancels;                 only when error > 0: whether a result may be a small difference
 //   static bool valid(Parameters);                 false: every result is NaN
 //   template <class T> static Outcome evaluate(double inputs, double targets, Parameters);
 //   static Outcome evaluate_accurately(double inputs, double targets, Parameters);    only when error > 0
@@ -13,7 +14,8 @@
 // `evaluate` is inlined into vector loops, so its branches must be selections. T is the type of the result (types in
 // dtypes.h). With error = 0, high + low of each result has the sign of the true result's distance from any number
 // of at most 51 bits: rounding to odd then decides. With error > 0 only `high` counts, and the rare results that
-// the bound cannot decide are computed again by `evaluate_accurately`.
+// the bound cannot decide are computed again by `evaluate_accurately`. Where terms cancel, no relative bound holds:
+// `low` is what may be missing beside it, with the sign of `high`.
 #pragma once
 
 #include "arithmetic.h"

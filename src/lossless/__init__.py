@@ -4,13 +4,22 @@ from ._call import grad_and_hess, value_and_grad
 from ._composed import composed
 from ._info import info
 from ._threads import set_num_threads
-from .binary import hinge_loss, margin_ranking_loss
-from .regression import huber_loss, l1_loss, log_cosh_loss, mse_loss, smooth_l1_loss
+from .binary import binary_cross_entropy, hinge_loss, margin_ranking_loss
+from .regression import (
+    gaussian_nll_loss,
+    huber_loss,
+    l1_loss,
+    log_cosh_loss,
+    mse_loss,
+    smooth_l1_loss,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "binary_cross_entropy",
     "composed",
+    "gaussian_nll_loss",
     "grad_and_hess",
     "hinge_loss",
     "huber_loss",

@@ -6,6 +6,75 @@ from ._call import Call, loss
 
 
 @loss
+def binary_cross_entropy(
+    inputs: Any,
+    targets: Any,
+    weights: Any = None,
+    with_logits: bool = True,
+    reduction: str = "mean",
+    *,
+    where: Any = None,
+    axis: int | tuple[int, ...] | None = None,
+) -> Call:
+    r"""The binary cross entropy of logits, or of probabilities.
+
+    .. math::
+        l = -t \log p - (1 - t) \log(1 - p)
+        \qquad p = \frac{1}{1 + e^{-\text{inputs}}}
+        \qquad t = \text{targets}
+
+    Or :math:`p = \text{inputs}` without logits; logarithms below -100 then count as that, so that
+    probabilities of 0 and 1 have a finite loss. Logits are more precise.
+
+    Args:
+        inputs: the logits, or the probabilities, an array of any shape, of NumPy, MLX, PyTorch,
+            JAX or another library that follows the Python array API standard.
+        targets: the labels 0 and 1, or probabilities, of the same shape. Either one may be a
+            scalar instead; other shapes are not broadcast.
+        weights: factors of the losses, a number or an array that broadcasts to their shape.
+        with_logits: whether `inputs` are logits.
+        reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number
+            of elements that `where` selects) or `"weighted_mean"` (the sum divided by the sum of
+            the weights; NaN where that is 0).
+        where: a boolean array that broadcasts to that shape. An element where it is false adds
+            nothing, even if it is NaN or infinite; with `"none"` its loss is 0.
+        axis: reduce over this axis or these axes only.
+
+    Returns:
+        The losses in the shape of the arguments, or their reduction (a scalar, or an array of the
+        axes that remain), in the dtype of `inputs` and `targets` (`huber_loss` says more). Where
+        the native kernels serve and without weights each loss is the exact one, correctly rounded.
+        Of a probability that is not from 0 to 1 it is NaN.
+
+    Raises:
+        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
+            boolean.
+        ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
+            an axis without a reduction.
+
+    Example:
+        >>> import lossless, numpy as np
+        >>> logits, labels = np.array([2.0, -40.0, 0.5]), np.array([1, 0, 0])
+        >>> lossless.binary_cross_entropy(logits, labels, reduction="none")
+        array([1.26928011e-01, 4.24835426e-18, 9.74076984e-01])
+        >>> probabilities = np.array([0.75, 0.0, 1.0])
+        >>> lossless.binary_cross_entropy(
+        ...     probabilities, labels, with_logits=False, reduction="none"
+        ... )
+        array([  0.28768207,   0.        , 100.        ])
+
+    References:
+        The negative log-likelihood of a Bernoulli distribution; D. R. Cox, "The Regression
+        Analysis of Binary Sequences", Journal of the Royal Statistical Society B 20 (1958).
+
+    *New in 0.1.0.*
+    """
+    operands = {"inputs": inputs, "targets": targets}
+    name = "binary_cross_entropy" if with_logits else "binary_cross_entropy_of_probabilities"
+    return Call(operands, reduction, {}, weights, where, axis, name)
+
+
+@loss
 def hinge_loss(
     inputs: Any,
     targets: Any,

@@ -171,6 +171,96 @@ def margin_ranking_second_derivative(
     return _zero(xp, margin - targets * r)
 
 
+def binary_cross_entropy_value(xp: Namespace, x: Array, t: Array) -> Array:
+    """log(1 + e^-|x|), and x (1 - t) for x > 0, -x t else: 0 <= t <= 1 lets nothing cancel."""
+    u = xp.where(x > 0, 1.0 - t, -t)
+    factor = xp.where((u == 0) & xp.isinf(x), 0.0, x)
+    return factor * u + xp.log1p(xp.exp(xp.where(x > 0, -x, x)))
+
+
+def binary_cross_entropy_gradient(xp: Namespace, x: Array, t: Array) -> Array:
+    """sigmoid(x) - t, without the cancellation of 1 - e^-x / (1 + e^-x) - t."""
+    q = xp.exp(-xp.abs(x))
+    rest = xp.where(x > 0, 1.0 - t, t) - q / (1.0 + q)
+    return xp.where(x > 0, rest, -rest)
+
+
+def binary_cross_entropy_second_derivative(xp: Namespace, x: Array, t: Array) -> Array:
+    """e^-|x| / (1 + e^-|x|)²."""
+    q = xp.exp(-xp.abs(x))
+    return q / xp.square(1.0 + q) + _zero(xp, t)
+
+
+# Of probabilities logarithms are at least LOWEST_LOG, the one of LEAST.
+LOWEST_LOG = -100.0
+LEAST = math.exp(LOWEST_LOG)
+
+
+def binary_cross_entropy_of_probabilities_value(xp: Namespace, x: Array, t: Array) -> Array:
+    """-t log x - (1 - t) log(1 - x)."""
+    x = _probability(xp, x)
+    none, all_ = x <= LEAST, x >= 1
+    log = xp.where(none, LOWEST_LOG, xp.log(xp.where(none, 1.0, x)))
+    log_other = xp.where(all_, LOWEST_LOG, xp.log1p(-xp.where(all_, 0.0, x)))
+    return -t * log - (1.0 - t) * log_other
+
+
+def binary_cross_entropy_of_probabilities_gradient(xp: Namespace, x: Array, t: Array) -> Array:
+    """(x - t) / (x (1 - x)), the one part of it where the logarithm of the other is the lowest."""
+    x = _probability(xp, x)
+    none, all_ = x <= LEAST, x >= 1
+    some = xp.where(none | all_, 0.5, x)
+    by_one = xp.where(none, 0.0, t / xp.where(none, 1.0, x))
+    by_zero = xp.where(all_, 0.0, (1.0 - t) / (1.0 - xp.where(all_, 0.0, x)))
+    return xp.where(none | all_, by_zero - by_one, (some - t) / some / (1.0 - some))
+
+
+def binary_cross_entropy_of_probabilities_second_derivative(
+    xp: Namespace, x: Array, t: Array
+) -> Array:
+    """t / x² + (1 - t) / (1 - x)², without what belongs to a lowest logarithm."""
+    x = _probability(xp, x)
+    none, all_ = x <= LEAST, x >= 1
+    one, zero = xp.where(none, 1.0, x), 1.0 - xp.where(all_, 0.0, x)
+    by_one, by_zero = t / one / one, (1.0 - t) / zero / zero
+    return xp.where(none, 0.0, by_one) + xp.where(all_, 0.0, by_zero)
+
+
+def gaussian_nll_value(xp: Namespace, r: Array, variances: Array, eps: Array) -> Array:
+    """Half of log v + r²/v."""
+    v = _variance(xp, variances, eps)
+    return 0.5 * (xp.log(v) + r * (r / v))
+
+
+def gaussian_nll_gradient(xp: Namespace, r: Array, variances: Array, eps: Array) -> Array:
+    """r/v."""
+    return r / _variance(xp, variances, eps)
+
+
+def gaussian_nll_second_derivative(xp: Namespace, r: Array, variances: Array, eps: Array) -> Array:
+    """1/v."""
+    return _zero(xp, r) + 1.0 / _variance(xp, variances, eps)
+
+
+def full_gaussian_nll_value(xp: Namespace, r: Array, variances: Array, eps: Array) -> Array:
+    """The same and log(2π)/2."""
+    return gaussian_nll_value(xp, r, variances, eps) + 0.5 * math.log(2.0 * math.pi)
+
+
+full_gaussian_nll_gradient = gaussian_nll_gradient
+full_gaussian_nll_second_derivative = gaussian_nll_second_derivative
+
+
+def _variance(xp: Namespace, variances: Array, eps: Array) -> Array:
+    """At least eps."""
+    return xp.where(variances < eps, eps, variances)
+
+
+def _probability(xp: Namespace, x: Array) -> Array:
+    """NaN where it is not from 0 to 1."""
+    return x + xp.where((x < 0) | (x > 1), math.nan, xp.zeros_like(x))
+
+
 def _zero(xp: Namespace, x: Array) -> Array:
     """0 with the NaNs of x; infinities are none."""
     return xp.where(xp.isnan(x), x, xp.zeros_like(x))

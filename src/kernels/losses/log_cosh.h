@@ -29,6 +29,7 @@
 
 #include <type_traits>
 
+#include "../elementary.h"
 #include "../outcome.h"
 
 namespace lossless {
@@ -38,6 +39,7 @@ struct log_cosh {
   static constexpr int parameters = 0;
   static constexpr bool of_residual = true;
   static constexpr double error = 0x1p-44;
+  static constexpr bool cancels = false;
 
   static bool valid(Parameters) { return true; }
 
@@ -48,7 +50,7 @@ struct log_cosh {
     double clamped = at_most(underflow, a);
 
     // u = expm1(-a): a = -k log(2) - r, exp(r) - 1 = e.
-    double shifted = std::fma(clamped, -0x1.71547652b82fep0, round_to_integer);  // a / log(2)
+    double shifted = std::fma(clamped, -inverse_ln2, round_to_integer);
     double k = shifted - round_to_integer;
     double power = from_bits(to_bits(shifted) << 52);  // 2^k
     double e, u, u_squared;
@@ -58,7 +60,7 @@ struct log_cosh {
       double most = std::fma(k, -ln2_high, -clamped);
       double r = std::fma(k, -ln2_low, most);
       double r_low = std::fma(k, -ln2_low, most - r) - a_low;
-      Split exact_e = fast_two_sum(r, r * r * exponential(r));
+      Split exact_e = fast_two_sum(r, r * r * exponential_tail(r));
       Split exact_u = two_sum(power - 1, power * exact_e.high);
       double e_low = exact_e.low + std::fma(r_low, exact_e.high, r_low);
       e = exact_e.high + e_low;
@@ -82,7 +84,7 @@ struct log_cosh {
     double denominator = q2 + (m + q > 2 ? m + q : 2);
     double s = numerator / denominator;
     double w = s * s;
-    double tail = std::is_same_v<typename T::storage, double> ? inverse_tanh(w) : short_inverse_tanh(w);
+    double tail = std::is_same_v<typename T::storage, double> ? long_inverse_tanh(w) : short_inverse_tanh(w);
     double series = std::fma(s * w, tail, 2 * s);
     // mutation-equivalent(boundary): likewise
     double value = (a < ln2 ? 0 : a - ln2) + series;
@@ -102,15 +104,7 @@ struct log_cosh {
   }
 
  private:
-  // (expm1(r) - r) / r^2 for |r| <= log(2) / 2, with a relative error of expm1 of 2^-54.4 and, short, 2^-48.2. Even and
-  // odd powers apart halve the chain of dependent operations.
-  LOSSLESS_INLINE double exponential(double r) {
-    double even = polynomial(r * r, 0x1.0000000000001p-1, 0x1.5555555553d56p-5, 0x1.6c16c17890eb4p-10,
-                             0x1.a019b8f9792eep-16, 0x1.28919ccaf9211p-22);
-    double odd = polynomial(r * r, 0x1.5555555555556p-3, 0x1.11111111109afp-7, 0x1.a01a01a7c73c0p-13,
-                            0x1.71de0da24602dp-19, 0x1.af38c67fbb53ep-26);
-    return std::fma(odd, r, even);
-  }
+  // exponential_tail with a relative error of expm1 of 2^-48.2.
   LOSSLESS_INLINE double short_exponential(double r) {
     double even = polynomial(r * r, 0x1.0000000000000p-1, 0x1.5555555554cb2p-5, 0x1.6c16c17393002p-10,
                              0x1.a019c99634817p-16, 0x1.2880562d283e2p-22);
@@ -120,7 +114,7 @@ struct log_cosh {
   }
 
   // (2 atanh(s) / s - 2) / w with w = s^2 <= 1/81, with a relative error of atanh of 2^-59.1 and, short, 2^-50.6.
-  LOSSLESS_INLINE double inverse_tanh(double w) {
+  LOSSLESS_INLINE double long_inverse_tanh(double w) {
     return polynomial(w, 0x1.5555555555553p-1, 0x1.999999999ff65p-2, 0x1.2492490d4b231p-2, 0x1.c71cb0057a642p-3,
                       0x1.7437881fc116fp-3, 0x1.457c666cfdbfep-3);
   }
@@ -129,13 +123,6 @@ struct log_cosh {
                       0x1.7e5766731c874p-3);
   }
 
-  static constexpr double ln2 = 0x1.62e42fefa39efp-1;
-  static constexpr double ln2_rest = 0x1.abc9e3b39803fp-56;  // log(2) - ln2
-  static constexpr double ln2_high = 0x1.62e42fef00000p-1;   // 33 bits: exact times an exponent
-  static constexpr double ln2_low = 0x1.473de6af278edp-34;
-  static constexpr double ln2_lowest = -0x1.9ff0342542fc3p-90;
-  static constexpr double round_to_integer =
-      0x1.8p52 + 1023;                      // x + this - this; the bits of x + this end in an exponent
   static constexpr double far = 80;         // q^2 is nothing to any result of a narrow type from here on
   static constexpr double underflow = 380;  // l'' is 0 in every type from here on
 
@@ -152,16 +139,7 @@ struct log_cosh {
     // mutation-equivalent(boundary, constant): the results are the same from there on
     Split bounded = a.high > far ? Split{far, 0} : a;
     double k = std::nearbyint(bounded.high / -ln2);
-    Split r =
-        add(scale(bounded, -1), add(two_product(k, -ln2_high), add(two_product(k, -ln2_low), {k * -ln2_lowest, 0})));
-    Split e = {0, 0};
-    Split term = {1, 0};
-    // 0.35^23 / 23! < 2^-109
-    // mutation-equivalent(boundary): a term more or less is beyond the 2^-90 that is claimed
-    for (int n = 1; n <= 22; ++n) {
-      term = divide(multiply(term, r), {double(n), 0});
-      e = add(e, term);
-    }
+    Split e = expm1_of_reduced(reduced_of_minus(bounded, k));
     double power = std::ldexp(1, int(k));
     Split u = add(scale(e, power), two_sum(power, -1));
 
@@ -174,15 +152,7 @@ struct log_cosh {
     Split s = near ? divide(multiply(u, u), multiply(m, m)) : divide(q2, add({2, 0}, q2));
     Split offset = near ? Split{0, 0} : add(a, {-ln2, -ln2_rest});
 
-    Split w = multiply(s, s);
-    Split odd_power = s;
-    Split series = {0, 0};
-    // (1/9)^35 / 35 < 2^-115
-    // mutation-equivalent(boundary): a term more or less is beyond the 2^-90 that is claimed
-    for (int n = 1; n <= 33; n += 2) {
-      series = add(series, divide(odd_power, {double(n), 0}));
-      odd_power = multiply(odd_power, w);
-    }
+    Split series = inverse_tanh(s, 33);  // (1/9)^35 / 35 < 2^-115
     Split root = divide(scale(q, 2), cosine);
     return {add(offset, scale(series, 2)), divide(scale(multiply(u, m), -1), cosine), multiply(root, root)};
   }

@@ -11,6 +11,7 @@
 
 #include <type_traits>
 
+#include "../elementary.h"
 #include "../outcome.h"
 
 namespace lossless {
@@ -46,12 +47,6 @@ struct smooth_l1 {
     Split gradient = select(near, scale(slope, std::copysign(1.0, r)), {r == r ? sign : r, 0});
     Split curvature = select(near, quotient({1, 0}, beta), {r == r ? 0 : r, 0});
     return {value, gradient, curvature};
-  }
-
- private:
-  LOSSLESS_INLINE Split quotient(Split x, double y) {
-    double high = x.high / y;
-    return {high, (std::fma(-high, y, x.high) + x.low) / y};
   }
 };
 

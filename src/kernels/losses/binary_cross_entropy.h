@@ -1,0 +1,74 @@
+// The binary cross entropy of logits x and targets t, probabilities as a rule:
+//
+//   l = log(1 + e^x) - t x        l' = 1 / (1 + e^-x) - t        l'' = e^x / (1 + e^x)^2
+//
+// The derivatives are by x. With a = |x|, q = e^-a, and u = 1 - t for x > 0, u = t else,
+//
+//   l = a u + log(1 + q)        l' = (u - q / (1 + q)) sign(x)        l'' = q / (1 + q)^2
+//
+// where nothing overflows and, for targets from 0 to 1, only l' can cancel: where the prediction is nearly the target.
+// There q is good to 2^-58 and u exact, and what cancels nearly all is computed again.
+#pragma once
+
+#include "../elementary.h"
+#include "../outcome.h"
+
+namespace lossless {
+namespace {
+
+struct binary_cross_entropy {
+  static constexpr int parameters = 0;
+  static constexpr bool of_residual = false;
+  static constexpr double error = 0x1p-44;
+  static constexpr bool cancels = true;
+
+  static bool valid(Parameters) { return true; }
+
+  template <class T>
+  LOSSLESS_INLINE Outcome evaluate(double inputs, double targets, Parameters) {
+    double a = std::fabs(inputs);
+    Split u = distance(inputs, targets);
+    Split q = exponential_of_minus(a);
+    Split m = fast_two_sum(1, q.high);
+    m.low += q.low;
+    Split w = ratio(q, m);
+
+    double linear = a * u.high;
+    linear = u.high == 0 ? u.high : linear;  // also of an infinite logit, which is right
+    double series = log1p_of(q.high);
+    double value = linear + series;
+    Split slope = two_sum(u.high, -w.high);
+    double gradient = slope.high + (slope.low + (u.low - w.low));
+    double sign = inputs > 0 ? 1 : -1;
+    double lost = linear < 0 ? 0x1p-48 * (series - linear) : 0;
+    return {{value, std::copysign(lost, value)},
+            {sign * gradient, std::copysign(0x1p-56 * w.high, sign * gradient)},
+            {w.high / m.high, 0}};
+  }
+
+  static Outcome evaluate_accurately(double inputs, double targets, Parameters) {
+    // e^-far is nothing to any result of a narrow type but for its sign.
+    constexpr double far = 240;
+    double a = std::fabs(inputs);
+    Split u = distance(inputs, targets);
+    Split q = exponential_of_minus_accurately({at_most(far, a), 0});
+    Split m = add({1, 0}, q);
+    Split w = divide(q, m);
+    Split gradient = scale(add(u, scale(w, -1)), inputs > 0 ? 1 : -1);
+    return {add(multiply(u, {a, 0}), log1p_accurately(q)), gradient, divide(w, m)};
+  }
+
+ private:
+  // Of the target from the side that the logit is on.
+  LOSSLESS_INLINE Split distance(double inputs, double targets) {
+    return select(inputs > 0, two_sum(1, -targets), {targets, 0});
+  }
+
+  LOSSLESS_INLINE Split ratio(Split x, Split y) {
+    double high = x.high / y.high;
+    return {high, (std::fma(-high, y.high, x.high) + (x.low - high * y.low)) / y.high};
+  }
+};
+
+}  // namespace
+}  // namespace lossless

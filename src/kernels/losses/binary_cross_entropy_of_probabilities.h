@@ -1,0 +1,76 @@
+// The binary cross entropy of predicted probabilities p and targets t, whose logarithms are at least -100:
+//
+//   l   = -t max(log p, -100) - (1 - t) max(log(1 - p), -100)
+//   l'  = -t / p + (1 - t) / (1 - p) = (p - t) / (p (1 - p))
+//   l'' = t / p^2 + (1 - t) / (1 - p)^2
+//
+// The derivatives are by p, without the term whose logarithm is below -100. For p and t from 0 to 1 nothing cancels
+// but p - t, which is known without error, as 1 - p and 1 - t are.
+#pragma once
+
+#include "../elementary.h"
+#include "../outcome.h"
+
+namespace lossless {
+namespace {
+
+struct binary_cross_entropy_of_probabilities {
+  static constexpr int parameters = 0;
+  static constexpr bool of_residual = false;
+  static constexpr double error = 0x1p-44;
+  static constexpr bool cancels = true;
+
+  static bool valid(Parameters) { return true; }
+
+  template <class T>
+  LOSSLESS_INLINE Outcome evaluate(double p, double t, Parameters) {
+    Split other_p = two_sum(1, -p), other_t = two_sum(1, -t);
+    Split of_one = logarithm(p), of_zero = logarithm(other_p.high);
+    double log_p = of_one.high;
+    double log_other = of_zero.high + (of_zero.low + other_p.low / other_p.high);
+    bool one_counts = log_p > lowest, zero_counts = log_other > lowest;
+    log_p = log_p <= lowest ? lowest : log_p;
+    log_other = log_other <= lowest ? lowest : log_other;
+    double rest_t = nearest(other_t), rest_p = nearest(other_p);
+
+    double first = -t * log_p, second = -rest_t * log_other;
+    double value = first + second;
+    bool is_probability = t >= 0 && t <= 1;
+    double lost = is_probability ? 0 : 0x1p-47 * (std::fabs(first) + std::fabs(second));
+
+    double by_one = t / p, by_zero = rest_t / rest_p;
+    double of_both = nearest(two_sum(p, -t)) / (p * rest_p);
+    double gradient = zero_counts ? (one_counts ? of_both : by_zero) : (one_counts ? -by_one : 0);
+    double curvature = (one_counts ? by_one / p : 0) + (zero_counts ? by_zero / rest_p : 0);
+    double lost_curvature = is_probability ? 0 : 0x1p-47 * (std::fabs(by_one / p) + std::fabs(by_zero / rest_p));
+    bool is_number = value == value;
+    return {{value, std::copysign(lost, value)},
+            {is_number ? gradient : value, 0},
+            {is_number ? curvature : value, std::copysign(lost_curvature, curvature)}};
+  }
+
+  static Outcome evaluate_accurately(double p, double t, Parameters) {
+    Split other_p = two_sum(1, -p), other_t = two_sum(1, -t);
+    bool one_counts = p > 0 && logarithm(p).high > lowest;
+    bool zero_counts = other_p.high > 0 && logarithm(other_p.high).high > lowest;
+    // log(1 - p) of a small p would lose its digits: it is 2 atanh(p / (p - 2)).
+    Split log_p = one_counts ? logarithm_accurately({p, 0}) : Split{lowest, 0};
+    Split log_other = !zero_counts ? Split{lowest, 0}
+                      : p > 0.5    ? logarithm_accurately(other_p)
+                                   : scale(inverse_tanh(divide({p, 0}, two_sum(p, -2)), 69), 2);
+    Split value = scale(add(multiply({t, 0}, log_p), multiply(other_t, log_other)), -1);
+    Split zero = {0, 0};
+    Split by_one = one_counts ? divide({t, 0}, {p, 0}) : zero;
+    Split by_zero = zero_counts ? divide(other_t, other_p) : zero;
+    Split gradient =
+        one_counts && zero_counts ? divide(two_sum(p, -t), multiply({p, 0}, other_p)) : add(by_zero, scale(by_one, -1));
+    Split curvature = add(one_counts ? divide(by_one, {p, 0}) : zero, zero_counts ? divide(by_zero, other_p) : zero);
+    return {value, gradient, curvature};
+  }
+
+ private:
+  static constexpr double lowest = -100;
+};
+
+}  // namespace
+}  // namespace lossless

@@ -1,0 +1,71 @@
+// The negative logarithm of a normal density at the residual r = inputs - targets, less log(2 pi) / 2:
+//
+//   l(r) = (log v + r^2 / v) / 2        l'(r) = r / v        l''(r) = 1 / v        v = max(vars, eps)
+//
+// The terms of l may cancel: the logarithm is good to 2^-59, the quotient to more, and what cancels nearly all is
+// computed again.
+#pragma once
+
+#include "../elementary.h"
+#include "../outcome.h"
+
+namespace lossless {
+namespace {
+
+// With `full` the constant log(2 pi) / 2 is there, too.
+template <bool full>
+struct normal_density {
+  static constexpr int parameters = 2;
+  static constexpr const char* parameter_names[] = {"vars", "eps"};
+  static constexpr bool of_residual = true;
+  static constexpr double error = 0x1p-44;
+  static constexpr bool cancels = true;
+
+  static bool valid(Parameters p) { return p.second > 0; }
+
+  template <class T>
+  LOSSLESS_INLINE Outcome evaluate(double inputs, double targets, Parameters p) {
+    double v = at_least(p.second, p.first);
+    Split residual = exact_residual(inputs, targets);
+    double r = residual.high;
+    Split log_v = logarithm(v);
+    double square = (r * r) / v;
+    if constexpr (sizeof(typename T::storage) == sizeof(double)) square = r * (r / v);  // r * r may overflow
+    Split exact_square = {square, 0};
+    if constexpr (sizeof(typename T::storage) < sizeof(double)) {
+      exact_square = quotient(two_product(r, r), v);
+      exact_square.low += 2 * (r / v) * residual.low;
+    }
+    Split sum = two_sum(log_v.high, exact_square.high);
+    double low = sum.low + (log_v.low + exact_square.low);
+    if constexpr (full) {
+      Split with_constant = two_sum(sum.high, log_2_pi);
+      sum.high = with_constant.high;
+      low += with_constant.low + log_2_pi_rest;
+    }
+    double value = 0.5 * nearest({sum.high, low});
+    double lost = 0x1p-57 * (std::fabs(log_v.high) + exact_square.high + (full ? 2 : 0));
+    return {{value, std::copysign(lost, value)}, {r / v, 0}, {r == r ? 1 / v : r, 0}};
+  }
+
+  static Outcome evaluate_accurately(double inputs, double targets, Parameters p) {
+    double v = at_least(p.second, p.first);
+    Split residual = exact_residual(inputs, targets);
+    Split square = divide(multiply(residual, residual), {v, 0});
+    Split sum = add(logarithm_accurately({v, 0}), square);
+    if constexpr (full) sum = add(sum, {log_2_pi, log_2_pi_rest});
+    return {scale(sum, 0.5), divide(residual, {v, 0}), divide({1, 0}, {v, 0})};
+  }
+
+ private:
+  static constexpr double log_2_pi = 0x1.d67f1c864beb5p+0;
+  static constexpr double log_2_pi_rest = -0x1.65b5a1b7ff5dfp-54;
+
+  // A NaN in x stays.
+  LOSSLESS_INLINE double at_least(double limit, double x) { return x < limit ? limit : x; }
+};
+
+using gaussian_nll = normal_density<false>;
+
+}  // namespace
+}  // namespace lossless
