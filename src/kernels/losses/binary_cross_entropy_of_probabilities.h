@@ -27,7 +27,7 @@ struct binary_cross_entropy_of_probabilities {
     Split other_p = two_sum(1, -p), other_t = two_sum(1, -t);
     Split of_one = logarithm(p), of_zero = logarithm(other_p.high);
     double log_p = of_one.high;
-    double log_other = of_zero.high + (of_zero.low + other_p.low / other_p.high);
+    double log_other = of_zero.high + (of_zero.low + other_p.low / (other_p.high == 0 ? 1 : other_p.high));
     bool one_counts = log_p > lowest, zero_counts = log_other > lowest;
     log_p = log_p <= lowest ? lowest : log_p;
     log_other = log_other <= lowest ? lowest : log_other;

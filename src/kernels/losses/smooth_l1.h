@@ -30,7 +30,7 @@ struct smooth_l1 {
     double beta = p.first;
     Split residual = exact_residual(inputs, targets);
     Split a = absolute(residual);
-    bool near = a.high == beta ? a.low < 0 : a.high < beta;
+    bool near = (a.high < beta) | ((a.high == beta) & (a.low < 0));
 
     Split slope = quotient(a, beta);
     Split square = two_product(a.high, a.high);
