@@ -69,12 +69,9 @@ class Formulas(ArrayApi):
         with np.errstate(over="ignore"):  # a number too large for the dtype is infinite in it
             return np.asarray(x, dtype)
 
-    def total(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
-        return jnp.sum(x, axis=axes, keepdims=keepdims, dtype=self.wide(x.dtype))
-
-    def wide(self, dtype: Any) -> Any:
-        """The dtype of totals: float64 if JAX has it."""
-        return jnp.result_type(self.default_float(None), dtype)
+    def wide(self, x: Array) -> Any:
+        """The dtype of totals of x: float64 if JAX has it."""
+        return self.xp.result_type(self.default_float(None), x.dtype)
 
     def residual_arrays(self, name: str, inputs: Any, targets: Any) -> tuple[Array, Array, Any]:
         """Both as arrays, and the dtype of the result. Numbers, and JAX's weak arrays, are weak."""
@@ -150,9 +147,9 @@ class Formulas(ArrayApi):
         if not (scalar_inputs and plan.outputs == ("value", "gradient")):
             return self.compute(plan, *aligned)
         # One number against an array: its gradient is a sum.
-        wide = self.wide(jnp.float32 if plan.dtype.itemsize < 4 else plan.dtype)
         (value,) = self.compute(replace(plan, outputs=("value",)), *aligned)
-        (slopes,) = self.compute(replace(plan, outputs=("gradient",), dtype=wide), *aligned)
+        wide = replace(plan, outputs=("gradient",), dtype=self.wide(aligned[0]))
+        (slopes,) = self.compute(wide, *aligned)
         return value, self.cast(jnp.sum(slopes), plan.dtype)
 
     def _float(self, name: str, x: Array, plan: Plan) -> Array:

@@ -49,17 +49,14 @@ class Formulas(ArrayApi):
     def number(self, x: float, dtype: Any, like: Array | None) -> Array:
         return mx.array(x, dtype)
 
-    def total(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+    def wide(self, x: Array) -> Any:
         """MLX adds up float32 one after the other on a CPU, and has no float64 on a GPU."""
-        return mx.sum(x.astype(self._wide(x)), axis=axes, keepdims=keepdims)
+        return mx.float64 if _on_cpu() else x.dtype
 
     def count(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
         """Counted, since a compiled function may meet another shape than the one traced."""
         ones = mx.full_like(x, True, dtype=mx.bool_)
-        return mx.sum(ones, axis=axes, keepdims=keepdims).astype(self._wide(x))
-
-    def _wide(self, x: Array) -> Any:
-        return mx.float64 if _on_cpu() else x.dtype
+        return mx.sum(ones, axis=axes, keepdims=keepdims).astype(self.wide(x))
 
 
 class _Namespace:

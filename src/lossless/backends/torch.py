@@ -133,8 +133,12 @@ class Formulas(ArrayApi):
         below = torch.nextafter(rounded, torch.zeros_like(rounded))
         return torch.where((rounded > exact) & (rounded < math.inf), below, rounded)
 
+    def wide(self, x: Array) -> Any:
+        """The dtype of totals of x; Apple's GPUs have no float64."""
+        return x.dtype if x.is_mps else torch.float64
+
     def total(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
-        wide = _wide(x)
+        wide = self.wide(x)
         # To PyTorch no dimensions are all of them.
         return torch.sum(x, dim=axes, keepdim=keepdims, dtype=wide) if axes else x.to(wide)
 
@@ -143,8 +147,8 @@ class Formulas(ArrayApi):
         for axis in axes:
             count = count * x.shape[axis]
         if isinstance(count, Tensor):  # in torch.jit.trace, which may run on another shape later
-            return count.to(x.device, _wide(x))
-        return self.number(count, _wide(x), x)
+            return count.to(x.device, self.wide(x))
+        return self.number(count, self.wide(x), x)
 
     def value_and_grad(self, problem: Problem) -> tuple[Array, Array]:
         with torch.no_grad():
@@ -153,11 +157,6 @@ class Formulas(ArrayApi):
     def grad_and_hess(self, problem: Problem) -> tuple[Array, Array]:
         with torch.no_grad():
             return super().grad_and_hess(problem)
-
-
-def _wide(x: Tensor) -> torch.dtype:
-    """The dtype for sums; Apple's GPUs have no float64."""
-    return x.dtype if x.is_mps else torch.float64
 
 
 class Kernels(Formulas):
