@@ -6,6 +6,7 @@ rounded to the dtype of the call at the end.
 
 import functools
 import math
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +177,16 @@ class Composed:
             return self.count(residual, problem.axes, keepdims)
         parts, _ = self.xp.broadcast_arrays(self.cast(parts, residual.dtype), residual)
         return self.total(parts, problem.axes, keepdims)
+
+
+def warn_of_fallback(arrays: str, why: str) -> None:
+    """Say once, when a backend is loaded, that it has no kernels."""
+    warnings.warn(
+        f"lossless: {arrays} are served by composed formulas, less exact and slower on CPUs than "
+        f"the native kernels: {why}",
+        RuntimeWarning,
+        stacklevel=3,
+    )
 
 
 class InNumPy(Composed):

@@ -7,7 +7,6 @@ JAX traces, the same function is a part of that program.
 
 import functools
 import importlib
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +20,7 @@ from . import numpy as numpy_backend
 from . import xla_ffi
 from .array_api import ArrayApi
 from .base import Array
+from .composed import warn_of_fallback
 
 _FLOATS = frozenset(map(jnp.dtype, ("float16", "bfloat16", "float32", "float64")))
 
@@ -216,12 +216,7 @@ def _backend() -> tuple[Formulas, str]:
             why = f"the bridge to jax {jax.__version__} does not work: {error}"
         else:
             return native, "XLA calls the kernels where a program runs on a CPU"
-    warnings.warn(
-        f"lossless: JAX arrays are served by composed formulas, less exact and slower on CPUs than "
-        f"the native kernels: {why}",
-        RuntimeWarning,
-        stacklevel=2,
-    )
+    warn_of_fallback("JAX arrays", why)
     return Formulas(_Namespace()), why
 
 

@@ -6,7 +6,6 @@ shape (`shapeless=True`) would keep what it saw first.
 """
 
 import importlib
-import warnings
 from importlib import metadata
 from typing import Any
 
@@ -18,6 +17,7 @@ from .._call import REDUCTIONS, Problem
 from .._composed import is_composed
 from .array_api import ArrayApi
 from .base import Array
+from .composed import warn_of_fallback
 
 _LOSSES = {name: number for number, (name, *_) in enumerate(_core.losses())}
 _REDUCTIONS = {name: number for number, name in enumerate(REDUCTIONS)}
@@ -202,11 +202,8 @@ def _kernels() -> tuple[Kernels | None, str]:
             why = f"the bridge to mlx {version} does not work: {error}"
         else:
             return kernels, f"lossless was built for mlx {version}"
-    warnings.warn(
-        f"lossless: MLX arrays are served by composed formulas, slower than the native kernels: "
-        f"{why}. Install lossless again to build it for the mlx that is here.",
-        RuntimeWarning,
-        stacklevel=2,
+    warn_of_fallback(
+        "MLX arrays", f"{why}. Install lossless again to build it for the mlx that is here."
     )
     return None, why
 

@@ -6,7 +6,6 @@ get the formulas, which are PyTorch's own operations.
 """
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +19,7 @@ from .._call import REDUCTIONS, Problem
 from .._composed import is_composed
 from .array_api import ArrayApi
 from .base import Array
+from .composed import warn_of_fallback
 
 _CODES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
 _INTEGERS = {
@@ -421,12 +421,7 @@ def _kernels() -> tuple[Kernels | None, str]:
     if _core.reads_tensors(Tensor):
         return Kernels(_Namespace()), "eager calls on CPU tensors; others are composed"
     why = f"torch {torch.__version__} does not lend the functions by which the kernels read tensors"
-    warnings.warn(
-        f"lossless: PyTorch tensors are served by composed formulas, slower than the native "
-        f"kernels: {why}. Version 2.13.0 does.",
-        RuntimeWarning,
-        stacklevel=2,
-    )
+    warn_of_fallback("PyTorch tensors", f"{why}. Version 2.13.0 does.")
     return None, why
 
 
