@@ -20,12 +20,14 @@ BIN := .venv/bin
 SANITIZE_BIN := build/sanitize-venv/bin
 WHEEL_CHECK := build/wheel-check
 
-BUILD_REQUIRES := scikit-build-core nanobind cmake ninja 'mlx[cpu]'
+BUILD_REQUIRES := scikit-build-core nanobind cmake ninja
 TOOLS := build ruff mypy clang-format rich
 
 CXX_FILES = $(shell find src -name '*.h' -o -name '*.cpp')
 # What the native module is built from. Python files are not here: the install is editable.
 NATIVE := pyproject.toml CMakeLists.txt constraints.txt $(CXX_FILES)
+# Those that judge a kernel: the others import frameworks, which the sanitizers' environment lacks.
+KERNEL_TESTS = $(shell grep -l 'pytest.mark.kernel' tests/test_*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -34,7 +36,7 @@ NATIVE := pyproject.toml CMakeLists.txt constraints.txt $(CXX_FILES)
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
-demo: .venv/.installed  ## install into .venv if needed, and train on real data with MLX
+demo: .venv/.package  ## install into .venv if needed, and train on real data with MLX
 	$(BIN)/lossless demo $(ARGS)
 
 test: .venv/.installed  ## install into .venv if needed, and run the everyday test suite
@@ -51,7 +53,7 @@ sanitize: build/sanitize-venv/.installed  ## run the kernel tests under the addr
 	@echo "kernel tests under address and undefined-behaviour sanitizers"
 	@LD_PRELOAD='$(preload)' PYTHONMALLOC=malloc \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	$(SANITIZE_BIN)/python -m pytest -m kernel -n $(JOBS) --capture=sys $(ARGS)
+	$(SANITIZE_BIN)/python -m pytest -m kernel -n $(JOBS) --capture=sys $(KERNEL_TESTS) $(ARGS)
 
 bench: .venv/.installed  ## measure the kernels, and the calls on NumPy, MLX and PyTorch arrays
 	$(BIN)/python benchmarks/kernels.py $(ARGS)
@@ -119,12 +121,18 @@ and '$(CXX)' was not found: install g++ or clang++, or name yours with make CXX=
 	@touch $@
 
 .venv/.tools: .venv/.created constraints.txt Makefile
-	$(BIN)/pip install -qq $(BUILD_REQUIRES) $(TOOLS)
+	$(BIN)/pip install -qq $(BUILD_REQUIRES) 'mlx[cpu]' $(TOOLS)
 	@touch $@
 
-.venv/.installed: .venv/.tools $(NATIVE)
+.venv/.package: .venv/.tools $(NATIVE)
 	$(require_compiler)
 	@echo "installing lossless into .venv, with MLX (the first time takes a few minutes)"
+	$(BIN)/pip install -qq --no-build-isolation -e '.[cli,mlx]'
+	@touch $@
+
+# Nothing is compiled again for it: pip finds the native module up to date.
+.venv/.installed: pyproject.toml constraints.txt | .venv/.package
+	@echo "installing what the tests need, PyTorch and JAX too (some hundred MB)"
 	$(BIN)/pip install -qq --no-build-isolation -e '.[test]'
 	@touch $@
 
@@ -143,5 +151,5 @@ build/sanitize-venv/.installed: build/sanitize-venv/.created $(NATIVE) $(shell f
 	$(require_compiler)
 	$(SANITIZE_BIN)/pip install -qq --no-build-isolation \
 	    -C build-dir=build/sanitize \
-	    -C cmake.define.LOSSLESS_SANITIZE=ON -C cmake.define.LOSSLESS_MLX=OFF '.[test]'
+	    -C cmake.define.LOSSLESS_SANITIZE=ON -C cmake.define.LOSSLESS_MLX=OFF '.[test-kernels]'
 	@touch $@

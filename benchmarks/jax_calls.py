@@ -19,7 +19,15 @@ import numpy as np
 import optax
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from timing import arguments, console, interleaved, print_conditions, save, spelled
+from timing import (
+    against_target,
+    arguments,
+    console,
+    interleaved,
+    print_conditions,
+    run_sizes,
+    spelled,
+)
 
 import lossless
 
@@ -33,7 +41,7 @@ LOSSES: dict[str, tuple[Any, Any]] = {
 }
 
 
-def measure(loss: str, elements: int, seconds: float) -> dict[str, Any]:
+def measure(loss: str, elements: int, seconds: float) -> list[dict[str, Any]]:
     generator = np.random.default_rng(elements)
     inputs = jnp.asarray(2 * generator.standard_normal(elements, np.float32))
     targets = jnp.asarray(generator.standard_normal(elements, np.float32))
@@ -52,29 +60,29 @@ def measure(loss: str, elements: int, seconds: float) -> dict[str, Any]:
         seconds,
         f"{loss}, {elements:,} elements",
     )
-    return {
+    row = {
         "elements": elements,
         "loss": loss,
         **timings,
         "optax / lossless": timings["optax"].median / timings["lossless"].median,
         "target": TARGETS[loss] if elements >= LARGE else 1.0,
     }
+    return [row]
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    result = Table(title="float32, JAX arrays", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    """The rows of one size."""
+    title = f"float32, JAX arrays, N = {rows[0]['elements']:,}"
+    result = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     result.add_column("loss", no_wrap=True)
-    for heading in ("N", "lossless", "optax", "optax ÷", "not jitted"):
+    for heading in ("lossless", "optax", "optax ÷", "not jitted"):
         result.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        ratio, target = row["optax / lossless"], row["target"]
-        colour = "green" if ratio >= target else "red"
         result.add_row(
             row["loss"],
-            f"{row['elements']:,}",
             spelled(row["lossless"]),
             spelled(row["optax"]),
-            f"[{colour}]{ratio:.2f}[/{colour}] (≥ {target:g})",
+            against_target(row["optax / lossless"], row["target"], ".2f"),
             spelled(row["not jitted"]),
         )
     return result
@@ -84,12 +92,7 @@ def main() -> None:
     options = arguments(__doc__, [1, 100, 10_000, 1_000_000, LARGE])
     console.print(f"[dim]jax {jax.__version__}, optax {metadata.version('optax')}[/dim]")
     print_conditions()
-    rows = [
-        measure(loss, elements, options.seconds) for loss in LOSSES for elements in options.sizes
-    ]
-    console.print(table(rows))
-    if options.save:
-        save(options.save, rows)
+    run_sizes(options, measure, LOSSES, table)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import mlx.core as mx
 from mlx import nn
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from timing import arguments, console, interleaved, print_conditions, save, spelled
+from timing import against_target, arguments, interleaved, print_conditions, run_sizes, spelled
 
 import lossless
 
@@ -76,10 +76,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
     for heading in ("lossless", "MLX", "MLX ÷", "arrays", "MLX's"):
         result.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        ratio = f"{row['ratio']:.1f}"
-        if row["target"] is not None:
-            colour = "green" if row["ratio"] >= row["target"] else "red"
-            ratio = f"[{colour}]{ratio}[/{colour}] (≥ {row['target']:g})"
+        ratio = against_target(row["ratio"], row["target"])
         memory = (f"{row[f'{name} peak'] / 4 / elements:.1f}" for name in ("lossless", "MLX"))
         times = (spelled(row[name]) for name in ("lossless", "MLX"))
         result.add_row(row["loss"], row["call"], *times, ratio, *memory)
@@ -89,16 +86,8 @@ def table(rows: list[dict[str, Any]]) -> Table:
 def main() -> None:
     options = arguments(__doc__, [1, 1000, 1_000_000, LARGE])
     print_conditions()
-    rows = []
     with mx.stream(mx.cpu):
-        for elements in options.sizes:
-            of_this_size = [
-                row for loss in TARGETS for row in measure(loss, elements, options.seconds)
-            ]
-            console.print(table(of_this_size))
-            rows += of_this_size
-    if options.save:
-        save(options.save, rows)
+        run_sizes(options, measure, TARGETS, table)
 
 
 if __name__ == "__main__":

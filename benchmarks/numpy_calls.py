@@ -20,12 +20,13 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from timing import (
+    against_target,
     arguments,
     console,
     interleaved,
     memory,
     print_conditions,
-    save,
+    run_sizes,
     spelled,
 )
 
@@ -103,28 +104,16 @@ def table(rows: list[dict[str, Any]]) -> Table:
     return result
 
 
-def against_target(ratio: float, target: float | None) -> str:
-    if target is None:
-        return f"{ratio:.1f}"
-    colour = "green" if ratio >= target else "red"
-    return f"[{colour}]{ratio:.1f}[/{colour}] (≥ {target:g})"
-
-
 def main() -> None:
     sizes = [1, 100, 10_000, 1_000_000, LARGE, 100_000_000]
     options = arguments(__doc__, sizes)
     print_conditions()
-    rows = []
-    for elements in options.sizes:
+    for elements in list(options.sizes):
         needed = ARRAYS * 4 * elements
         if needed > memory() / 2:
             console.print(f"{elements:,} elements left out: {needed / 2**30:.1f} GiB")
-            continue
-        of_this_size = [row for loss in LOSSES for row in measure(loss, elements, options.seconds)]
-        console.print(table(of_this_size))
-        rows += of_this_size
-    if options.save:
-        save(options.save, rows)
+            options.sizes.remove(elements)
+    run_sizes(options, measure, LOSSES, table)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,10 @@ def interleaved(
 ) -> dict[str, Timing]:
     """Time the cases in turns, so that a disturbance of the machine meets them all alike.
 
-    Every case runs once beforehand: its memory is warm and its threads have started.
+    A long case runs once untimed right before it is timed, in every round: a call then finds the
+    memory allocator and the system's pages as its own previous call left them, as in a training
+    loop, and not as the other library's did (mlx.nn.losses leaves memory so fragmented that the
+    next call of anything that takes 64 MB costs 50 to 100 ms more). Short ones are repeated anyway.
     """
     repetitions = {name: _repetitions(call) for name, call in cases.items()}
     samples: dict[str, list[float]] = {name: [] for name in cases}
@@ -57,6 +60,8 @@ def interleaved(
                 break
             progress.update(task, completed=elapsed)
             for name, call in cases.items():
+                if repetitions[name] == 1:
+                    call()
                 samples[name].append(_seconds(call, repetitions[name]))
     return {name: _timing(sample) for name, sample in samples.items()}
 
@@ -118,6 +123,14 @@ def spelled(timing: Timing) -> str:
     return f"{timing.median * units[unit]:.3g} {unit} [dim]±{spread:.0%}[/dim]"
 
 
+def against_target(ratio: float, target: float | None, digits: str = ".1f") -> str:
+    """The ratio, in a colour that says whether it is at least the target."""
+    if target is None:
+        return f"{ratio:{digits}}"
+    colour = "green" if ratio >= target else "red"
+    return f"[{colour}]{ratio:{digits}}[/{colour}] (≥ {target:.2g})"
+
+
 def arguments(description: str | None, sizes: list[int]) -> argparse.Namespace:
     """The command line that every benchmark has."""
     parser = argparse.ArgumentParser(
@@ -139,6 +152,22 @@ def print_conditions() -> None:
         table.add_row(f"[dim]{name}[/dim]", value)
     console.print(table)
     console.print("[dim]median of the rounds ± half the distance between their quartiles[/dim]\n")
+
+
+def run_sizes(
+    options: argparse.Namespace,
+    measure: Callable[[str, int, float], list[dict[str, Any]]],
+    losses: Iterable[str],
+    table: Callable[[list[dict[str, Any]]], Table],
+) -> None:
+    """Measure every loss in every size, print a table for each size, and save all if asked to."""
+    rows = []
+    for elements in options.sizes:
+        of_this_size = [row for loss in losses for row in measure(loss, elements, options.seconds)]
+        console.print(table(of_this_size))
+        rows += of_this_size
+    if options.save:
+        save(options.save, rows)
 
 
 def save(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -21,7 +21,15 @@ from typing import Any
 import torch
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from timing import arguments, console, interleaved, print_conditions, save, spelled
+from timing import (
+    against_target,
+    arguments,
+    console,
+    interleaved,
+    print_conditions,
+    run_sizes,
+    spelled,
+)
 from torch.nn import functional
 
 import lossless
@@ -131,18 +139,11 @@ def table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         times = [spelled(row[name]) for name in ("lossless", "eager", "compiled")]
         ratios = [
-            against_target(row[f"{name} / lossless"], target)
+            against_target(row[f"{name} / lossless"], target, ".2g")
             for name, target in zip(("eager", "compiled"), row["targets"], strict=True)
         ]
         result.add_row(row["loss"], row["call"], *times, *ratios)
     return result
-
-
-def against_target(ratio: float, target: float | None) -> str:
-    if target is None:
-        return f"{ratio:.2g}"
-    colour = "green" if ratio >= target else "red"
-    return f"[{colour}]{ratio:.2g}[/{colour}] (≥ {target:.2g})"
 
 
 def main() -> None:
@@ -157,13 +158,7 @@ def main() -> None:
             f"{loss}: memory at the peak of value and gradient, N = {LARGE:,}, in arrays of that "
             f"size: lossless {most[0]:.2f}, eager {most[1]:.2f}"
         )
-    rows = []
-    for elements in options.sizes:
-        of_this_size = [row for loss in OURS for row in measure(loss, elements, options.seconds)]
-        console.print(table(of_this_size))
-        rows += of_this_size
-    if options.save:
-        save(options.save, rows)
+    run_sizes(options, measure, OURS, table)
 
 
 if __name__ == "__main__":

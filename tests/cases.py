@@ -16,6 +16,8 @@ from reference import LOSSES, Loss
 
 import lossless
 
+REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
+
 
 class Backend(Enum):
     """The array libraries; tests compute in NumPy and hand over through `array` and `numpy`."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cases import Case, cases, with_float64
 from formats import NARROW
-from mlx_cases import PATHS
+from framework_cases import PATHS
 
 import lossless
 
@@ -59,15 +59,8 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 
 
 @pytest.fixture(params=PATHS)
-def mlx_path(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each way in which calls with MLX arrays may be computed."""
-    with PATHS[request.param]():
-        yield
-
-
-@pytest.fixture(params=PATHS)
-def jax_path(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each way in which calls with JAX arrays may be computed."""
+def path(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each way in which calls may be computed."""
     with PATHS[request.param]():
         yield
 

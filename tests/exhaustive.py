@@ -242,9 +242,9 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=1 << 24, help="random pairs per row")
     parser.add_argument("--hard-pairs", type=int, default=1 << 17, help="hard pairs per row")
     options = parser.parse_args()
-    todo = list(tasks(options.losses, options.stride, options.pairs, options.hard_pairs))
+    every = list(tasks(options.losses, options.stride, options.pairs, options.hard_pairs))
     rows: dict[tuple[Any, ...], Tallies] = {}
-    for task in todo:
+    for task in every:
         rows.setdefault((task.loss, task.fmt, task.kind, task.parameters), tallies())
     console = Console()
     if not console.is_terminal:
@@ -252,8 +252,8 @@ def main() -> int:
     columns = (*Progress.get_default_columns()[:-1], TimeElapsedColumn(), TimeRemainingColumn())
     context = multiprocessing.get_context("spawn")
     with Progress(*columns, console=console) as bar, context.Pool(options.processes) as pool:
-        progress = bar.add_task("judging", total=sum(task.size for task in todo))
-        for task, found in pool.imap_unordered(_run, todo):
+        progress = bar.add_task("judging", total=sum(task.size for task in every))
+        for task, found in pool.imap_unordered(_run, every):
             row = rows[(task.loss, task.fmt, task.kind, task.parameters)]
             for output in OUTPUTS:
                 row[output].add(found[output])

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from cases import Backend, cases
+from cases import Backend
 from checks import assert_ulp
 from formats import FLOAT32, FLOAT64
+from framework_cases import FUNCTIONS, on
 from mpmath import mp
 
 import lossless
 
-PATHS: dict[str, Callable[[], Any]] = {"native": nullcontext, "composed": lossless.composed}
-ON_EVERY_PATH = pytest.mark.usefixtures("jax_path")
 WITH_FLOAT64 = pytest.mark.usefixtures("jax_float64")
-IN_EVERY_DTYPE = pytest.mark.parametrize("case", cases(backends=[Backend.JAX]))
-IN_FLOAT32 = pytest.mark.parametrize("case", cases([FLOAT32], backends=[Backend.JAX]))
-LOSSES = pytest.mark.parametrize("loss", [lossless.huber_loss, lossless.log_cosh_loss])
+IN_EVERY_DTYPE = on(Backend.JAX)
+IN_FLOAT32 = on(Backend.JAX, [FLOAT32])
+LOSSES = pytest.mark.parametrize("loss", FUNCTIONS)
 # On both sides of 1, Huber's delta, and of the branches of log-cosh.
 POINTS = np.array([-2.5, -0.875, -1e-3, 3e-7, 0.25, 0.9375, 3.0, 17.0])
 

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import EVERYWHERE, Backend, Case, cases
+from cases import EVERYWHERE, REDUCTIONS, Backend, Case, cases
 from formats import Array
 from reference import LOSSES
 
 import lossless
 
 HUBER = [LOSSES["huber"]]
-REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
 
 
 @pytest.fixture

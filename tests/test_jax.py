@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from framework_cases import ON_EVERY_PATH
 from jax.test_util import check_grads
-from jax_cases import LOSSES, ON_EVERY_PATH, POINTS, WITH_FLOAT64, assert_true
+from jax_cases import LOSSES, POINTS, WITH_FLOAT64, assert_true
 
 import lossless
 

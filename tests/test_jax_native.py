@@ -6,7 +6,6 @@ import itertools
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +14,16 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import Backend, Case
+from cases import Case
 from checks import assert_same_bits
-from formats import FLOAT32, FORMATS, Array
+from formats import FLOAT32, FORMATS
+from framework_cases import SHAPE, arrays, combinations, on_numpy, printed
 from jax_cases import IN_EVERY_DTYPE, IN_FLOAT32, LOSSES, WITH_FLOAT64
 
 import lossless
 from lossless.backends import xla_ffi
 
 ROOT = Path(__file__).parent.parent
-SHAPE = (6, 5, 4)
-
-
-def arrays(case: Case, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Array, Array]:
-    return (
-        case.fmt.array(rng.normal(0.5, 2.0, shape)),
-        case.fmt.array(rng.normal(-0.25, 1.0, shape)),
-    )
-
-
-def on_numpy(case: Case) -> Case:
-    return Case(case.loss, Backend.NUMPY, case.fmt)
 
 
 def text(function: Any, *arguments: Any) -> str:
@@ -48,25 +36,15 @@ def text(function: Any, *arguments: Any) -> str:
 def test_loss_has_the_bits_of_numpy(case: Case, rng: np.random.Generator) -> None:
     """Explicitly and under jax.grad, whatever the options: all in one program."""
     x, t = arrays(case, SHAPE, rng)
-    reductions = [
+    reduced = [
         ("none", None),
         ("sum", (0, 2)),
         ("mean", None),
         ("mean", 1),
         ("weighted_mean", 0),
     ]
-    weights = (None, -1.5, rng.uniform(0.5, 2.0, SHAPE[1:]).astype(np.float32))
-    masks = (None, rng.random((SHAPE[0], 1, SHAPE[2])) < 0.7)
-    parameters: list[dict[str, Any]] = [{}]
-    if case.loss.parameters:
-        parameters = [{"delta": 0.1}, {"delta": rng.uniform(0.5, 2.0, SHAPE[2])}]
-    options = [
-        {"reduction": reduction, "axis": axis, "weights": weight, "where": mask, **more}
-        for (reduction, axis), weight, mask, more in itertools.product(
-            reductions, weights, masks, parameters
-        )
-    ]
-    options = options[list(FORMATS.values()).index(case.fmt) :: len(FORMATS)]  # XLA takes its time
+    place = list(FORMATS.values()).index(case.fmt)  # XLA takes its time
+    options = combinations(case, rng, reduced)[place :: len(FORMATS)]
 
     def every(x: Any, t: Any) -> Any:
         results = []
@@ -253,12 +231,6 @@ def test_declared_ffi_is_that_of_jaxlib(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def run_python(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
@@ -286,9 +258,9 @@ path = lossless.info()["backends"]["jax"]
 assert path["path"] == "composed", path
 print(*(str(w.message) for w in caught if "lossless" in str(w.message)), sep="\\n")
 """
-    warned = run_python(code)
-    assert why in warned, warned
-    assert len(warned.splitlines()) == 1
+    warned = printed(code)
+    assert len(warned) == 1, warned
+    assert why in warned[0]
 
 
 def test_first_array_may_come_while_jax_traces() -> None:
@@ -299,7 +271,7 @@ function = jax.jit(jax.grad(lambda x: lossless.huber_loss(x, 0.0, reduction="mea
 print(function(jnp.asarray([0.5, -3.0])).tolist())
 assert lossless.info()["backends"]["jax"]["path"] == "native"
 """
-    assert run_python(code) == "[0.25, -0.5]"
+    assert printed(code) == ["[0.25, -0.5]"]
 
 
 def test_mismatch_without_jaxlib(monkeypatch: pytest.MonkeyPatch) -> None:

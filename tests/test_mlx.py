@@ -12,18 +12,12 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from brute import truth
-from cases import Backend, Case, cases, from_mlx, to_mlx
+from cases import REDUCTIONS, Backend, Case, cases, from_mlx, to_mlx
 from checks import assert_same_bits
 from formats import BFLOAT16, FLOAT16, FLOAT32, Array
+from framework_cases import FUNCTIONS, ON_EVERY_PATH, arrays, assert_near
 from mlx import nn
-from mlx_cases import (
-    FUNCTIONS,
-    IN_EVERY_DTYPE,
-    ON_EVERY_PATH,
-    REDUCTIONS,
-    arrays,
-    assert_near,
-)
+from mlx_cases import IN_EVERY_DTYPE
 from mpmath import mp
 from reference import LOSSES, OUTPUTS
 from test_special_values import TABLES, number
@@ -131,7 +125,7 @@ def test_loss_special_values_under_autodiff(case: Case, parameters: Any, table: 
 
 
 @IN_EVERY_DTYPE
-@pytest.mark.parametrize("reduction", ["none", *REDUCTIONS])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("options", ["plain", "where", "weights", "both"])
 def test_loss_autodiff_of_reductions(
     case: Case, reduction: str, options: str, rng: np.random.Generator

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from brute import assert_true, truth
-from cases import EVERYWHERE_BUT_JAX, Case, cases
+from cases import EVERYWHERE_BUT_JAX, REDUCTIONS, Case, cases
 from checks import WEIGHTED_ULP, assert_same_bits, assert_ulp
 from formats import NARROW, Array
 from reference import LOSSES
 
 HUBER = [LOSSES["huber"]]
 SHAPE = (4, 37)
-REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
 
 
 @pytest.fixture

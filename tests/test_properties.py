@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from brute import assert_true
-from cases import EVERYWHERE_BUT_JAX, Backend, Case, cases
+from cases import EVERYWHERE_BUT_JAX, REDUCTIONS, Backend, Case, cases
 from checks import assert_same_bits
 from formats import FLOAT32, FORMATS, NARROW, Array, Format
 from hypothesis import assume, given
@@ -17,7 +17,6 @@ from hypothesis.extra import numpy as hnp
 from reference import LOSSES
 
 HUBER = LOSSES["huber"]
-REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=5)
 
 

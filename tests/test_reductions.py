@@ -170,6 +170,18 @@ def test_loss_gradient_of_a_scalar_is_the_sum(
 
 
 @EVERYWHERE_BUT_JAX
+@pytest.mark.parametrize("reduction", ["mean", "sum", "weighted_mean"])
+@pytest.mark.parametrize("weights", [None, 0.5])
+def test_loss_gradient_of_a_subnormal_scalar_is_the_sum(
+    case: Case, reduction: str, weights: float | None
+) -> None:
+    """Each element's part is half a unit of the dtype: it must not round before it is added."""
+    x = case.fmt.array(9 * case.fmt.smallest)
+    zeros = case.fmt.array(np.zeros((2, 3, 3)))
+    assert_true(case, x, zeros, reduction=reduction, weights=weights, **case.loss.parameters)
+
+
+@EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 4)], ids=str)
 def test_loss_nothing_to_reduce(case: Case, shape: tuple[int, ...]) -> None:
     """An empty sum is 0, an empty mean NaN, without a warning; gradients are empty."""

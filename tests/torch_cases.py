@@ -1,36 +1,17 @@
-"""What the tests of PyTorch share: the cases, tensors, and a comparison with real numbers."""
+"""What the tests of PyTorch share."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import pytest
 import torch
-from cases import Backend, Case, cases, from_torch, to_torch
-from checks import COMPOSED_ULP, assert_ulp
+from cases import Backend, to_torch
 from formats import FLOAT32, FLOAT64, Array
+from framework_cases import on
 
-import lossless
-
-REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
-FUNCTIONS: list[Any] = [lossless.huber_loss, lossless.log_cosh_loss]
-IN_EVERY_DTYPE = pytest.mark.parametrize("case", cases(backends=[Backend.TORCH]))
-IN_FLOAT32 = pytest.mark.parametrize("case", cases([FLOAT32], backends=[Backend.TORCH]))
-IN_FLOAT64 = pytest.mark.parametrize("case", cases([FLOAT64], backends=[Backend.TORCH]))
-ON_EVERY_PATH = pytest.mark.parametrize("path", ["native", "composed"])
-
-
-def on_numpy(case: Case) -> Case:
-    """The same on NumPy arrays, where the kernels are proven."""
-    return Case(case.loss, Backend.NUMPY, case.fmt)
-
-
-def arrays(case: Case, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Array, Array]:
-    return (
-        case.fmt.array(rng.normal(0.5, 2.0, shape)),
-        case.fmt.array(rng.normal(-0.25, 1.0, shape)),
-    )
+IN_EVERY_DTYPE = on(Backend.TORCH)
+IN_FLOAT32 = on(Backend.TORCH, [FLOAT32])
+IN_FLOAT64 = on(Backend.TORCH, [FLOAT64])
 
 
 def leaf(array: Array) -> Any:
@@ -43,12 +24,3 @@ def gradient(value: Any, *by: Any, cotangent: Any = None) -> Any:
     ones = torch.ones_like(value) if cotangent is None else cotangent
     found = torch.autograd.grad(value, by, ones, materialize_grads=True)
     return found[0] if len(by) == 1 else found
-
-
-def assert_near(case: Case, output: str, got: Any, true: Any, what: str = "") -> None:
-    """A tensor against real numbers, within the contract of the formulas."""
-    true = np.asarray(true, object)
-    result = from_torch(got)
-    assert result.shape == true.shape, f"{case} {what}: got {result.shape}, wanted {true.shape}"
-    bound = COMPOSED_ULP[case.fmt][output]
-    assert_ulp(result, list(true.flat), case.fmt, bound, f"{case} {output} {what}")

@@ -5,7 +5,8 @@ reduction is "mean". What differs is deliberate: input and target of different s
 not broadcast with a warning.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,7 +18,10 @@ __all__ = ["HuberLoss", "LogCoshLoss"]
 
 
 class _Loss(torch.nn.Module):
-    def __init__(self, reduction: str) -> None:
+    _function: ClassVar[Callable[..., Any]]
+    _parameters_of_loss: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
         if reduction not in REDUCTIONS:
             raise ValueError(
@@ -26,8 +30,24 @@ class _Loss(torch.nn.Module):
             )
         self.reduction = reduction
 
+    def forward(
+        self,
+        input: Tensor,  # noqa: A002, as PyTorch calls it
+        target: Any,
+        *,
+        weights: Any = None,
+        where: Any = None,
+    ) -> Tensor:
+        return self._function(  # type: ignore[no-any-return]
+            input, target, reduction=self.reduction, weights=weights, where=where, **self._given()
+        )
+
     def extra_repr(self) -> str:
-        return f"reduction={self.reduction!r}"
+        parameters = (f", {name}={value}" for name, value in self._given().items())
+        return f"reduction={self.reduction!r}{''.join(parameters)}"
+
+    def _given(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._parameters_of_loss}
 
 
 class HuberLoss(_Loss):
@@ -58,24 +78,12 @@ class HuberLoss(_Loss):
     *New in 0.1.0.*
     """
 
+    _function = staticmethod(huber_loss)
+    _parameters_of_loss = ("delta",)
+
     def __init__(self, reduction: str = "mean", delta: Any = 1.0) -> None:
         super().__init__(reduction)
         self.delta = delta
-
-    def forward(
-        self,
-        input: Tensor,  # noqa: A002, as PyTorch calls it
-        target: Any,
-        *,
-        weights: Any = None,
-        where: Any = None,
-    ) -> Tensor:
-        return huber_loss(  # type: ignore[no-any-return]
-            input, target, self.delta, self.reduction, weights=weights, where=where
-        )
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, delta={self.delta}"
 
 
 class LogCoshLoss(_Loss):
@@ -99,17 +107,4 @@ class LogCoshLoss(_Loss):
     *New in 0.1.0.*
     """
 
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(reduction)
-
-    def forward(
-        self,
-        input: Tensor,  # noqa: A002, as PyTorch calls it
-        target: Any,
-        *,
-        weights: Any = None,
-        where: Any = None,
-    ) -> Tensor:
-        return log_cosh_loss(  # type: ignore[no-any-return]
-            input, target, self.reduction, weights=weights, where=where
-        )
+    _function = staticmethod(log_cosh_loss)

@@ -6,6 +6,7 @@ rounded to the dtype of the call at the end.
 
 import functools
 import math
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,15 +53,16 @@ class Composed:
         """An array of no dimensions, on the device of another one."""
         return self.xp.asarray(x, dtype=dtype, device=None if like is None else like.device)
 
+    def wide(self, x: Array) -> Any:
+        """The dtype of totals of x: float64 if there is one."""
+        return getattr(self.xp, "float64", x.dtype)
+
     def total(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
-        """The sum, in float64 if there is one."""
-        wide = getattr(self.xp, "float64", x.dtype)
-        return self.xp.sum(x, axis=axes, keepdims=keepdims, dtype=wide)
+        return self.xp.sum(self.cast(x, self.wide(x)), axis=axes, keepdims=keepdims)
 
     def count(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
         """The number of elements along these axes, in the dtype of their total."""
-        count = math.prod(x.shape[axis] for axis in axes)
-        return self.number(count, getattr(self.xp, "float64", x.dtype), x)
+        return self.number(math.prod(x.shape[axis] for axis in axes), self.wide(x), x)
 
     def threshold(self, x: float, dtype: Any, like: Array, up: bool = False) -> Array:
         """Towards 0, so that a number of this dtype is <= the result only if it is <= x.
@@ -84,9 +86,12 @@ class Composed:
     def value_and_grad(self, problem: "Problem") -> tuple[Array, Array]:
         """The loss, and the gradient of the reduced loss in the shape of the inputs."""
         elements = self._elements(problem)
-        slope = self._derivative("gradient", problem, elements)
         if problem.shape and not problem.inputs.shape:  # one number against an array
-            slope = self.total(slope, tuple(range(len(problem.shape))))
+            wide = self.wide(elements.residual)
+            slopes = self._derivative("gradient", problem, elements, wide)
+            slope = self.total(slopes, tuple(range(len(problem.shape))))
+        else:
+            slope = self._derivative("gradient", problem, elements)
         return self._value(problem, elements), self.cast(slope, problem.dtype)
 
     def grad_and_hess(self, problem: "Problem") -> tuple[Array, Array]:
@@ -148,15 +153,21 @@ class Composed:
             inputs, targets = self.xp.broadcast_arrays(inputs, targets)
         return inputs, targets
 
-    def _formula(self, output: str, problem: "Problem", elements: _Elements) -> Array:
-        """The output of each element, weighted."""
+    def _formula(
+        self, output: str, problem: "Problem", elements: _Elements, dtype: Any = None
+    ) -> Array:
+        """The output of each element, weighted, in a wider dtype if one is given."""
         formula = getattr(formulas, f"{problem.loss}_{output}")
         result = formula(self.xp, *elements.operands, *elements.parameters)
+        if dtype is not None:
+            result = self.cast(result, dtype)
         return result if elements.weights is None else result * elements.weights
 
-    def _derivative(self, output: str, problem: "Problem", elements: _Elements) -> Array:
+    def _derivative(
+        self, output: str, problem: "Problem", elements: _Elements, dtype: Any = None
+    ) -> Array:
         """A derivative of the reduced loss by each residual."""
-        result = self._formula(output, problem, elements)
+        result = self._formula(output, problem, elements, dtype)
         if problem.reduction in ("mean", "weighted_mean"):
             divisor = self._divisor(problem, elements, keepdims=True)
             empty = divisor == 0
@@ -189,6 +200,16 @@ class Composed:
             return self.count(like, problem.axes, keepdims)
         parts, _ = self.xp.broadcast_arrays(self.cast(parts, like.dtype), like)
         return self.total(parts, problem.axes, keepdims)
+
+
+def warn_of_fallback(arrays: str, why: str) -> None:
+    """Say once, when a backend is loaded, that it has no kernels."""
+    warnings.warn(
+        f"lossless: {arrays} are served by composed formulas, less exact and slower on CPUs than "
+        f"the native kernels: {why}",
+        RuntimeWarning,
+        stacklevel=3,
+    )
 
 
 class InNumPy(Composed):

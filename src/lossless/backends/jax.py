@@ -7,7 +7,6 @@ JAX traces, the same function is a part of that program.
 
 import functools
 import importlib
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +21,7 @@ from . import numpy as numpy_backend
 from . import xla_ffi
 from .array_api import ArrayApi
 from .base import Array
+from .composed import warn_of_fallback
 
 _FLOATS = frozenset(map(jnp.dtype, ("float16", "bfloat16", "float32", "float64")))
 
@@ -70,12 +70,9 @@ class Formulas(ArrayApi):
         with np.errstate(over="ignore"):  # a number too large for the dtype is infinite in it
             return np.asarray(x, dtype)
 
-    def total(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
-        return jnp.sum(x, axis=axes, keepdims=keepdims, dtype=self.wide(x.dtype))
-
-    def wide(self, dtype: Any) -> Any:
-        """The dtype of totals: float64 if JAX has it."""
-        return jnp.result_type(self.default_float(None), dtype)
+    def wide(self, x: Array) -> Any:
+        """The dtype of totals of x: float64 if JAX has it."""
+        return self.xp.result_type(self.default_float(None), x.dtype)
 
     def operands(self, name: str, given: dict[str, Any]) -> tuple[Sequence[Array], Any]:
         """All as arrays, and the dtype of the result. Numbers, and JAX's weak arrays, are weak."""
@@ -149,9 +146,9 @@ class Formulas(ArrayApi):
         if not (scalar_inputs and plan.outputs == ("value", "gradient")):
             return self.compute(plan, *aligned)
         # One number against an array: its gradient is a sum.
-        wide = self.wide(jnp.float32 if plan.dtype.itemsize < 4 else plan.dtype)
         (value,) = self.compute(replace(plan, outputs=("value",)), *aligned)
-        (slopes,) = self.compute(replace(plan, outputs=("gradient",), dtype=wide), *aligned)
+        wide = replace(plan, outputs=("gradient",), dtype=self.wide(aligned[0]))
+        (slopes,) = self.compute(wide, *aligned)
         return value, self.cast(jnp.sum(slopes), plan.dtype)
 
     def _float(self, name: str, x: Array, plan: Plan) -> Array:
@@ -218,12 +215,7 @@ def _backend() -> tuple[Formulas, str]:
             why = f"the bridge to jax {jax.__version__} does not work: {error}"
         else:
             return native, "XLA calls the kernels where a program runs on a CPU"
-    warnings.warn(
-        f"lossless: JAX arrays are served by composed formulas, less exact and slower on CPUs than "
-        f"the native kernels: {why}",
-        RuntimeWarning,
-        stacklevel=2,
-    )
+    warn_of_fallback("JAX arrays", why)
     return Formulas(_Namespace()), why
 
 

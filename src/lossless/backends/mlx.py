@@ -6,7 +6,6 @@ shape (`shapeless=True`) would keep what it saw first.
 """
 
 import importlib
-import warnings
 from importlib import metadata
 from typing import Any
 
@@ -19,6 +18,7 @@ from .._composed import is_composed
 from .._losses import LOSSES
 from .array_api import ArrayApi
 from .base import Array
+from .composed import warn_of_fallback
 
 _REDUCTIONS = {name: number for number, name in enumerate(REDUCTIONS)}
 # What a node computes: Outputs in src/bridges/mlx.cpp.
@@ -49,17 +49,14 @@ class Formulas(ArrayApi):
     def number(self, x: float, dtype: Any, like: Array | None) -> Array:
         return mx.array(x, dtype)
 
-    def total(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+    def wide(self, x: Array) -> Any:
         """MLX adds up float32 one after the other on a CPU, and has no float64 on a GPU."""
-        return mx.sum(x.astype(self._wide(x)), axis=axes, keepdims=keepdims)
+        return mx.float64 if _on_cpu() else x.dtype
 
     def count(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
         """Counted, since a compiled function may meet another shape than the one traced."""
         ones = mx.full_like(x, True, dtype=mx.bool_)
-        return mx.sum(ones, axis=axes, keepdims=keepdims).astype(self._wide(x))
-
-    def _wide(self, x: Array) -> Any:
-        return mx.float64 if _on_cpu() else x.dtype
+        return mx.sum(ones, axis=axes, keepdims=keepdims).astype(self.wide(x))
 
 
 class _Namespace:
@@ -207,11 +204,8 @@ def _kernels() -> tuple[Kernels | None, str]:
             why = f"the bridge to mlx {version} does not work: {error}"
         else:
             return kernels, f"lossless was built for mlx {version}"
-    warnings.warn(
-        f"lossless: MLX arrays are served by composed formulas, slower than the native kernels: "
-        f"{why}. Install lossless again to build it for the mlx that is here.",
-        RuntimeWarning,
-        stacklevel=2,
+    warn_of_fallback(
+        "MLX arrays", f"{why}. Install lossless again to build it for the mlx that is here."
     )
     return None, why
 

@@ -1,0 +1,207 @@
+"""Our losses in PyTorch's training: checkpoints, autocast, workers, several processes, modules."""
+
+from __future__ import annotations
+
+import functools
+import socket
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cases import Backend, Case, cases, from_torch, to_torch
+from checks import assert_same_bits
+from formats import FLOAT16
+from framework_cases import arrays, on_numpy
+from torch import multiprocessing
+from torch.utils.checkpoint import checkpoint
+from torch_cases import IN_FLOAT32, gradient, leaf
+
+import lossless
+import lossless.torch
+
+SHAPE = (4, 6)
+
+
+@IN_FLOAT32
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_loss_checkpoint(case: Case, reentrant: bool, rng: np.random.Generator) -> None:
+    """Computed again in the backward pass: the same bits."""
+    x, t = arrays(case, SHAPE, rng)
+    value, slope = on_numpy(case).value_and_grad(x, t, reduction="mean")
+    a = leaf(x)
+    loss: Any = checkpoint(
+        lambda x, t: case.function(x, t, reduction="mean"), a, to_torch(t), use_reentrant=reentrant
+    )
+    assert_same_bits(from_torch(loss), value, case.fmt, str(case))
+    assert_same_bits(from_torch(gradient_by_backward(loss, a)), slope, case.fmt, str(case))
+
+
+def gradient_by_backward(loss: Any, x: Any) -> Any:
+    loss.backward()
+    return x.grad
+
+
+@pytest.mark.parametrize("name", ["huber", "log_cosh"])
+def test_loss_autocast(name: str) -> None:
+    """bfloat16 predictions against float32 targets: a float32 loss, gradients in both dtypes."""
+    torch.manual_seed(3)
+    function = getattr(lossless, f"{name}_loss")
+    linear = torch.nn.Linear(8, 1)
+    data, targets = torch.randn(64, 8), torch.randn(64)
+    with torch.autocast("cpu", torch.bfloat16):
+        predictions = linear(data).squeeze(-1)
+        loss = function(predictions, targets, reduction="mean")
+    predictions.retain_grad()
+    loss.backward()
+    assert (predictions.dtype, loss.dtype) == (torch.bfloat16, torch.float32)
+    wide = predictions.detach().float().numpy()
+    value, slope = lossless.value_and_grad(function)(wide, targets.numpy(), reduction="mean")
+    assert loss.item() == value
+    assert predictions.grad is not None
+    assert predictions.grad.dtype == torch.bfloat16
+    assert np.abs(predictions.grad.float().numpy() / slope - 1).max() <= 2.0**-8
+    assert linear.weight.grad is not None
+    by_hand = (predictions.grad.float()[:, None] * data).sum(0)
+    assert (abs(linear.weight.grad - by_hand) <= 0.02 * abs(by_hand).max()).all()
+
+
+@pytest.mark.parametrize("case", cases([FLOAT16], backends=[Backend.TORCH]))
+def test_loss_scaled_against_underflow(case: Case, rng: np.random.Generator) -> None:
+    """As GradScaler does: gradients below float16's range come back, rounded once."""
+    n = 1 << 16
+    x = case.fmt.array(rng.normal(0, 1e-3, n))
+    t = np.zeros_like(x)
+    scale = 1024.0
+    _, lost = on_numpy(case).value_and_grad(x, t, reduction="mean")
+    _, wanted = on_numpy(case).value_and_grad(x, t, reduction="mean", weights=scale)
+    a = leaf(x)
+    (case.function(a, to_torch(t), reduction="mean") * torch.tensor(scale)).backward()
+    assert_same_bits(from_torch(a.grad), wanted, case.fmt, str(case))
+    assert np.count_nonzero(lost) < 0.5 * np.count_nonzero(wanted)
+
+
+class Losses(torch.utils.data.Dataset[Any]):
+    """A loss computed in each worker process."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Any:
+        x = torch.linspace(-3, 3, 200_001, requires_grad=True)
+        loss = lossless.huber_loss(x, float(index), reduction="mean")
+        loss.backward()
+        return loss.detach(), x.grad
+
+
+def test_loss_in_forked_workers() -> None:
+    """In a process of its own: no other library of this one, such as JAX, minds being forked."""
+    program = "import test_torch_training as tests; tests.compare_with_forked_workers()"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parent)
+
+
+def compare_with_forked_workers() -> None:
+    """Also after the parent process has used its threads."""
+    here = [Losses()[index] for index in range(4)]
+    loader = torch.utils.data.DataLoader(
+        Losses(), batch_size=None, num_workers=2, multiprocessing_context="fork"
+    )
+    for (value, slope), (wanted, slope_wanted) in zip(loader, here, strict=True):
+        assert torch.equal(value, wanted)
+        assert torch.equal(slope, slope_wanted)
+
+
+def train_in_parallel(rank: int, port: int, queue: Any) -> None:
+    warnings.simplefilter("ignore")  # of PyTorch about itself
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
+    )
+    torch.manual_seed(0)
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(3, 1))
+    data, targets = batch(rank)
+    loss = lossless.log_cosh_loss(model(data).squeeze(-1), targets, reduction="mean")
+    loss.backward()
+    queue.put((rank, [np.asarray(part.grad).tolist() for part in model.parameters()]))
+    torch.distributed.destroy_process_group()
+
+
+def batch(rank: int) -> tuple[Any, Any]:
+    generator = torch.Generator().manual_seed(rank)
+    return torch.randn(16, 3, generator=generator), torch.randn(16, generator=generator)
+
+
+def test_loss_distributed() -> None:
+    """Two processes: the mean of their gradients, the same in both."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
+    processes = [
+        context.Process(target=train_in_parallel, args=(rank, port, queue)) for rank in range(2)
+    ]
+    for process in processes:
+        process.start()
+    results = dict(queue.get() for _ in processes)
+    for process in processes:
+        process.join()  # its exit code says little: gloo's threads at times abort at the very end
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 1)
+    for rank in range(2):
+        data, targets = batch(rank)
+        loss = lossless.log_cosh_loss(model(data).squeeze(-1), targets, reduction="mean")
+        (loss / 2).backward()
+    assert results[0] == results[1]
+    for got, part in zip(results[0], model.parameters(), strict=True):
+        assert part.grad is not None
+        assert (abs(torch.tensor(got) - part.grad) <= 1e-6 * abs(part.grad).max()).all()
+
+
+# Modules
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_huber_module_takes_the_place_of_torchs(reduction: str) -> None:
+    torch.manual_seed(1)
+    x, t = torch.randn(50, requires_grad=True), torch.randn(50)
+    choices: list[dict[str, Any]] = [{}, {"reduction": reduction, "delta": 0.5}]
+    for options in choices:
+        ours: Callable[..., Any] = lossless.torch.HuberLoss(**options)
+        theirs: Callable[..., Any] = torch.nn.HuberLoss(**options)
+        value, wanted = ours(x, t), theirs(input=x, target=t)
+        assert value.shape == wanted.shape
+        assert torch.equal(value, ours(input=x, target=t))
+        assert (abs(value - wanted) <= 2.0**-20 * abs(wanted)).all()
+        slope, other = gradient(value.sum(), x), gradient(wanted.sum(), x)
+        assert (abs(slope - other) <= 2.0**-22 * abs(other)).all()
+
+
+def test_modules_pass_their_options_on() -> None:
+    x, t = torch.tensor([0.5, 3.0, -2.0]), torch.tensor([0.25, 1.0, 1.0])
+    weights, mask = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([True, True, False])
+    huber: Any = functools.partial(lossless.huber_loss, delta=0.75)
+    for module, function in (
+        (lossless.torch.HuberLoss("weighted_mean", 0.75), huber),
+        (lossless.torch.LogCoshLoss("weighted_mean"), lossless.log_cosh_loss),
+    ):
+        got = module(x, t, weights=weights, where=mask)
+        assert torch.equal(
+            got, function(x, t, reduction="weighted_mean", weights=weights, where=mask)
+        )
+    assert lossless.torch.LogCoshLoss()(x, t).shape == ()
+    assert repr(lossless.torch.LogCoshLoss("sum")) == "LogCoshLoss(reduction='sum')"
+    model = torch.nn.Sequential(lossless.torch.LogCoshLoss())
+    assert "(0): LogCoshLoss(reduction='mean')" in repr(model)
+
+
+@pytest.mark.parametrize("module", [lossless.torch.HuberLoss, lossless.torch.LogCoshLoss])
+def test_modules_name_what_is_wrong(module: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^{module.__name__}: reduction must be .*'batchmean'"):
+        module(reduction="batchmean")
+    with pytest.raises(ValueError, match=r"_loss: targets must have the shape of inputs \(4, 1\)"):
+        module()(torch.ones(4, 1), torch.ones(4))
