@@ -9,6 +9,7 @@ import numpy as np
 import reference
 from cases import Case
 from checks import COMPOSED_SECOND, COMPOSED_ULP, WEIGHTED_ULP, assert_same_bits, assert_ulp
+from element_wise import slacks
 from formats import FLOAT32, FLOAT64, NARROW, Array
 from mpmath import mp
 
@@ -51,6 +52,10 @@ def truth(
     w = np.broadcast_to(np.asarray(1.0 if weights is None else weights, np.float64), shape)
     arrays = {name: np.broadcast_to(given, shape) for name, given in parameters.items()}
     outputs = {output: np.full(shape, mp.mpf(0), object) for output in reference.OUTPUTS}
+    cancelled = [np.full(shape, mp.mpf(0), object) for _ in outputs]
+    unit = mp.ldexp(1, -57 if case.backend.native else 3 - FLOAT32.precision)
+    if case.fmt is FLOAT64:
+        unit = mp.ldexp(8, -FLOAT64.precision)
     factors = np.full(shape, mp.mpf(0), object)
     total_error = TOTAL
     if not case.backend.native:  # elements in float32 or wider, added up in any order
@@ -66,9 +71,15 @@ def truth(
                         case.loss, output, float(x[place]), float(t[place]), **point
                     )
                     results[place] = real * factors[place]
+                exact = mp.mpf(float(x[place])), mp.mpf(float(t[place]))
+                for each, slack in zip(
+                    cancelled, slacks(case.loss, *exact, unit, **point), strict=True
+                ):
+                    each[place] = slack * abs(factors[place])
         value, gradient, second = outputs.values()
         lost = (abs(factors) * ELEMENT_ULP + 1) * SMALLEST
-        value_slack = lost
+        lost_value, lost_gradient, lost = (lost + slack for slack in cancelled)
+        value_slack = lost_value
         scale = np.full(shape, mp.mpf(1), object)
         if reduction != "none":
             axes = tuple(range(len(shape))) if axis is None else axis
@@ -83,12 +94,12 @@ def truth(
             )
             total = np.sum(value, axis=axes, keepdims=True, initial=mp.mpf(0)) * scale
             value_slack = np.sum(
-                abs(value) * total_error + lost, axis=axes, keepdims=True, initial=mp.mpf(0)
+                abs(value) * total_error + lost_value, axis=axes, keepdims=True, initial=mp.mpf(0)
             )
             value_slack = np.squeeze(value_slack * abs(scale) + SMALLEST, axis=axes)
             value = np.squeeze(total, axis=axes)
         gradient = np.where(mask, gradient * scale, mp.mpf(0))
-        gradient_slack = np.where(mask, lost * abs(scale) + SMALLEST, mp.mpf(0))
+        gradient_slack = np.where(mask, lost_gradient * abs(scale) + SMALLEST, mp.mpf(0))
         if not case.backend.native and reduction == "weighted_mean":
             gradient_slack = gradient_slack + abs(gradient) * in_order
         if inputs.ndim == 0 and len(shape):

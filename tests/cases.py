@@ -158,20 +158,20 @@ class Case:
 
     @property
     def function(self) -> Callable[..., Any]:
-        function: Callable[..., Any] = getattr(lossless, f"{self.loss.name}_loss")
+        function: Callable[..., Any] = getattr(lossless, self.loss.public)
         return function
 
     def value(self, inputs: Any, targets: Any, **options: Any) -> Array:
-        return self._numpy(self.call(self.function, inputs, targets, **options))
+        return self._numpy(self.call(self.function, inputs, targets, **self._reduced(options)))
 
     def value_and_grad(self, inputs: Any, targets: Any, **options: Any) -> tuple[Array, Array]:
         function = lossless.value_and_grad(self.function)
-        value, gradient = self.call(function, inputs, targets, **options)
+        value, gradient = self.call(function, inputs, targets, **self._reduced(options))
         return self._numpy(value), self._numpy(gradient)
 
     def grad_and_hess(self, inputs: Any, targets: Any, **options: Any) -> tuple[Array, Array]:
         function = lossless.grad_and_hess(self.function)
-        first, second = self.call(function, inputs, targets, **options)
+        first, second = self.call(function, inputs, targets, **self.loss.fixed, **options)
         return self._numpy(first), self._numpy(second)
 
     def element_wise(
@@ -193,6 +193,10 @@ class Case:
             return function(
                 *map(array, arguments), **{name: array(option) for name, option in options.items()}
             )
+
+    def _reduced(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Element by element, unless it is said otherwise: the defaults of losses differ."""
+        return {"reduction": "none", **self.loss.fixed, **options}
 
     def _numpy(self, array: Any) -> Array:
         return self.backend.numpy(array)

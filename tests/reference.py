@@ -23,7 +23,7 @@ OUTPUTS = ("value", "gradient", "second_derivative")
 class Loss:
     """A row of the registry: functions of the residual r (and parameters), one for each output."""
 
-    name: str  # as in lossless.info()["losses"]; the public function is f"{name}_loss"
+    name: str  # as in lossless.info()["losses"]
     real: Mapping[str, Callable[..., Mpf]]  # relative error below 2**(8 - mp.prec)
     extended: Mapping[str, Callable[..., Screened]]  # the same in long double, with bounds
     exact: bool  # `real` does not round at all
@@ -32,6 +32,13 @@ class Loss:
         Mapping[str, float], ...
     ] = ()  # the proof sweeps the first, tests try all
     ulp_float64: Mapping[str, float] = field(default_factory=dict)  # the contract
+    function: str = ""  # the public one, if it is not called f"{name}_loss"
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # its arguments that choose this loss
+    of_residual: bool = True  # else functions of inputs and targets
+
+    @property
+    def public(self) -> str:
+        return self.function or f"{self.name}_loss"
 
     @property
     def settings(self) -> list[dict[str, float]]:
@@ -113,8 +120,14 @@ def exact_residual(inputs: float, targets: float) -> Mpf:
 
 def real(loss: Loss, output: str, inputs: float, targets: float = 0.0, **parameters: float) -> Mpf:
     """The true result, with a relative error below 2**(8 - mp.prec)."""
-    r = exact_residual(inputs, targets)
-    return r if mp.isnan(r) else loss.real[output](r, **parameters)
+    if loss.of_residual:
+        arguments: tuple[Mpf, ...] = (exact_residual(inputs, targets),)
+    else:
+        arguments = mp.mpf(inputs), mp.mpf(targets)
+    for x in arguments:
+        if mp.isnan(x):
+            return x
+    return loss.real[output](*arguments, **parameters)
 
 
 def rounded(

@@ -17,7 +17,7 @@ import lossless
 pytestmark = pytest.mark.kernel
 
 NUMBERS = {name: number for number, (name, *_) in enumerate(lossless._core.losses())}
-CLAIMED = {name: error for name, _, error in lossless._core.losses()}
+CLAIMED = {name: error for name, _, error, _ in lossless._core.losses()}
 CODES = {name: code for code, name in enumerate(FORMATS)}
 # How close to a midpoint do pairs of float32 come? An output has digits to get wrong at 2**28
 # inputs; targets of size 2**-k can bridge the offset from a midpoint of 2**(52 - k) of these; each

@@ -312,10 +312,18 @@ constexpr const char* const* parameter_names() {
     return nullptr;
 }
 
+template <class Loss, class T, Wanted wanted>
+constexpr auto run_of() -> void (*)(const Run&) {
+  if constexpr (Loss::only_in_pieces)
+    return nullptr;
+  else
+    return run_loss<Loss, T, wanted>;
+}
+
 #define LOSSLESS_RUNS(Loss, T)                                                         \
-  {run_loss<Loss, T, Wanted::value>,    run_loss<Loss, T, Wanted::value_and_gradient>, \
-   run_loss<Loss, T, Wanted::sum>,      run_loss<Loss, T, Wanted::sum_and_gradient>,   \
-   run_loss<Loss, T, Wanted::gradient>, run_loss<Loss, T, Wanted::gradient_and_curvature>}
+  {run_of<Loss, T, Wanted::value>(),    run_of<Loss, T, Wanted::value_and_gradient>(), \
+   run_of<Loss, T, Wanted::sum>(),      run_of<Loss, T, Wanted::sum_and_gradient>(),   \
+   run_of<Loss, T, Wanted::gradient>(), run_of<Loss, T, Wanted::gradient_and_curvature>()}
 #define LOSSLESS_KERNELS(Loss)                                                                                    \
   {#Loss,                                                                                                         \
    Loss::parameters,                                                                                              \

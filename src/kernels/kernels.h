@@ -51,9 +51,9 @@ struct LossKernels {
   const char* name;
   int parameters;
   const char* const* parameter_names;
-  bool of_residual;                         // the loss depends on inputs - targets alone
-  bool (*valid)(const double* parameters);  // a run takes no others
-  void (*run[result_dtypes][wanted_combinations])(const Run&);
+  bool of_residual;                                             // the loss depends on inputs - targets alone
+  bool (*valid)(const double* parameters);                      // a run takes no others
+  void (*run[result_dtypes][wanted_combinations])(const Run&);  // null: only in pieces
   void (*piece[result_dtypes])(const Piece&);
   // One element, to prove the claims of the loss: as a result of each dtype is computed at first, and as one near a
   // rounding boundary is computed again (null where the first computation is exact).

@@ -5,6 +5,7 @@
 //   static constexpr int parameters;               how many numbers beside inputs and targets (at most two)
 //   static constexpr const char* parameter_names[] their names in the public signature, when there are any
 //   static constexpr bool of_residual;             whether only the difference of inputs and targets counts
+//   static constexpr bool only_in_pieces;          whether loops over contiguous runs are not worth their compilation
 //   static constexpr double error;                 bound of the relative error of evaluate; 0: its sums are exact
 //   static constexpr bool cancels;                 only when error > 0: whether a result may be a small difference
 //   static bool valid(Parameters);                 false: every result is NaN

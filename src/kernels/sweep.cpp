@@ -107,6 +107,7 @@ class Sweep {
   std::optional<Wanted> contiguous_run() {
     const Job& job = job_;
     if (job.loss == counting || job.weights.data || job.where.data || job.total_gradient.data) return {};
+    if (!kernels_.losses[job.loss].run[0][0]) return {};
     auto plain = [&](const void* data, DType dtype, const std::vector<int64_t>& strides) {
       return !data || (dtype == job.dtype && is_contiguous(strides, job.shape, item_size(dtype)));
     };

@@ -19,6 +19,7 @@ namespace {
 struct binary_cross_entropy {
   static constexpr int parameters = 0;
   static constexpr bool of_residual = false;
+  static constexpr bool only_in_pieces = false;
   static constexpr double error = 0x1p-44;
   static constexpr bool cancels = true;
 

@@ -17,6 +17,7 @@ namespace {
 struct binary_cross_entropy_of_probabilities {
   static constexpr int parameters = 0;
   static constexpr bool of_residual = false;
+  static constexpr bool only_in_pieces = true;
   static constexpr double error = 0x1p-44;
   static constexpr bool cancels = true;
 

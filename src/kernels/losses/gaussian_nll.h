@@ -18,6 +18,7 @@ struct normal_density {
   static constexpr int parameters = 2;
   static constexpr const char* parameter_names[] = {"vars", "eps"};
   static constexpr bool of_residual = true;
+  static constexpr bool only_in_pieces = true;
   static constexpr double error = 0x1p-44;
   static constexpr bool cancels = true;
 

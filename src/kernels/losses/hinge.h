@@ -14,6 +14,7 @@ namespace {
 struct hinge {
   static constexpr int parameters = 0;
   static constexpr bool of_residual = false;
+  static constexpr bool only_in_pieces = false;
   static constexpr double error = 0;
 
   static bool valid(Parameters) { return true; }

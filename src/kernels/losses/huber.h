@@ -28,6 +28,7 @@ struct huber {
   static constexpr int parameters = 1;
   static constexpr const char* parameter_names[] = {"delta"};
   static constexpr bool of_residual = true;
+  static constexpr bool only_in_pieces = false;
   static constexpr double error = 0;
 
   static bool valid(Parameters p) { return p.first > 0; }

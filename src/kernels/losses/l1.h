@@ -13,6 +13,7 @@ namespace {
 struct l1 {
   static constexpr int parameters = 0;
   static constexpr bool of_residual = true;
+  static constexpr bool only_in_pieces = false;
   static constexpr double error = 0;
 
   static bool valid(Parameters) { return true; }

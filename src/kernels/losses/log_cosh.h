@@ -38,6 +38,7 @@ namespace {
 struct log_cosh {
   static constexpr int parameters = 0;
   static constexpr bool of_residual = true;
+  static constexpr bool only_in_pieces = false;
   static constexpr double error = 0x1p-44;
   static constexpr bool cancels = false;
 

@@ -14,6 +14,7 @@ struct margin_ranking {
   static constexpr int parameters = 2;
   static constexpr const char* parameter_names[] = {"targets", "margin"};
   static constexpr bool of_residual = true;
+  static constexpr bool only_in_pieces = true;
   static constexpr double error = 0;
 
   static bool valid(Parameters) { return true; }

@@ -14,6 +14,7 @@ namespace {
 struct mse {
   static constexpr int parameters = 0;
   static constexpr bool of_residual = true;
+  static constexpr bool only_in_pieces = false;
   static constexpr double error = 0;
 
   static bool valid(Parameters) { return true; }

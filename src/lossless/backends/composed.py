@@ -87,7 +87,7 @@ class Composed:
         """The loss, and the gradient of the reduced loss in the shape of the inputs."""
         elements = self._elements(problem)
         if problem.shape and not problem.inputs.shape:  # one number against an array
-            wide = self.wide(elements.residual)
+            wide = self.wide(elements.operands[0])
             slopes = self._derivative("gradient", problem, elements, wide)
             slope = self.total(slopes, tuple(range(len(problem.shape))))
         else:
