@@ -15,13 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reference import LOSSES, OUTPUTS
+from element_wise import ALL
+from reference import OUTPUTS, Loss
+from row_reference import ROW_LOSSES
 
 import lossless
-from lossless import formulas
+from lossless import formulas, row_formulas
 
 ROOT = Path(__file__).parent.parent
-FUNCTIONS = {f"{name}_loss" for name in LOSSES}
+FUNCTIONS = {loss.public for loss in ALL.values()}
+OF_ROWS = {loss.function for loss in ROW_LOSSES.values()}
 
 
 def modules() -> list[str]:
@@ -34,15 +37,19 @@ def modules() -> list[str]:
 
 def test_losses_are_the_same_everywhere() -> None:
     """Kernels, formulas, public functions, references: whoever adds one is told what is missing."""
-    assert set(lossless.info()["losses"]) == set(LOSSES)
+    assert set(lossless.info()["losses"]) == set(ALL)
     for output in OUTPUTS:
         suffix = f"_{output}"
         found = {name.removesuffix(suffix) for name in vars(formulas) if name.endswith(suffix)}
-        assert found == set(LOSSES), f"formulas.py: NAME{suffix}"
-    assert {name for name in lossless.__all__ if name.endswith("_loss")} == FUNCTIONS
-    assert {header.stem for header in (ROOT / "src/kernels/losses").glob("*.h")} == set(LOSSES)
+        assert found == set(ALL), f"formulas.py: NAME{suffix}"
+    for suffix in ("_value", "_gradient"):
+        found = {name.removesuffix(suffix) for name in vars(row_formulas) if name.endswith(suffix)}
+        assert found == set(ROW_LOSSES), f"row_formulas.py: NAME{suffix}"
+    names = {name for name in lossless.__all__ if name.endswith(("_loss", "_entropy"))}
+    assert names == FUNCTIONS | OF_ROWS
+    assert {header.stem for header in (ROOT / "src/kernels/losses").glob("*.h")} == set(ALL)
     documentation = "\n".join(path.read_text() for path in [ROOT / "README.md"])
-    assert not [name for name in FUNCTIONS if name not in documentation]
+    assert not [name for name in FUNCTIONS | OF_ROWS if name not in documentation]
 
 
 def test_public_names_exist_and_are_documented() -> None:
@@ -60,7 +67,7 @@ def test_public_names_exist_and_are_documented() -> None:
 
 
 def test_public_losses_are_documented_in_full() -> None:
-    for name in FUNCTIONS:
+    for name in FUNCTIONS | OF_ROWS:
         text = inspect.getdoc(getattr(lossless, name)) or ""
         for part in ("Args:", "Returns:", "Raises:", ">>>", "New in"):
             assert part in text, f"{name} has no {part}"
@@ -77,41 +84,45 @@ def test_there_are_docstring_examples() -> None:
     finder = doctest.DocTestFinder()
     for name in lossless.__all__:
         member = getattr(lossless, name)
-        if inspect.isfunction(member) and name in FUNCTIONS | {"value_and_grad", "grad_and_hess"}:
+        transforms = {"value_and_grad", "grad_and_hess"}
+        if inspect.isfunction(member) and name in FUNCTIONS | OF_ROWS | transforms:
             assert any(test.examples for test in finder.find(member, name)), name
 
 
-@pytest.mark.parametrize(
-    ("name", "signature"),
-    [
-        ("huber_loss", "inputs targets delta=1.0 reduction='none' * weights where axis"),
-        ("log_cosh_loss", "inputs targets reduction='none' * weights where axis"),
-    ],
-)
-def test_loss_signatures(name: str, signature: str) -> None:
-    """Positional part, names and defaults are exactly those of mlx.nn.losses."""
-    positional, keywords = signature.split(" * ")
+@pytest.mark.parametrize("name", sorted(FUNCTIONS | OF_ROWS))
+def test_loss_signatures(name: str) -> None:
+    """The positional part, names and defaults are those of mlx.nn.losses; ours are keywords."""
+    from mlx.nn import losses
+
     parameters = inspect.signature(getattr(lossless, name)).parameters.values()
-    for got, wanted in zip(parameters, (positional + " " + keywords).split(), strict=True):
-        label, _, default = wanted.partition("=")
-        assert got.name == label
-        keyword = label in keywords.split()
-        kinds = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
-        assert got.kind == kinds[0 if keyword else 1]
-        if keyword:
-            assert got.default is None
-        else:
-            assert repr(got.default) == (default or repr(inspect.Parameter.empty))
+    expected = inspect.signature(getattr(losses, name)).parameters.values()
+    positional = [p for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    assert [(p.name, p.default) for p in expected] == [(p.name, p.default) for p in positional]
+    ours = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    assert len(ours) + len(positional) == len(parameters)
+    wanted = {"where"} if name in OF_ROWS else {"weights", "where", "axis"}
+    assert ours == dict.fromkeys(wanted - {p.name for p in positional})
 
 
-def test_transforms_keep_the_signature(rng: np.random.Generator) -> None:
-    x, t = rng.normal(0.5, 1.0, (2, 9))
-    for name in FUNCTIONS:
-        loss = getattr(lossless, name)
-        value, _ = lossless.value_and_grad(loss)(inputs=x, targets=t, reduction="mean")
-        assert value == loss(x, t, reduction="mean")
-        positional = [x, t, *LOSSES[name.removesuffix("_loss")].parameters.values(), "mean"]
-        assert lossless.value_and_grad(loss)(*positional)[0] == loss(*positional) == value
+def test_every_loss_of_mlx_is_here() -> None:
+    from mlx.nn import losses
+
+    theirs = {name for name, member in vars(losses).items() if inspect.isfunction(member)}
+    assert {name for name in theirs if not name.startswith("_")} == FUNCTIONS | OF_ROWS
+
+
+@pytest.mark.parametrize("loss", ALL.values(), ids=lambda loss: loss.name)
+def test_transforms_keep_the_signature(loss: Loss, rng: np.random.Generator) -> None:
+    x, t = rng.uniform(0.1, 0.9, (2, 9))
+    function = getattr(lossless, loss.public)
+    options = {**loss.parameters, **loss.fixed, "reduction": "sum"}
+    first, second, *_ = inspect.signature(function).parameters
+    value, _ = lossless.value_and_grad(function)(**{first: x, second: t}, **options)
+    assert value == function(x, t, **options)
+    given = inspect.signature(function).bind(x, t, **options)
+    given.apply_defaults()
+    assert lossless.value_and_grad(function)(*given.args, **given.kwargs)[0] == value
+    assert inspect.signature(lossless.grad_and_hess(function)) == inspect.signature(function)
 
 
 def test_info() -> None:

@@ -5,6 +5,8 @@ from ._composed import composed
 from ._info import info
 from ._threads import set_num_threads
 from .binary import binary_cross_entropy, hinge_loss, margin_ranking_loss
+from .classification import cross_entropy, kl_div_loss, nll_loss
+from .embedding import cosine_similarity_loss, triplet_loss
 from .regression import (
     gaussian_nll_loss,
     huber_loss,
@@ -19,16 +21,21 @@ __version__ = "0.1.0"
 __all__ = [
     "binary_cross_entropy",
     "composed",
+    "cosine_similarity_loss",
+    "cross_entropy",
     "gaussian_nll_loss",
     "grad_and_hess",
     "hinge_loss",
     "huber_loss",
     "info",
+    "kl_div_loss",
     "l1_loss",
     "log_cosh_loss",
     "margin_ranking_loss",
     "mse_loss",
+    "nll_loss",
     "set_num_threads",
     "smooth_l1_loss",
+    "triplet_loss",
     "value_and_grad",
 ]

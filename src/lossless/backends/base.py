@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from .._call import Problem
+    from .._rows import RowProblem
 
 Array: TypeAlias = Any
 
@@ -32,6 +35,12 @@ class Backend(Protocol):
     def mask(self, argument: str, x: Any) -> Array:
         """A boolean array; a TypeError where x is none."""
 
+    def labels(self, argument: str, x: Any, like: Array) -> Array:
+        """Class indices as an array; a TypeError where x is no integers."""
+
+    def readable(self, x: Array) -> "np.ndarray[Any, Any] | None":
+        """The values, if they can be looked at now, without waiting for another device."""
+
     def value(self, problem: "Problem") -> Array:
         """The loss."""
 
@@ -40,3 +49,9 @@ class Backend(Protocol):
 
     def grad_and_hess(self, problem: "Problem") -> tuple[Array, Array]:
         """The element-wise derivatives."""
+
+    def row_value(self, problem: "RowProblem") -> Array:
+        """The loss of rows."""
+
+    def row_value_and_grad(self, problem: "RowProblem") -> tuple[Array, Array]:
+        """The loss of rows, and the gradient of the reduced loss by the first array."""

@@ -18,10 +18,11 @@ from .base import Array
 
 if TYPE_CHECKING:
     from .._call import Problem
+    from .._rows import RowProblem
 
 
 @dataclass(slots=True)
-class _Elements:
+class Elements:
     """The arrays of a problem in the dtype of the computation; masked-out places are harmless."""
 
     operands: tuple[Array, ...]  # the residual, or inputs and targets where not only that counts
@@ -103,7 +104,7 @@ class Composed:
         )
         return self.cast(first, problem.dtype), self.cast(second, problem.dtype)
 
-    def _elements(self, problem: "Problem") -> _Elements:
+    def _elements(self, problem: "Problem") -> Elements:
         xp, where = self.xp, problem.where
         options = [
             x
@@ -142,7 +143,7 @@ class Composed:
             # multiplied by 0 there, in vain if they are NaN or infinite.
             operands = tuple(xp.where(where, x, 0.0) for x in operands)
             weights = None if weights is None else xp.where(where, weights, 0.0)
-        return _Elements(operands, parameters, weights, where)
+        return Elements(operands, parameters, weights, where)
 
     def _operands(self, problem: "Problem", dtype: Any) -> tuple[Array, ...]:
         """What the formula of a loss takes, in the shape of the losses."""
@@ -154,7 +155,7 @@ class Composed:
         return inputs, targets
 
     def _formula(
-        self, output: str, problem: "Problem", elements: _Elements, dtype: Any = None
+        self, output: str, problem: "Problem", elements: Elements, dtype: Any = None
     ) -> Array:
         """The output of each element, weighted, in a wider dtype if one is given."""
         formula = getattr(formulas, f"{problem.loss}_{output}")
@@ -164,23 +165,30 @@ class Composed:
         return result if elements.weights is None else result * elements.weights
 
     def _derivative(
-        self, output: str, problem: "Problem", elements: _Elements, dtype: Any = None
+        self, output: str, problem: "Problem", elements: Elements, dtype: Any = None
     ) -> Array:
         """A derivative of the reduced loss by each residual."""
-        result = self._formula(output, problem, elements, dtype)
+        return self.scaled(problem, elements, self._formula(output, problem, elements, dtype))
+
+    def scaled(self, problem: "Problem | RowProblem", elements: Elements, result: Array) -> Array:
+        """Derivatives of each loss, as those of the reduced one."""
         if problem.reduction in ("mean", "weighted_mean"):
             divisor = self._divisor(problem, elements, keepdims=True)
             empty = divisor == 0
-            # Not multiplied by NaN, for the same reason as in _value.
+            # Not multiplied by NaN, for the same reason as in reduced.
             scale = 1.0 / self.xp.where(empty, 1.0, divisor)
             result = self.xp.where(empty, math.nan, result * self.cast(scale, result.dtype))
         return self._selected(elements, result)
 
-    def _selected(self, elements: _Elements, x: Array) -> Array:
+    def _selected(self, elements: Elements, x: Array) -> Array:
         return x if elements.where is None else self.xp.where(elements.where, x, 0.0)
 
-    def _value(self, problem: "Problem", elements: _Elements) -> Array:
-        losses = self._selected(elements, self._formula("value", problem, elements))
+    def _value(self, problem: "Problem", elements: Elements) -> Array:
+        return self.reduced(problem, elements, self._formula("value", problem, elements))
+
+    def reduced(self, problem: "Problem | RowProblem", elements: Elements, losses: Array) -> Array:
+        """The result of these losses, in the dtype of the call."""
+        losses = self._selected(elements, losses)
         if problem.reduction != "none":
             losses = self.total(losses, problem.axes)
         if problem.reduction in ("mean", "weighted_mean"):
@@ -191,7 +199,9 @@ class Composed:
             losses = self.xp.where(empty, math.nan, mean)
         return self.cast(losses, problem.dtype)
 
-    def _divisor(self, problem: "Problem", elements: _Elements, keepdims: bool = False) -> Array:
+    def _divisor(
+        self, problem: "Problem | RowProblem", elements: Elements, keepdims: bool = False
+    ) -> Array:
         """What a mean divides by."""
         like, parts = elements.operands[0], elements.weights
         if problem.reduction == "mean" or parts is None:

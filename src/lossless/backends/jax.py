@@ -17,6 +17,7 @@ import numpy as np
 
 from .._call import Problem
 from .._composed import is_composed
+from .._rows import RowProblem
 from . import numpy as numpy_backend
 from . import xla_ffi
 from .array_api import ArrayApi
@@ -76,11 +77,11 @@ class Formulas(ArrayApi):
 
     def operands(self, name: str, given: dict[str, Any]) -> tuple[Sequence[Array], Any]:
         """All as arrays, and the dtype of the result. Numbers, and JAX's weak arrays, are weak."""
-        inputs, targets, *more = given.values()
-        if not more and type(inputs) is type(targets) and isinstance(inputs, jax.Array):
-            dtype = inputs.dtype
-            if dtype in _FLOATS and dtype == targets.dtype and not inputs.weak_type:
-                return (inputs, targets), dtype  # soon done for most calls
+        first, *others = given.values()
+        if len(others) == 1 and type(first) is type(others[0]) and isinstance(first, jax.Array):
+            dtype = first.dtype
+            if dtype in _FLOATS and dtype == others[0].dtype and not first.weak_type:
+                return (first, *others), dtype  # soon done for most calls
         real = [self.real(f"{name}: {argument}", x) for argument, x in given.items()]
         dtype = jnp.result_type(*map(self._promoted, real))
         return [self.number(x, dtype, None) if isinstance(x, float) else x for x in real], dtype
@@ -96,6 +97,38 @@ class Formulas(ArrayApi):
         if isinstance(x, np.ndarray):
             x = jnp.asarray(numpy_backend.real(argument, x))
         return super().real(argument, x)
+
+    def readable(self, x: Array) -> np.ndarray[Any, Any] | None:
+        if isinstance(x, jax.Array):
+            if isinstance(x, jax.core.Tracer) or not x.is_fully_addressable:
+                return None
+            if any(device.platform != "cpu" for device in x.devices()):
+                return None
+        return np.asarray(x)
+
+    def places(self, x: Array, axis: int) -> Array:
+        return jnp.arange(x.shape[axis])
+
+    def constant(self, x: Array) -> Array:
+        return jax.lax.stop_gradient(x)
+
+    def index(self, x: Array) -> Array:
+        return self.cast(x, jnp.dtype(jnp.result_type(int)))
+
+    def row_outputs(self, problem: RowProblem, *, gradient: bool) -> tuple[Array, ...]:
+        operands = (problem.arrays, problem.labels, problem.weights, problem.where)
+        plan = replace(problem, arrays=(), labels=None, weights=None, where=None)
+        outputs: tuple[Array, ...] = self._jitted_rows(plan, gradient, operands)
+        return outputs
+
+    @functools.cached_property
+    def _jitted_rows(self) -> Any:
+        return jax.jit(self._traced_rows, static_argnums=(0, 1), inline=True)
+
+    def _traced_rows(self, plan: RowProblem, gradient: bool, operands: Any) -> tuple[Array, ...]:
+        arrays, labels, weights, where = operands
+        problem = replace(plan, arrays=arrays, labels=labels, weights=weights, where=where)
+        return super().row_outputs(problem, gradient=gradient)
 
     def value(self, problem: Problem) -> Array:
         """The loss."""

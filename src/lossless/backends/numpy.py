@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._losses import LOSSES
-from .composed import InNumPy
+from .rows import RowsInNumPy
 
 if TYPE_CHECKING:
     from .._call import Problem
@@ -34,10 +34,11 @@ shape = operator.attrgetter("shape")
 
 def operands(name: str, given: dict[str, Any]) -> tuple[Sequence[Array], np.dtype[Any]]:
     """All as arrays, and the dtype of the result. Python numbers take the dtype of the others."""
-    inputs, targets, *more = given.values()
-    plain = type(inputs) is type(targets) is np.ndarray and not more
-    if plain and inputs.dtype == targets.dtype in _CODES:
-        return (inputs, targets), inputs.dtype  # soon done for most calls
+    if len(given) == 2:  # soon done for most calls
+        inputs, targets = given.values()
+        plain = type(inputs) is type(targets) is np.ndarray
+        if plain and inputs.dtype == targets.dtype in _CODES:
+            return (inputs, targets), inputs.dtype
     arrays = [
         None if type(x) in (bool, int, float) else _real_array(f"{name}: {argument}", x)
         for argument, x in given.items()
@@ -72,6 +73,19 @@ def mask(argument: str, x: Any) -> Array:
     if array.dtype != np.bool_:
         raise TypeError(f"{argument} must be boolean, got dtype {array.dtype}")
     return array
+
+
+def labels(argument: str, x: Any, like: Array) -> Array:
+    """Class indices: integers."""
+    array = np.asarray(x)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{argument} must be class indices (integers), got dtype {array.dtype}")
+    return array
+
+
+def readable(x: Array) -> Array:
+    """The values."""
+    return x
 
 
 def value(problem: "Problem") -> Any:
@@ -177,13 +191,15 @@ def _is_float(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" and dtype.newbyteorder("=") in _CODES
 
 
-class _NumPyComposed(InNumPy):
+class _NumPyComposed(RowsInNumPy):
     """The formulas on the same arguments, for comparison."""
 
     is_array = staticmethod(is_array)
     operands = staticmethod(operands)
     real = staticmethod(real)
     mask = staticmethod(mask)
+    labels = staticmethod(labels)
+    readable = staticmethod(readable)
 
     def is_float(self, dtype: Any) -> bool:
         return _is_float(dtype)
@@ -194,5 +210,10 @@ class _NumPyComposed(InNumPy):
     def number(self, x: float, dtype: Any, like: Array | None) -> Any:
         return np.asarray(x, dtype)
 
+    def places(self, x: Array, axis: int) -> Array:
+        return np.arange(x.shape[axis])
+
 
 composed = _NumPyComposed(np)
+row_value = composed.row_value
+row_value_and_grad = composed.row_value_and_grad

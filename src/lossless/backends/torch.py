@@ -9,15 +9,18 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import _C, Tensor
 
 from .. import _core
 from .._call import Problem
 from .._composed import is_composed
+from .._rows import RowProblem
 from .array_api import ArrayApi
 from .base import Array
 from .composed import warn_of_fallback
+from .torch_gate import has_plain_memory, is_observed
 
 CODES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
 INTEGERS = {
@@ -32,9 +35,16 @@ class _Namespace:
 
     result_type = staticmethod(torch.promote_types)
     broadcast_arrays = staticmethod(torch.broadcast_tensors)
+    max = staticmethod(torch.amax)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(torch, name)
+
+    def expand_dims(self, x: Tensor, axis: int) -> Tensor:
+        return x.unsqueeze(axis)
+
+    def take_along_axis(self, x: Tensor, indices: Tensor, axis: int) -> Tensor:
+        return torch.take_along_dim(x, indices, axis)
 
 
 class Formulas(ArrayApi):
@@ -69,11 +79,11 @@ class Formulas(ArrayApi):
 
     def operands(self, name: str, given: dict[str, Any]) -> tuple[Sequence[Array], Any]:
         """All as tensors, and the dtype of the result, which is PyTorch's choice."""
-        inputs, targets, *more = given.values()
-        if type(inputs) is type(targets) is Tensor and not more:
-            dtype = inputs.dtype
-            if dtype is targets.dtype and dtype in CODES:
-                return (inputs, targets), dtype  # soon done for most calls
+        first, *others = given.values()
+        if len(others) == 1 and type(first) is type(others[0]) is Tensor:
+            dtype = first.dtype
+            if dtype is others[0].dtype and dtype in CODES:
+                return (first, *others), dtype  # soon done for most calls
         real: list[Any] = [self.real(f"{name}: {argument}", x) for argument, x in given.items()]
         like = next(filter(self.is_array, real), None)
         default = self.default_float(like)
@@ -133,9 +143,19 @@ class Formulas(ArrayApi):
             return count.to(x.device, self.wide(x))
         return self.number(count, self.wide(x), x)
 
+    def readable(self, x: Array) -> np.ndarray[Any, Any] | None:
+        return None if is_observed() or not has_plain_memory(x) else x.numpy()
+
+    def constant(self, x: Array) -> Array:
+        return x.detach()
+
     def value_and_grad(self, problem: Problem) -> tuple[Array, Array]:
         with torch.no_grad():
             return super().value_and_grad(problem)
+
+    def row_value_and_grad(self, problem: RowProblem) -> tuple[Array, Array]:
+        with torch.no_grad():
+            return super().row_value_and_grad(problem)
 
     def grad_and_hess(self, problem: Problem) -> tuple[Array, Array]:
         with torch.no_grad():

@@ -19,21 +19,10 @@ from .._composed import is_composed
 from .._losses import LOSSES
 from .base import Array
 from .torch import CODES, FORMULAS, INTEGERS, Formulas
+from .torch_gate import has_plain_memory, is_observed
 
 _NUMBERS = {dtype: torch.zeros((), dtype=dtype, device="cpu") for dtype in CODES}
 _REDUCTIONS = {name: number for number, name in enumerate(REDUCTIONS)}
-# Subclasses may mean something else by their memory, or not have any.
-_TENSORS = frozenset((Tensor, torch.nn.Parameter))
-# What may look on: torch.jit.trace, torch.func, and the modes that see every operation.
-_is_traced = _C._get_tracing_state
-_is_transformed = _C._are_functorch_transforms_active
-_dispatch_modes = _C._len_torch_dispatch_stack
-_function_modes = _C._len_torch_function_stack
-# By what PyTorch dispatches on.
-_keys = _C._dispatch_keys
-_PLAIN_KEYS = _keys(torch.empty(0, device="cpu"))
-with torch.inference_mode():
-    _INFERENCE_KEYS = _keys(torch.empty(0, device="cpu"))
 
 
 class Kernels(Formulas):
@@ -62,21 +51,13 @@ class Kernels(Formulas):
 
 def _is_plain(problem: Problem, *others: Tensor) -> bool:
     """Whether nobody but this call looks on, and its tensors are what their memory says."""
-    if (
-        torch.compiler.is_compiling()
-        or is_composed.get()
-        or _is_traced() is not None
-        or _is_transformed()
-        or _dispatch_modes()
-        or _function_modes()
-        or forward_ad._current_level >= 0
-    ):
+    if is_observed() or is_composed.get() or forward_ad._current_level >= 0:
         return False
     for x in (problem.inputs, problem.targets, *others):
-        if not _has_plain_memory(x):
+        if not has_plain_memory(x):
             return False
     for x in (problem.weights, problem.where, *problem.parameters):
-        if not (x is None or type(x) is float or _has_plain_memory(x)):
+        if not (x is None or type(x) is float or has_plain_memory(x)):
             return False
     return True
 
@@ -88,11 +69,6 @@ def _requires_grad(problem: Problem) -> bool:
         if not (x is None or type(x) is float) and x.requires_grad:
             return True
     return False
-
-
-def _has_plain_memory(x: Tensor) -> bool:
-    """No subclass; strided, on a CPU; no lazy negative, no wrapper around something else."""
-    return type(x) in _TENSORS and ((keys := _keys(x)) == _PLAIN_KEYS or keys == _INFERENCE_KEYS)
 
 
 def _value(problem: Problem, gradient: Tensor | None = None) -> Tensor:

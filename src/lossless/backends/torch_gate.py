@@ -1,0 +1,33 @@
+"""Whether a tensor's memory may be read now: only if nothing but this call looks on."""
+
+import torch
+from torch import _C, Tensor
+
+# Subclasses may mean something else by their memory, or not have any.
+_TENSORS = frozenset((Tensor, torch.nn.Parameter))
+# What may look on: torch.jit.trace, torch.func, and the modes that see every operation.
+_is_traced = _C._get_tracing_state
+_is_transformed = _C._are_functorch_transforms_active
+_dispatch_modes = _C._len_torch_dispatch_stack
+_function_modes = _C._len_torch_function_stack
+# By what PyTorch dispatches on.
+_keys = _C._dispatch_keys
+_PLAIN_KEYS = _keys(torch.empty(0, device="cpu"))
+with torch.inference_mode():
+    _INFERENCE_KEYS = _keys(torch.empty(0, device="cpu"))
+
+
+def is_observed() -> bool:
+    """Whether a compiler, a tracer, a transform or a mode looks on."""
+    return (
+        torch.compiler.is_compiling()
+        or _is_traced() is not None
+        or _is_transformed()
+        or _dispatch_modes() > 0
+        or _function_modes() > 0
+    )
+
+
+def has_plain_memory(x: Tensor) -> bool:
+    """No subclass; strided, on a CPU; no lazy negative, no wrapper around something else."""
+    return type(x) in _TENSORS and ((keys := _keys(x)) == _PLAIN_KEYS or keys == _INFERENCE_KEYS)
