@@ -121,7 +121,8 @@ def assert_true(case: Case, inputs: Array, targets: Array, /, **options: Any) ->
     value = case.value(inputs, targets, **options)
     assert value.shape == wanted.value.shape, f"{what}: got shape {value.shape}"
     again, gradient = case.value_and_grad(inputs, targets, **options)
-    assert_same_bits(again, value, case.fmt, f"{what} value_and_grad against the loss")
+    if not case.backend.flushes:  # XLA compiles another program, in which it joins other operations
+        assert_same_bits(again, value, case.fmt, f"{what} value_and_grad against the loss")
     assert gradient.shape == inputs.shape, f"{what}: got a gradient of shape {gradient.shape}"
     results = [("value", value, wanted.value, wanted.value_slack)]
     results += [("gradient", gradient, wanted.gradient, wanted.gradient_slack)]

@@ -161,21 +161,21 @@ class Case:
         function: Callable[..., Any] = getattr(lossless, self.loss.public)
         return function
 
-    def value(self, inputs: Any, targets: Any, **options: Any) -> Array:
-        return self._numpy(self.call(self.function, inputs, targets, **self._reduced(options)))
+    def value(self, *arguments: Any, **options: Any) -> Array:
+        return self._numpy(self.call(self.function, *arguments, **self._reduced(options)))
 
-    def value_and_grad(self, inputs: Any, targets: Any, **options: Any) -> tuple[Array, Array]:
+    def value_and_grad(self, *arguments: Any, **options: Any) -> tuple[Array, Array]:
         function = lossless.value_and_grad(self.function)
-        value, gradient = self.call(function, inputs, targets, **self._reduced(options))
+        value, gradient = self.call(function, *arguments, **self._reduced(options))
         return self._numpy(value), self._numpy(gradient)
 
-    def grad_and_hess(self, inputs: Any, targets: Any, **options: Any) -> tuple[Array, Array]:
+    def grad_and_hess(self, *arguments: Any, **options: Any) -> tuple[Array, Array]:
         function = lossless.grad_and_hess(self.function)
-        first, second = self.call(function, inputs, targets, **self.loss.fixed, **options)
+        first, second = self.call(function, *arguments, **self.loss.fixed, **options)
         return self._numpy(first), self._numpy(second)
 
     def element_wise(
-        self, inputs: Any, targets: Any, **options: Any
+        self, inputs: Any, targets: Any, /, **options: Any
     ) -> Iterable[tuple[str, str, Array]]:
         """(output, the call that gave it, result) for every public way to an output."""
         yield "value", "loss", self.value(inputs, targets, **options)

@@ -27,13 +27,14 @@ class ElementWise(Loss):
     # The sum of the magnitudes of the terms of the value and of the gradient, where they cancel.
     terms: tuple[Callable[..., Mpf], ...] = ()
     probabilities: bool = False  # whether inputs are from 0 to 1
+    exponential: bool = False  # of inputs, which MLX and XLA in float32 know but to |x| ULP
 
 
 def _sign(r: Mpf) -> Mpf:
     return mp.mpf((r > 0) - (r < 0))
 
 
-def _zero(*_: Any) -> Mpf:
+def _zero(*_: Any, **__: Any) -> Mpf:
     return mp.mpf(0)
 
 
@@ -105,12 +106,21 @@ def _gaussian_second_derivative(r: Mpf, vars: float, eps: float) -> Mpf:  # noqa
     return 1 / _variance(vars, eps)
 
 
+# e^-FAR is below every number of every format; beyond it only its sign tells on which side of a
+# midpoint a result is, and e^-x itself would take x bits to see.
+FAR = 2000
+
+
 def _sigmoid(x: Mpf) -> Mpf:
-    return 1 / (1 + mp.exp(-x))
+    return 1 / (1 + mp.exp(-max(-FAR, min(FAR, x))))
+
+
+def _softplus(x: Mpf) -> Mpf:
+    return mp.log1p(mp.exp(x)) if x < FAR else x + mp.log1p(mp.exp(-FAR))
 
 
 def _cross_entropy(x: Mpf, t: Mpf) -> Mpf:
-    return t * mp.log1p(mp.exp(-x)) + (1 - t) * mp.log1p(mp.exp(x))
+    return t * _softplus(max(-FAR, -x)) + (1 - t) * _softplus(max(-FAR, x))
 
 
 def _cross_entropy_gradient(x: Mpf, t: Mpf) -> Mpf:
@@ -122,7 +132,7 @@ def _cross_entropy_second_derivative(x: Mpf, t: Mpf) -> Mpf:
 
 
 def _cross_entropy_terms(x: Mpf, t: Mpf) -> Mpf:
-    return abs(t) * mp.log1p(mp.exp(-x)) + abs(1 - t) * mp.log1p(mp.exp(x))
+    return abs(t) * _softplus(-x) + abs(1 - t) * _softplus(x)
 
 
 def _cross_entropy_gradient_terms(x: Mpf, t: Mpf) -> Mpf:
@@ -169,7 +179,7 @@ def _row(name: str, *real: Callable[..., Mpf], ulp: tuple[float, ...], **more: A
         {},
         exact=False,
         ulp_float64=dict(zip(OUTPUTS, ulp, strict=True)),
-        **more,
+        **({"algebraic": True} | more),
     )
 
 
@@ -191,7 +201,7 @@ OTHERS = {
         _row("mse", lambda r: r * r, lambda r: 2 * r, lambda _: mp.mpf(2), ulp=(1, 1, 0)),
         _row(
             "smooth_l1", _beta, _beta_gradient, _beta_second_derivative,
-            ulp=(2, 1, 1),
+            ulp=(3, 1, 1),
             parameters={"beta": 1.0},
             other_parameters=tuple({"beta": beta} for beta in (0.0, 0.1, 1 / 3, 2.5, 3e-5, 1e4)),
         ),
@@ -216,8 +226,12 @@ OTHERS = {
         _row(
             "binary_cross_entropy",
             _cross_entropy, _cross_entropy_gradient, _cross_entropy_second_derivative,
-            ulp=(4, 4, 4), **_CLASSES, function="binary_cross_entropy",
-            terms=(_cross_entropy_terms, _cross_entropy_gradient_terms),
+            ulp=(4, 4, 4), **_CLASSES, function="binary_cross_entropy", algebraic=False,
+            exponential=True,
+            terms=(
+                _cross_entropy_terms, _cross_entropy_gradient_terms,
+                _cross_entropy_second_derivative,
+            ),
         ),
         _row(
             "binary_cross_entropy_of_probabilities",
@@ -259,6 +273,8 @@ def slacks(loss: Loss, x: Mpf, t: Mpf, unit: Mpf, **parameters: float) -> list[M
     found = [mp.mpf(0)] * len(OUTPUTS)
     terms = getattr(loss, "terms", ())
     arguments = (x - t,) if loss.of_residual else (x, t)
+    if getattr(loss, "exponential", False) and unit > mp.ldexp(1, -40):
+        unit *= 1 + abs(x)
     for place, sum_of in enumerate(terms):
         found[place] = unit * sum_of(*arguments, **parameters)
     return found

@@ -35,6 +35,7 @@ class Loss:
     function: str = ""  # the public one, if it is not called f"{name}_loss"
     fixed: Mapping[str, Any] = field(default_factory=dict)  # its arguments that choose this loss
     of_residual: bool = True  # else functions of inputs and targets
+    algebraic: bool = False  # may lie exactly half way between two numbers
 
     @property
     def public(self) -> str:
@@ -118,7 +119,9 @@ def exact_residual(inputs: float, targets: float) -> Mpf:
     return mp.mpf(inputs - targets)
 
 
-def real(loss: Loss, output: str, inputs: float, targets: float = 0.0, **parameters: float) -> Mpf:
+def real(
+    loss: Loss, output: str, inputs: float, targets: float = 0.0, /, **parameters: float
+) -> Mpf:
     """The true result, with a relative error below 2**(8 - mp.prec)."""
     if loss.of_residual:
         arguments: tuple[Mpf, ...] = (exact_residual(inputs, targets),)
@@ -131,13 +134,16 @@ def real(loss: Loss, output: str, inputs: float, targets: float = 0.0, **paramet
 
 
 def rounded(
-    loss: Loss, output: str, inputs: float, targets: float, fmt: Format, **parameters: float
+    loss: Loss, output: str, inputs: float, targets: float, fmt: Format, /, **parameters: float
 ) -> float:
     """The correctly rounded result: precision grows until the error bound decides the rounding."""
     for precision in (128, 256, 512, 1024, 2048, 4096):
         with mp.workprec(precision):
             truth = real(loss, output, inputs, targets, **parameters)
-            error = 0 if loss.exact or not mp.isfinite(truth) else mp.ldexp(1, 8 - precision)
+            # A number that needs no more than half of the bits has not been rounded.
+            short = loss.algebraic and mp.isfinite(truth) and truth._mpf_[3] <= precision // 2
+            exact = loss.exact or short or not mp.isfinite(truth)
+            error = 0 if exact else mp.ldexp(1, 8 - precision)
             # The products are exact: the interval itself must not round.
             low = mp.fmul(truth, 1 - error, exact=True)
             high = mp.fmul(truth, 1 + error, exact=True)

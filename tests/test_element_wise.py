@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from brute import assert_true
 from cases import Backend, Case
 from checks import WEIGHTED_ULP, assert_same_bits, assert_ulp, composed_ulp
-from element_wise import OTHERS, ElementWise, points, slacks
+from element_wise import OTHERS, ElementWise, is_kink, points, slacks
 from formats import FLOAT16, FLOAT32, FLOAT64, FORMATS, NARROW, Array, Format
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,9 +134,9 @@ def test_loss_same_bits_for_every_instruction_set(loss: ElementWise, rng: Any) -
             for threads in (1, 3):
                 lossless.set_num_threads(threads)
                 results = [
-                    *case.value_and_grad(x, t),
-                    *case.value_and_grad(x, t, reduction="mean"),
-                    *case.grad_and_hess(x[::3], t[::3]),
+                    *case.value_and_grad(x, t, **loss.parameters),
+                    *case.value_and_grad(x, t, reduction="mean", **loss.parameters),
+                    *case.grad_and_hess(x[::3], t[::3], **loss.parameters),
                 ]
                 found.add(b"".join(np.asarray(result).tobytes() for result in results))
         assert len(found) == 1, case
@@ -259,6 +260,8 @@ def test_loss_of_nothing_and_of_numbers(case: Case) -> None:
 def test_loss_formulas_keep_the_contract(case: Case, rng: Any) -> None:
     """And native paths in other frameworks: NumPy's bits."""
     x, t = points(case.loss, case.fmt, 120, rng)  # type: ignore[arg-type]
+    if case.backend.flushes:  # XLA makes t/x² of t/x/x, which vanishes
+        x, t = x[np.abs(x) > 2.0**-40], t[np.abs(x) > 2.0**-40]
     for parameters in case.loss.settings[:3]:
         numpy = Case(case.loss, Backend.NUMPY, case.fmt)
         wanted = {output: got for output, _, got in numpy.element_wise(x, t, **parameters)}
@@ -279,13 +282,19 @@ def test_loss_formulas_keep_the_contract(case: Case, rng: Any) -> None:
                     + (mp.ldexp(1, case.fmt.min_exponent) if case.backend.flushes else 0)
                     for a, b in pairs
                 ]
-            bound = composed_ulp(case, output)
-            assert_ulp(got, true, case.fmt, bound, what, x, t, slack=slack)
+            if output != "value":  # a kink has two sides, and float32 may be on the other
+                smooth = [not is_kink(case.loss, *pair, **parameters) for pair in pairs]
+                true, slack = list(compress(true, smooth)), list(compress(slack, smooth))
+                got = got[smooth]
+            assert_ulp(got, true, case.fmt, composed_ulp(case, output), what, slack=slack)
 
 
 @everywhere(FLOAT32)
 def test_loss_with_options(case: Case, rng: Any) -> None:
-    x, t = (array.reshape(3, 4, 5) for array in points(case.loss, case.fmt, 60, rng))  # type: ignore[arg-type]
+    x, t = points(case.loss, case.fmt, 60, rng)  # type: ignore[arg-type]
+    if case.loss.name == "hinge":
+        t = case.fmt.array(np.sign(t))  # so that no product is 1 but for its rounding
+    x, t = x.reshape(3, 4, 5), t.reshape(3, 4, 5)
     mask = rng.random((3, 1, 5)) < 0.7
     weights = rng.uniform(0.5, 2.0, (4, 5)).astype(np.float32)
     arrays: dict[str, Any] = dict(case.loss.parameters)
@@ -362,8 +371,8 @@ def test_binary_cross_entropy_two_ways(logit: float, target: float) -> None:
     probability = 1 / (1 + math.exp(-logit))
     of_logit = lossless.binary_cross_entropy(logit, target, reduction="none")
     other = lossless.binary_cross_entropy(probability, target, None, False, "none")
-    lost = 2.0**-51 * (1 + math.exp(max(logit, 0)))
-    assert abs(of_logit - other) <= (1 - target) * lost + 1e-14 * of_logit or probability == 1
+    lost = 2.0**-51 * (1 + (1 - target) * math.exp(max(logit, 0)))
+    assert abs(of_logit - other) <= lost + 1e-14 * of_logit or probability == 1
 
 
 def test_gaussian_nll_is_least_at_the_truth() -> None:

@@ -193,11 +193,17 @@ def _check(name: str, call: Call, *, arrays_only: bool = False) -> tuple[Backend
         if not backend.is_array(first):
             raise TypeError(f"{name}: {argument} must be an array, got {type(first).__name__}")
 
-    (inputs, targets, *parameters), dtype = backend.operands(name, call.operands)
+    (inputs, targets, *others), dtype = backend.operands(name, call.operands)
     shape, other = backend.shape(inputs), backend.shape(targets)
-    if shape != other or parameters:
-        shape = _common_shape(name, call.operands, (inputs, targets, *parameters), backend)
-
+    parameters: list[Any] = []
+    if shape != other or others:
+        shape = _common_shape(name, call.operands, (inputs, targets, *others), backend)
+        # A number that is a parameter counts in full, whatever the dtype.
+        given = list(call.operands.values())[2:]
+        parameters = [
+            float(number) if isinstance(number, int | float) else x
+            for number, x in zip(given, others, strict=True)
+        ]
     for parameter, value in call.parameters.items():
         if type(value) is not float or not value > 0:  # which most calls have
             value = _number_or_array(name, parameter, value, backend)

@@ -199,10 +199,12 @@ LEAST = math.exp(LOWEST_LOG)
 def binary_cross_entropy_of_probabilities_value(xp: Namespace, x: Array, t: Array) -> Array:
     """-t log x - (1 - t) log(1 - x)."""
     x = _probability(xp, x)
-    none, all_ = x <= LEAST, x >= 1
+    none, all_, small = x <= LEAST, x >= 1, x < 0.25
     log = xp.where(none, LOWEST_LOG, xp.log(xp.where(none, 1.0, x)))
-    log_other = xp.where(all_, LOWEST_LOG, xp.log1p(-xp.where(all_, 0.0, x)))
-    return -t * log - (1.0 - t) * log_other
+    # Of a large x, 1 - x has all the digits that count, and XLA's log1p in float64 has not.
+    large = xp.log(1.0 - xp.where(small | all_, 0.0, x))
+    log_other = xp.where(small, xp.log1p(-xp.where(small, x, 0.0)), large)
+    return -t * log - (1.0 - t) * xp.where(all_, LOWEST_LOG, log_other)
 
 
 def binary_cross_entropy_of_probabilities_gradient(xp: Namespace, x: Array, t: Array) -> Array:
