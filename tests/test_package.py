@@ -16,12 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from reference import LOSSES, OUTPUTS
+from row_reference import ROW_LOSSES
 
 import lossless
-from lossless import formulas
+from lossless import formulas, row_formulas
 
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = {f"{name}_loss" for name in LOSSES}
+OF_ROWS = {loss.function for loss in ROW_LOSSES.values()}
 
 
 def modules() -> list[str]:
@@ -39,7 +41,11 @@ def test_losses_are_the_same_everywhere() -> None:
         suffix = f"_{output}"
         found = {name.removesuffix(suffix) for name in vars(formulas) if name.endswith(suffix)}
         assert found == set(LOSSES), f"formulas.py: NAME{suffix}"
-    assert {name for name in lossless.__all__ if name.endswith("_loss")} == FUNCTIONS
+    for suffix in ("_value", "_gradient"):
+        found = {name.removesuffix(suffix) for name in vars(row_formulas) if name.endswith(suffix)}
+        assert found == set(ROW_LOSSES), f"row_formulas.py: NAME{suffix}"
+    names = {name for name in lossless.__all__ if name.endswith(("_loss", "_entropy"))}
+    assert names == FUNCTIONS | OF_ROWS
     assert {header.stem for header in (ROOT / "src/kernels/losses").glob("*.h")} == set(LOSSES)
     documentation = "\n".join(path.read_text() for path in [ROOT / "README.md"])
     assert not [name for name in FUNCTIONS if name not in documentation]
@@ -60,7 +66,7 @@ def test_public_names_exist_and_are_documented() -> None:
 
 
 def test_public_losses_are_documented_in_full() -> None:
-    for name in FUNCTIONS:
+    for name in FUNCTIONS | OF_ROWS:
         text = inspect.getdoc(getattr(lossless, name)) or ""
         for part in ("Args:", "Returns:", "Raises:", ">>>", "New in"):
             assert part in text, f"{name} has no {part}"
@@ -77,7 +83,8 @@ def test_there_are_docstring_examples() -> None:
     finder = doctest.DocTestFinder()
     for name in lossless.__all__:
         member = getattr(lossless, name)
-        if inspect.isfunction(member) and name in FUNCTIONS | {"value_and_grad", "grad_and_hess"}:
+        transforms = {"value_and_grad", "grad_and_hess"}
+        if inspect.isfunction(member) and name in FUNCTIONS | OF_ROWS | transforms:
             assert any(test.examples for test in finder.find(member, name)), name
 
 
@@ -102,6 +109,18 @@ def test_loss_signatures(name: str, signature: str) -> None:
             assert got.default is None
         else:
             assert repr(got.default) == (default or repr(inspect.Parameter.empty))
+
+
+@pytest.mark.parametrize("name", sorted(OF_ROWS))
+def test_signatures_of_losses_of_rows(name: str) -> None:
+    """The positional part is mlx.nn.losses', names and defaults; `where` is a keyword."""
+    mlx = pytest.importorskip("mlx.nn")
+    *positional, where = inspect.signature(getattr(lossless, name)).parameters.values()
+    theirs = inspect.signature(getattr(mlx.losses, name)).parameters.values()
+    expected = [(parameter.name, parameter.default) for parameter in theirs]
+    assert expected == [(parameter.name, parameter.default) for parameter in positional]
+    assert all(p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for p in positional)
+    assert (where.name, where.kind) == ("where", inspect.Parameter.KEYWORD_ONLY)
 
 
 def test_transforms_keep_the_signature(rng: np.random.Generator) -> None:

@@ -51,6 +51,8 @@ class Problem:
 
 
 _bodies: dict[Callable[..., Any], Callable[..., Call]] = {}
+# The losses of rows, and what computes them with their gradients: `_rows` knows both.
+row_wise: dict[Callable[..., Any], Callable[..., tuple[Array, Array]]] = {}
 
 
 def loss(body: Callable[P, Call]) -> Callable[P, Array]:
@@ -68,7 +70,8 @@ def loss(body: Callable[P, Call]) -> Callable[P, Array]:
 def value_and_grad(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]:
     """Return a function that computes a loss and its gradient in one pass over memory.
 
-    The gradient is that of the reduced value by `inputs`, in the shape of `inputs`, rounded once:
+    The gradient is that of the reduced value by `inputs` (the first argument, whatever a loss
+    calls it), in the shape of `inputs`, rounded once:
     the division by the number of elements comes before the rounding. With `reduction="none"` it
     is the element-wise derivative.
 
@@ -90,6 +93,8 @@ def value_and_grad(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]
 
     *New in 0.1.0.*
     """
+    if (of_rows := _of_rows(loss)) is not None:
+        return of_rows
     body = _body("value_and_grad", loss)
 
     @functools.wraps(body)
@@ -106,7 +111,7 @@ def grad_and_hess(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]:
     Both are element-wise, with the weights, without a reduction: what gradient boosting asks for.
 
     Args:
-        loss: a loss of this package.
+        loss: an element-wise loss of this package.
 
     Returns:
         A function of the loss's arguments that returns `(first, second)` derivative in the shape
@@ -123,6 +128,10 @@ def grad_and_hess(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]:
 
     *New in 0.1.0.*
     """
+    if _of_rows(loss) is not None:
+        raise TypeError(
+            f"grad_and_hess: loss must be element-wise, such as huber_loss, got {loss.__name__}"
+        )
     body = _body("grad_and_hess", loss)
 
     @functools.wraps(body)
@@ -137,6 +146,14 @@ def grad_and_hess(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]:
         return backend.grad_and_hess(problem)
 
     return compute
+
+
+def _of_rows(loss: Any) -> Callable[..., tuple[Array, Array]] | None:
+    """What computes the value and gradient of a loss of rows; None for anything else."""
+    try:
+        return row_wise.get(loss)
+    except TypeError:  # that cannot be a key
+        return None
 
 
 def _body(function: str, loss: Any) -> Callable[..., Call]:
@@ -204,7 +221,7 @@ def _positive(name: str, parameter: str, value: Any, backend: Backend) -> Any:
 
 def _broadcasting(argument: str, x: Any, shape: tuple[int, ...], backend: Backend) -> Any:
     """A number, or an array that broadcasts to the shape of the residuals."""
-    if not isinstance(x, float) and not _broadcasts_to(own := backend.shape(x), shape):
+    if not isinstance(x, float) and not broadcasts_to(own := backend.shape(x), shape):
         raise ValueError(
             f"{argument} must broadcast to the shape of the residuals {tuple(shape)}, "
             f"got {tuple(own)}"
@@ -212,7 +229,7 @@ def _broadcasting(argument: str, x: Any, shape: tuple[int, ...], backend: Backen
     return x
 
 
-def _broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+def broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     missing = len(target) - len(shape)
     return missing >= 0 and all(
         size in (1, wanted) for size, wanted in zip(shape, target[missing:], strict=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .base import Array
-from .composed import Composed, InNumPy
+from .rows import RowsInNumPy, RowWise
 
 
 @functools.cache
@@ -16,7 +16,7 @@ def backend(namespace: Any) -> "ArrayApi":
     return _MaybeInNumPy(namespace)
 
 
-class ArrayApi(Composed):
+class ArrayApi(RowWise):
     """What arrays of the namespace `xp` may be, and the computation with them."""
 
     def is_array(self, x: Any) -> bool:
@@ -29,6 +29,9 @@ class ArrayApi(Composed):
 
     def is_bool(self, dtype: Any) -> bool:
         return bool(self.xp.isdtype(dtype, "bool"))
+
+    def is_integer(self, dtype: Any) -> bool:
+        return self.is_real(dtype) and not (self.is_float(dtype) or self.is_bool(dtype))
 
     def default_float(self, like: Array | None) -> Any:
         """The dtype of numbers that come without one, on the device of an array."""
@@ -85,6 +88,15 @@ class ArrayApi(Composed):
             raise TypeError(f"{argument} must be boolean, got {got}")
         return x
 
+    def labels(self, argument: str, x: Any, like: Array) -> Array:
+        """Class indices: integers."""
+        if isinstance(x, numbers.Integral) and not isinstance(x, bool):
+            return self.index(self.number(int(x), self.xp.int64, like))
+        if not self.is_array(x) or not self.is_integer(x.dtype):
+            got = f"dtype {x.dtype}" if self.is_array(x) else repr(x)
+            raise TypeError(f"{argument} must be class indices (integers), got {got}")
+        return x
 
-class _MaybeInNumPy(InNumPy, ArrayApi):
+
+class _MaybeInNumPy(RowsInNumPy, ArrayApi):
     """What is known of a namespace that comes along."""

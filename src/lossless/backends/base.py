@@ -8,7 +8,10 @@ messages that begin with `argument`, the function and argument as in "huber_loss
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from .._call import Problem
+    from .._rows import RowProblem
 
 Array: TypeAlias = Any
 
@@ -31,6 +34,15 @@ class Backend(Protocol):
     def mask(self, argument: str, x: Any) -> Array:
         """A boolean array; a TypeError where x is none."""
 
+    def labels(self, argument: str, x: Any, like: Array) -> Array:
+        """Class indices as an array; a TypeError where x is no integers."""
+
+    def promoted(self, *dtypes: Any) -> Any:
+        """The dtype of what is computed of arrays of these; a TypeError if there is none."""
+
+    def readable(self, x: Array) -> "np.ndarray[Any, Any] | None":
+        """The values, if they can be looked at now, without waiting for another device."""
+
     def value(self, problem: "Problem") -> Array:
         """The loss."""
 
@@ -39,3 +51,9 @@ class Backend(Protocol):
 
     def grad_and_hess(self, problem: "Problem") -> tuple[Array, Array]:
         """The element-wise derivatives."""
+
+    def row_value(self, problem: "RowProblem") -> Array:
+        """The loss of rows."""
+
+    def row_value_and_grad(self, problem: "RowProblem") -> tuple[Array, Array]:
+        """The loss of rows, and the gradient of the reduced loss by the first array."""

@@ -16,10 +16,11 @@ from .base import Array
 
 if TYPE_CHECKING:
     from .._call import Problem
+    from .._rows import RowProblem
 
 
 @dataclass(slots=True)
-class _Elements:
+class Elements:
     """The arrays of a problem in the dtype of the computation; masked-out places are harmless."""
 
     residual: Array
@@ -92,7 +93,7 @@ class Composed:
         )
         return self.cast(first, problem.dtype), self.cast(second, problem.dtype)
 
-    def _elements(self, problem: "Problem") -> _Elements:
+    def _elements(self, problem: "Problem") -> Elements:
         xp, where = self.xp, problem.where
         options = [
             x
@@ -123,30 +124,37 @@ class Composed:
             # multiplied by 0 there, in vain if they are NaN or infinite.
             residual = xp.where(where, residual, 0.0)
             weights = None if weights is None else xp.where(where, weights, 0.0)
-        return _Elements(residual, parameters, weights, where)
+        return Elements(residual, parameters, weights, where)
 
-    def _formula(self, output: str, problem: "Problem", elements: _Elements) -> Array:
+    def _formula(self, output: str, problem: "Problem", elements: Elements) -> Array:
         """The output of each element, weighted."""
         formula = getattr(formulas, f"{problem.loss}_{output}")
         result = formula(self.xp, elements.residual, *elements.parameters)
         return result if elements.weights is None else result * elements.weights
 
-    def _derivative(self, output: str, problem: "Problem", elements: _Elements) -> Array:
+    def _derivative(self, output: str, problem: "Problem", elements: Elements) -> Array:
         """A derivative of the reduced loss by each residual."""
-        result = self._formula(output, problem, elements)
+        return self.scaled(problem, elements, self._formula(output, problem, elements))
+
+    def scaled(self, problem: "Problem | RowProblem", elements: Elements, result: Array) -> Array:
+        """Derivatives of each loss, as those of the reduced one."""
         if problem.reduction in ("mean", "weighted_mean"):
             divisor = self._divisor(problem, elements, keepdims=True)
             empty = divisor == 0
-            # Not multiplied by NaN, for the same reason as in _value.
+            # Not multiplied by NaN, for the same reason as in reduced.
             scale = 1.0 / self.xp.where(empty, 1.0, divisor)
             result = self.xp.where(empty, math.nan, result * self.cast(scale, result.dtype))
         return self._selected(elements, result)
 
-    def _selected(self, elements: _Elements, x: Array) -> Array:
+    def _selected(self, elements: Elements, x: Array) -> Array:
         return x if elements.where is None else self.xp.where(elements.where, x, 0.0)
 
-    def _value(self, problem: "Problem", elements: _Elements) -> Array:
-        losses = self._selected(elements, self._formula("value", problem, elements))
+    def _value(self, problem: "Problem", elements: Elements) -> Array:
+        return self.reduced(problem, elements, self._formula("value", problem, elements))
+
+    def reduced(self, problem: "Problem | RowProblem", elements: Elements, losses: Array) -> Array:
+        """The result of these losses, in the dtype of the call."""
+        losses = self._selected(elements, losses)
         if problem.reduction != "none":
             losses = self.total(losses, problem.axes)
         if problem.reduction in ("mean", "weighted_mean"):
@@ -157,7 +165,9 @@ class Composed:
             losses = self.xp.where(empty, math.nan, mean)
         return self.cast(losses, problem.dtype)
 
-    def _divisor(self, problem: "Problem", elements: _Elements, keepdims: bool = False) -> Array:
+    def _divisor(
+        self, problem: "Problem | RowProblem", elements: Elements, keepdims: bool = False
+    ) -> Array:
         """What a mean divides by."""
         residual, parts = elements.residual, elements.weights
         if problem.reduction == "mean" or parts is None:

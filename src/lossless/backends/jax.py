@@ -17,6 +17,7 @@ import numpy as np
 
 from .._call import Problem
 from .._composed import is_composed
+from .._rows import RowProblem
 from . import numpy as numpy_backend
 from . import xla_ffi
 from .array_api import ArrayApi
@@ -100,6 +101,41 @@ class Formulas(ArrayApi):
         if isinstance(x, np.ndarray):
             x = jnp.asarray(numpy_backend.real(argument, x))
         return super().real(argument, x)
+
+    def readable(self, x: Array) -> np.ndarray[Any, Any] | None:
+        if isinstance(x, jax.Array):
+            if isinstance(x, jax.core.Tracer) or not x.is_fully_addressable:
+                return None
+            if any(device.platform != "cpu" for device in x.devices()):
+                return None
+        return np.asarray(x)
+
+    def places(self, x: Array, axis: int) -> Array:
+        return jnp.arange(x.shape[axis])
+
+    def constant(self, x: Array) -> Array:
+        return jax.lax.stop_gradient(x)
+
+    def widest(self, x: Array) -> Any:
+        return self.wide(x.dtype)
+
+    def index(self, x: Array) -> Array:
+        return self.cast(x, jnp.dtype(jnp.result_type(int)))
+
+    def row_outputs(self, problem: RowProblem, *, gradient: bool) -> tuple[Array, ...]:
+        operands = (problem.arrays, problem.labels, problem.weights, problem.where)
+        plan = replace(problem, arrays=(), labels=None, weights=None, where=None)
+        outputs: tuple[Array, ...] = self._jitted_rows(plan, gradient, operands)
+        return outputs
+
+    @functools.cached_property
+    def _jitted_rows(self) -> Any:
+        return jax.jit(self._traced_rows, static_argnums=(0, 1), inline=True)
+
+    def _traced_rows(self, plan: RowProblem, gradient: bool, operands: Any) -> tuple[Array, ...]:
+        arrays, labels, weights, where = operands
+        problem = replace(plan, arrays=arrays, labels=labels, weights=weights, where=where)
+        return super().row_outputs(problem, gradient=gradient)
 
     def value(self, problem: Problem) -> Array:
         """The loss."""

@@ -58,6 +58,15 @@ class Formulas(ArrayApi):
         ones = mx.full_like(x, True, dtype=mx.bool_)
         return mx.sum(ones, axis=axes, keepdims=keepdims).astype(self._wide(x))
 
+    def places(self, x: Array, axis: int) -> Array:
+        return mx.arange(x.shape[axis])
+
+    def constant(self, x: Array) -> Array:
+        return mx.stop_gradient(x)
+
+    def widest(self, x: Array) -> Any:
+        return self._wide(x)
+
     def _wide(self, x: Array) -> Any:
         return mx.float64 if _on_cpu() else x.dtype
 
@@ -71,12 +80,14 @@ class _Namespace:
     def exp(self, x: Array) -> Array:
         """Of float64 MLX knows 21 bits (github.com/ml-explore/mlx/issues/3047), of cosh all.
 
-        For x <= 0; what is smaller than e^-300 adds nothing to anything.
+        Squared, since the derivative of 1/y needs y²; what is smaller than e^-750 is 0.
         """
         if x.dtype != mx.float64:
             return mx.exp(x)
-        x = mx.minimum(-x, 300.0)
-        return 1.0 / (mx.cosh(x) + mx.sinh(x))
+        positive = x > 0
+        half = 0.5 * mx.where(positive, x, mx.minimum(-x, 750.0))
+        root = mx.cosh(half) + mx.sinh(half)
+        return mx.square(mx.where(positive, root, 1.0 / root))
 
 
 class Kernels(Formulas):

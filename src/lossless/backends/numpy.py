@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from .. import _core
-from .composed import InNumPy
+from .rows import RowsInNumPy
 
 if TYPE_CHECKING:
     from .._call import Problem
@@ -70,6 +70,19 @@ def mask(argument: str, x: Any) -> Array:
     if array.dtype != np.bool_:
         raise TypeError(f"{argument} must be boolean, got dtype {array.dtype}")
     return array
+
+
+def labels(argument: str, x: Any, like: Array) -> Array:
+    """Class indices: integers."""
+    array = np.asarray(x)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{argument} must be class indices (integers), got dtype {array.dtype}")
+    return array
+
+
+def readable(x: Array) -> Array:
+    """The values."""
+    return x
 
 
 def value(problem: "Problem") -> Any:
@@ -175,13 +188,15 @@ def _is_float(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" and dtype.newbyteorder("=") in _CODES
 
 
-class _NumPyComposed(InNumPy):
+class _NumPyComposed(RowsInNumPy):
     """The formulas on the same arguments, for comparison."""
 
     is_array = staticmethod(is_array)
     residual_arrays = staticmethod(residual_arrays)
     real = staticmethod(real)
     mask = staticmethod(mask)
+    labels = staticmethod(labels)
+    readable = staticmethod(readable)
 
     def is_float(self, dtype: Any) -> bool:
         return _is_float(dtype)
@@ -192,5 +207,11 @@ class _NumPyComposed(InNumPy):
     def number(self, x: float, dtype: Any, like: Array | None) -> Any:
         return np.asarray(x, dtype)
 
+    def places(self, x: Array, axis: int) -> Array:
+        return np.arange(x.shape[axis])
+
 
 composed = _NumPyComposed(np)
+promoted = composed.promoted
+row_value = composed.row_value
+row_value_and_grad = composed.row_value_and_grad

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import _C, Tensor
 from torch.autograd import Function, forward_ad
@@ -18,6 +19,7 @@ from torch.autograd import Function, forward_ad
 from .. import _core
 from .._call import REDUCTIONS, Problem
 from .._composed import is_composed
+from .._rows import RowProblem
 from .array_api import ArrayApi
 from .base import Array
 
@@ -49,9 +51,16 @@ class _Namespace:
 
     result_type = staticmethod(torch.promote_types)
     broadcast_arrays = staticmethod(torch.broadcast_tensors)
+    max = staticmethod(torch.amax)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(torch, name)
+
+    def expand_dims(self, x: Tensor, axis: int) -> Tensor:
+        return x.unsqueeze(axis)
+
+    def take_along_axis(self, x: Tensor, indices: Tensor, axis: int) -> Tensor:
+        return torch.take_along_dim(x, indices, axis)
 
 
 class Formulas(ArrayApi):
@@ -146,9 +155,22 @@ class Formulas(ArrayApi):
             return count.to(x.device, _wide(x))
         return self.number(count, _wide(x), x)
 
+    def readable(self, x: Array) -> np.ndarray[Any, Any] | None:
+        return None if _is_observed() or not _has_plain_memory(x) else x.numpy()
+
+    def constant(self, x: Array) -> Array:
+        return x.detach()
+
+    def widest(self, x: Array) -> Any:
+        return _wide(x)
+
     def value_and_grad(self, problem: Problem) -> tuple[Array, Array]:
         with torch.no_grad():
             return super().value_and_grad(problem)
+
+    def row_value_and_grad(self, problem: RowProblem) -> tuple[Array, Array]:
+        with torch.no_grad():
+            return super().row_value_and_grad(problem)
 
     def grad_and_hess(self, problem: Problem) -> tuple[Array, Array]:
         with torch.no_grad():
@@ -186,15 +208,7 @@ class Kernels(Formulas):
 
 def _is_plain(problem: Problem, *others: Tensor) -> bool:
     """Whether nobody but this call looks on, and its tensors are what their memory says."""
-    if (
-        torch.compiler.is_compiling()
-        or is_composed.get()
-        or _is_traced() is not None
-        or _is_transformed()
-        or _dispatch_modes()
-        or _function_modes()
-        or forward_ad._current_level >= 0
-    ):
+    if _is_observed() or is_composed.get() or forward_ad._current_level >= 0:
         return False
     for x in (problem.inputs, problem.targets, *others):
         if not _has_plain_memory(x):
@@ -203,6 +217,17 @@ def _is_plain(problem: Problem, *others: Tensor) -> bool:
         if not (x is None or type(x) is float or _has_plain_memory(x)):
             return False
     return True
+
+
+def _is_observed() -> bool:
+    """Whether a compiler, a tracer, a transform or a mode looks on."""
+    return (
+        torch.compiler.is_compiling()
+        or _is_traced() is not None
+        or _is_transformed()
+        or bool(_dispatch_modes())
+        or bool(_function_modes())
+    )
 
 
 def _requires_grad(problem: Problem) -> bool:

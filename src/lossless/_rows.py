@@ -1,0 +1,219 @@
+"""What every call of a loss of rows does, as `_call` says it of the element-wise losses.
+
+The body of such a loss packs its arguments into a `RowCall`; the decorator `row_loss` makes the
+function that users see, and what `value_and_grad` returns for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import numbers
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec
+
+import numpy as np
+
+from ._call import REDUCTIONS, Call, broadcasts_to, row_wise
+from .backends import backend_for
+from .backends.base import Array, Backend
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number as the user gave it, and where it must lie."""
+
+    value: Any
+    least: float = -math.inf
+    below: float | None = None
+
+
+@dataclass(slots=True)
+class RowCall:
+    """The arguments of a loss of rows as the user gave them."""
+
+    arrays: dict[str, Any]  # of one shape; gradients are by the first
+    axis: Any  # along which a row lies
+    reduction: str
+    parameters: dict[str, Number] = field(default_factory=dict)
+    targets: Any = None  # class indices, one for each row
+    soft: bool = False  # or as many probabilities
+    weights: Any = None
+    weighted: bool = False  # whether the loss has weights
+    where: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """The arguments of a loss of rows, checked, as arrays of one backend."""
+
+    loss: str  # the name of its formulas
+    arrays: tuple[Array, ...]  # of one shape
+    labels: Array | None  # class indices of the shape of the loss, perhaps out of range
+    axis: int  # of the arrays, counted from the end
+    shape: tuple[int, ...]  # of the loss
+    dtype: Any  # of the result
+    reduction: str
+    parameters: tuple[float, ...]
+    weights: Array | None  # of the shape of the loss
+    where: Array | None  # broadcasts to it
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Of the loss, to reduce."""
+        return tuple(range(len(self.shape)))
+
+
+def row_loss(body: Callable[P, RowCall]) -> Callable[P, Array]:
+    """Make the public function of a loss of rows from the function that packs its arguments."""
+
+    @functools.wraps(body)
+    def compute(*args: P.args, **kwargs: P.kwargs) -> Array:
+        backend, problem = _check(body.__name__, body(*args, **kwargs))
+        return backend.row_value(problem)
+
+    @functools.wraps(body)
+    def compute_both(*args: P.args, **kwargs: P.kwargs) -> tuple[Array, Array]:
+        backend, problem = _check(body.__name__, body(*args, **kwargs), arrays_only=True)
+        return backend.row_value_and_grad(problem)
+
+    row_wise[compute] = compute_both
+    return compute
+
+
+def _check(name: str, call: RowCall, *, arrays_only: bool = False) -> tuple[Backend, RowProblem]:
+    """Check the arguments of the loss `name`: what can be wrong with them is said here."""
+    reductions = REDUCTIONS if call.weighted else REDUCTIONS[:3]
+    if call.reduction not in reductions:
+        raise ValueError(
+            f"{name}: reduction must be one of {', '.join(map(repr, reductions))}, "
+            f"got {call.reduction!r}"
+        )
+    parameters = tuple(_number(name, *item) for item in call.parameters.items())
+    arguments = dict(call.arrays)
+    if call.targets is not None:
+        arguments["targets"] = call.targets
+    options = Call(None, None, call.reduction, arguments, call.weights, call.where, None)
+    backend = backend_for(name, options)
+    first = next(iter(call.arrays))
+    if arrays_only and not backend.is_array(call.arrays[first]):
+        got = type(call.arrays[first]).__name__
+        raise TypeError(f"{name}: {first} must be an array, got {got}")
+
+    loss = name.removesuffix("_loss")
+    is_soft = call.soft and _dimensions(call.targets, backend) == _dimensions(
+        call.arrays[first], backend
+    )
+    if is_soft:
+        loss = f"soft_{loss}"
+    arrays, dtype = _arrays(name, arguments if is_soft else call.arrays, backend)
+    full = tuple(backend.shape(arrays[0]))
+    axis = _axis(name, call.axis, full)
+    shape = full[:axis] + full[axis + 1 :]
+    labels = weights = where = None
+    if call.targets is not None and not is_soft:
+        labels = backend.labels(f"{name}: targets", call.targets, arrays[0])
+        _same_shape(f"{name}: targets", labels, shape, f"{first} without axis {axis}", backend)
+    if call.weights is not None:
+        weights = backend.real(f"{name}: weights", call.weights)
+        if isinstance(weights, float):
+            raise TypeError(f"{name}: weights must be an array, got {call.weights!r}")
+        _same_shape(f"{name}: weights", weights, shape, "the loss", backend)
+    if call.where is not None:
+        where = backend.mask(f"{name}: where", call.where)
+        if not broadcasts_to(own := tuple(backend.shape(where)), shape):
+            raise ValueError(
+                f"{name}: where must broadcast to the shape of the loss {shape}, got {own}"
+            )
+    if labels is not None:
+        _in_range(name, labels, where, full[axis], backend)
+    return backend, RowProblem(
+        loss, arrays, labels, axis - len(full), shape, dtype, call.reduction, parameters, weights,
+        where,
+    )  # fmt: skip
+
+
+def _number(name: str, parameter: str, number: Number) -> float:
+    value, least, below = number.value, number.least, number.below
+    if isinstance(value, str) or not isinstance(value, numbers.Real):
+        hint = f" (did you mean reduction={value!r}?)" if value in REDUCTIONS else ""
+        raise TypeError(f"{name}: {parameter} must be a number, got {value!r}{hint}")
+    real = float(value)
+    if least > -math.inf and not (real >= least and (below is None or real < below)):
+        wanted = f">= {least:g}" if below is None else f"in [{least:g}, {below:g})"
+        raise ValueError(f"{name}: {parameter} must be {wanted}, got {value!r}")
+    return real
+
+
+def _dimensions(x: Any, backend: Backend) -> int:
+    return len(backend.shape(x)) if hasattr(x, "shape") else np.ndim(x)
+
+
+def _arrays(
+    name: str, arguments: dict[str, Any], backend: Backend
+) -> tuple[tuple[Array, ...], Any]:
+    """Arrays of one shape, and the dtype of the result."""
+    arrays: dict[str, Array] = {}
+    for argument, x in arguments.items():
+        arrays[argument] = backend.real(f"{name}: {argument}", x)
+        if isinstance(arrays[argument], float):
+            raise TypeError(f"{name}: {argument} must be an array, got {x!r}")
+    first, *others = arrays
+    shape = tuple(backend.shape(arrays[first]))
+    for other in others:
+        _same_shape(f"{name}: {other}", arrays[other], shape, first, backend)
+    dtypes = [backend.residual_arrays(name, x, x)[-1] for x in arrays.values()]
+    try:
+        dtype = backend.promoted(*dtypes)
+    except TypeError:
+        raise TypeError(
+            f"{name}: {' and '.join(arrays)} must have dtypes that promote to one, got "
+            f"{' and '.join(map(str, dtypes))}"
+        ) from None
+    return tuple(arrays.values()), dtype
+
+
+def _same_shape(
+    argument: str, x: Array, shape: tuple[int, ...], whose: str, backend: Backend
+) -> None:
+    if (own := tuple(backend.shape(x))) != shape:
+        raise ValueError(f"{argument} must have the shape of {whose} {shape}, got {own}")
+
+
+def _axis(name: str, axis: Any, shape: tuple[int, ...]) -> int:
+    """The place in the shape along which a row lies."""
+    try:
+        index = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"{name}: axis must be an integer, got {axis!r}") from None
+    if not -len(shape) <= index < len(shape):
+        raise ValueError(f"{name}: axis must be within the {len(shape)} dimensions, got {axis!r}")
+    index %= len(shape)
+    if shape[index] == 0:
+        raise ValueError(f"{name}: axis {axis!r} must have a size of at least 1, got shape {shape}")
+    return index
+
+
+def _in_range(name: str, labels: Array, where: Array | None, size: int, backend: Backend) -> None:
+    """An IndexError for a class that does not exist, as NumPy's and PyTorch's, if it can be seen.
+
+    Where it cannot, the computation makes such a row NaN.
+    """
+    values = backend.readable(labels)
+    mask = None if where is None else backend.readable(where)
+    if values is None or (mask is None and where is not None):
+        return
+    wrong = (values < 0) | (values >= size)
+    if mask is not None:
+        wrong = wrong & mask
+    if not wrong.any():
+        return
+    place = tuple(map(int, np.unravel_index(int(np.argmax(wrong)), np.shape(wrong))))
+    raise IndexError(
+        f"{name}: targets must be class indices from 0 to {size - 1}, got {int(values[place])} "
+        f"at {place} (where= leaves out rows that have no class)"
+    )

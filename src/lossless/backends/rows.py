@@ -1,0 +1,169 @@
+"""Losses of rows on any backend: by formulas, in the widest dtype that serves.
+
+Half types are computed in float32, float32 in float64 where the arrays have it, and each result
+is rounded to the dtype of the call at the end.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import row_formulas
+from .base import Array
+from .composed import Composed, Elements, InNumPy
+
+if TYPE_CHECKING:
+    from .._rows import RowProblem
+
+
+class Along:
+    """The namespace of a backend, and what formulas do along one axis, which keeps the size 1."""
+
+    def __init__(self, backend: RowWise, axis: int) -> None:
+        self._backend = backend
+        self._axis = axis
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend.xp, name)
+
+    def size(self, x: Array) -> int:
+        return x.shape[self._axis]  # type: ignore[no-any-return]
+
+    def total(self, x: Array) -> Array:
+        return self._backend.xp.sum(x, axis=self._axis, keepdims=True)
+
+    def mean(self, x: Array) -> Array:
+        return self.total(x) / self.size(x)
+
+    def largest(self, x: Array) -> Array:
+        return self._backend.xp.max(x, axis=self._axis, keepdims=True)
+
+    def first_largest(self, x: Array) -> Array:
+        """Its place."""
+        return self.constant(self._backend.xp.argmax(x, axis=self._axis, keepdims=True))
+
+    def pick(self, x: Array, places: Array) -> Array:
+        return self._backend.xp.take_along_axis(x, places, axis=self._axis)
+
+    def is_at(self, x: Array, places: Array) -> Array:
+        """True at these places of x."""
+        shape = [1] * x.ndim
+        shape[self._axis] = -1
+        here = self._backend.places(x, self._axis)
+        return self._backend.xp.reshape(here, tuple(shape)) == places
+
+    def constant(self, x: Array) -> Array:
+        """x, to which no derivative goes."""
+        return self._backend.constant(x)
+
+
+class RowWise(Composed):
+    """What a `Backend` gives for losses of rows.
+
+    The methods up to `row_value` are what namespaces do differently.
+    """
+
+    def promoted(self, *dtypes: Any) -> Any:
+        """The dtype of a result of arrays of these; a TypeError if there is none."""
+        return functools.reduce(self.xp.result_type, dtypes)
+
+    def readable(self, x: Array) -> np.ndarray[Any, Any] | None:
+        """The values, if nothing forbids to look at them now."""
+        return None
+
+    def places(self, x: Array, axis: int) -> Array:
+        """0, 1, 2 and so on along an axis of x."""
+        return self.xp.arange(x.shape[axis], device=x.device)
+
+    def constant(self, x: Array) -> Array:
+        """x, to which automatic differentiation does not go."""
+        return x
+
+    def widest(self, x: Array) -> Any:
+        """The widest float that there is beside x."""
+        return getattr(self.xp, "float64", x.dtype)
+
+    def index(self, x: Array) -> Array:
+        """Integers in a dtype that has room for -1 and any size."""
+        return self.cast(x, self.xp.int64)
+
+    def row_value(self, problem: RowProblem) -> Array:
+        """The loss."""
+        (value,) = self.row_outputs(problem, gradient=False)
+        return value
+
+    def row_value_and_grad(self, problem: RowProblem) -> tuple[Array, Array]:
+        """The loss, and the gradient of the reduced loss by the first array."""
+        value, gradient = self.row_outputs(problem, gradient=True)
+        return value, gradient
+
+    def row_outputs(self, problem: RowProblem, *, gradient: bool) -> tuple[Array, ...]:
+        """The value, and the gradient if it is wanted."""
+        axis = problem.axis
+        exact = problem.loss in row_formulas.EXACT
+        dtype = self._row_dtype(problem)
+        where = self._aligned(problem.where, problem)
+        arrays = [self.cast(x, problem.dtype if exact else dtype) for x in problem.arrays]
+        if where is not None:
+            # Before the formula, as in Composed._elements.
+            rows = self.xp.expand_dims(where, axis=axis)
+            arrays = [self.xp.where(rows, x, 0.0) for x in arrays]
+        factors, weights = None, problem.weights
+        if problem.labels is not None:
+            labels, factors = self._labels(problem, where)
+            arrays.append(self.xp.expand_dims(labels, axis=axis))
+            factors = self.cast(factors, dtype)
+        if weights is not None:
+            weights = self.cast(weights, dtype)
+            if where is not None:
+                weights = self.xp.where(where, weights, 0.0)
+            factors = weights if factors is None else factors * weights
+        arguments = (Along(self, axis), *arrays, *problem.parameters)
+
+        losses = getattr(row_formulas, f"{problem.loss}_value")(*arguments)
+        losses = self.cast(self.xp.squeeze(losses, axis=axis), dtype)
+        elements = Elements(losses, [], weights, where)
+        value = self.reduced(problem, elements, losses if factors is None else losses * factors)
+        if not gradient:
+            return (value,)
+        slope = getattr(row_formulas, f"{problem.loss}_gradient")(*arguments)
+        factors = self.xp.ones_like(losses) if factors is None else factors
+        factors = self.xp.expand_dims(self.scaled(problem, elements, factors), axis=axis)
+        return value, self.cast(self.cast(slope, dtype) * factors, problem.dtype)
+
+    def _row_dtype(self, problem: RowProblem) -> Any:
+        """The dtype of the computation."""
+        xp, x, weights = self.xp, problem.arrays[0], problem.weights
+        dtype = xp.result_type(xp.float32, problem.dtype)
+        if dtype == problem.dtype:  # no half type
+            dtype = xp.result_type(dtype, self.widest(x))
+        if weights is not None and self.is_float(weights.dtype):
+            dtype = xp.result_type(dtype, weights.dtype)
+        return dtype
+
+    def _aligned(self, where: Array | None, problem: RowProblem) -> Array | None:
+        """With all dimensions of the loss."""
+        if where is not None:
+            for _ in range(len(problem.shape) - len(self.shape(where))):
+                where = self.xp.expand_dims(where, axis=0)
+        return where
+
+    def _labels(self, problem: RowProblem, where: Array | None) -> tuple[Array, Array]:
+        """Class indices that are in range, and factors of the loss, NaN where they were not."""
+        labels = self.index(problem.labels)
+        if where is not None:
+            labels = self.xp.where(where, labels, 0)
+        valid = (labels >= 0) & (labels < problem.arrays[0].shape[problem.axis])
+        factors = self.xp.where(valid, self.number(1.0, problem.dtype, labels), math.nan)
+        return self.xp.where(valid, labels, 0), factors
+
+
+class RowsInNumPy(InNumPy, RowWise):
+    """For namespaces that compute with NumPy, again without its warnings."""
+
+    row_value = np.errstate(all="ignore")(RowWise.row_value)
+    row_value_and_grad = np.errstate(all="ignore")(RowWise.row_value_and_grad)
