@@ -100,6 +100,13 @@ def row_cases(
 BUT_JAX = [backend for backend in Backend if backend not in JAX]
 
 
+def everywhere(*losses: str, formats: Iterable[Format] = FORMATS.values()) -> pytest.MarkDecorator:
+    """Every backend and dtype, but of JAX only float32: it compiles each call, for 0.1 s."""
+    names = losses or tuple(ROW_LOSSES)
+    on_jax = row_params(names, [FLOAT32], [Backend.JAX])
+    return pytest.mark.parametrize("case", row_params(names, formats, BUT_JAX) + on_jax)
+
+
 @functools.cache
 def truth(
     loss: RowLoss, fmt: Format, setting: int, rows: int, size: int

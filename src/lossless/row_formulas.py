@@ -143,6 +143,11 @@ def cosine_similarity_gradient(rows: "Along", x1: Array, x2: Array, eps: float) 
     return rows.where(below, x2 * (size2 / root), gradient)
 
 
+def _magnitude(rows: "Along", x: Array) -> Array:
+    """|x|, whose derivative at 0 is 0: JAX takes 1 for that of abs."""
+    return x * rows.sign(x)
+
+
 def _distance(rows: "Along", x: Array, p: float, eps: float) -> tuple[Array, Array, Array]:
     """x divided by the largest of its magnitudes and eps^(1/p), (Σ|x|^p + eps)^(1/p) then, scale.
 
@@ -153,8 +158,9 @@ def _distance(rows: "Along", x: Array, p: float, eps: float) -> tuple[Array, Arr
     scale = rows.where(largest > root, largest, root or 1.0)
     scale = rows.where(largest == math.inf, 1.0, scale)
     x = x / scale
-    # No magnitudes where there is a choice: to frameworks they have no derivative at 0.
-    powers = x * x if p == 2.0 else rows.abs(x) if p == 1.0 else rows.abs(x) ** p
+    # No magnitudes where there is a choice: to frameworks they have no second derivative at 0.
+    magnitude = x if p == 2.0 else _magnitude(rows, x)
+    powers = x * x if p == 2.0 else magnitude if p == 1.0 else magnitude**p
     total = rows.total(powers) + (root / scale) ** p
     zero = total == 0.0
     total = rows.where(zero, 1.0, total)
@@ -164,7 +170,7 @@ def _distance(rows: "Along", x: Array, p: float, eps: float) -> tuple[Array, Arr
 
 def _triplet_distance(rows: "Along", x: Array, p: float, eps: float) -> Array:
     if p == math.inf:
-        magnitudes = rows.abs(x)
+        magnitudes = _magnitude(rows, x)
         return rows.pick(magnitudes, rows.first_largest(magnitudes))
     _, norm, scale = _distance(rows, x, p, eps)
     return norm * scale
