@@ -40,7 +40,7 @@ def bound(backend: Backend, fmt: Format) -> Bound:
     return BOUNDS.get(fmt, HALF)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RowCase:
     """One loss of rows on one backend in one dtype; NumPy arrays go in and come out."""
 
@@ -48,7 +48,7 @@ class RowCase:
     backend: Backend
     fmt: Format
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self.loss.name}-{self.backend.value}-{self.fmt.name}"
 
     @property

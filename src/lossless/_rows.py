@@ -59,7 +59,7 @@ class RowProblem:
     dtype: Any  # of the result
     reduction: str
     parameters: tuple[float, ...]
-    weights: Array | None  # of the shape of the loss
+    weights: Any  # None, or an array of the shape of the loss; if that is (), perhaps a float
     where: Array | None  # broadcasts to it
 
     @property
@@ -120,8 +120,6 @@ def _check(name: str, call: RowCall, *, arrays_only: bool = False) -> tuple[Back
         _same_shape(f"{name}: targets", labels, shape, f"{first} without axis {axis}", backend)
     if call.weights is not None:
         weights = backend.real(f"{name}: weights", call.weights)
-        if isinstance(weights, float):
-            raise TypeError(f"{name}: weights must be an array, got {call.weights!r}")
         _same_shape(f"{name}: weights", weights, shape, "the loss", backend)
     if call.where is not None:
         where = backend.mask(f"{name}: where", call.where)
@@ -180,7 +178,8 @@ def _arrays(
 def _same_shape(
     argument: str, x: Array, shape: tuple[int, ...], whose: str, backend: Backend
 ) -> None:
-    if (own := tuple(backend.shape(x))) != shape:
+    own = () if isinstance(x, float) else tuple(backend.shape(x))
+    if own != shape:
         raise ValueError(f"{argument} must have the shape of {whose} {shape}, got {own}")
 
 

@@ -118,7 +118,9 @@ class RowWise(Composed):
             arrays.append(self.xp.expand_dims(labels, axis=axis))
             factors = self.cast(factors, dtype)
         if weights is not None:
-            weights = self.cast(weights, dtype)
+            is_number = isinstance(weights, float)
+            like = problem.arrays[0]
+            weights = self.number(weights, dtype, like) if is_number else self.cast(weights, dtype)
             if where is not None:
                 weights = self.xp.where(where, weights, 0.0)
             factors = weights if factors is None else factors * weights
@@ -141,7 +143,7 @@ class RowWise(Composed):
         dtype = xp.result_type(xp.float32, problem.dtype)
         if dtype == problem.dtype:  # no half type
             dtype = xp.result_type(dtype, self.widest(x))
-        if weights is not None and self.is_float(weights.dtype):
+        if not (weights is None or isinstance(weights, float)) and self.is_float(weights.dtype):
             dtype = xp.result_type(dtype, weights.dtype)
         return dtype
 
