@@ -145,7 +145,7 @@ def cosine_similarity_gradient(rows: "Along", x1: Array, x2: Array, eps: float) 
 
 def _magnitude(rows: "Along", x: Array) -> Array:
     """|x|, whose derivative at 0 is 0: JAX takes 1 for that of abs."""
-    return x * rows.sign(x)
+    return x * rows.constant(rows.sign(x))
 
 
 def _distance(rows: "Along", x: Array, p: float, eps: float) -> tuple[Array, Array, Array]:
