@@ -28,7 +28,6 @@ class RowLoss:
     slopes: Callable[..., list[tuple[Mpf, Mpf]]]  # derivatives by the first row, sums of |terms|
     sample: Callable[[np.random.Generator, int, int], tuple[Array, ...]]  # rows, size
     settings: tuple[dict[str, Any], ...] = ({},)
-    smooth: bool = True  # has second derivatives where the samples are
 
     def value(self, *row: Any, **parameters: Any) -> tuple[Mpf, Mpf]:
         """The loss of a row, and the sum of its terms' magnitudes."""

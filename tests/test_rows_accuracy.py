@@ -67,7 +67,7 @@ def by_autodiff(backend: Backend, function: Any, x: Any, *others: Any, **options
     if backend in (Backend.MLX, Backend.MLX_COMPOSED):
         return mx.grad(lambda x: mx.sum(function(x, *others, **options)))(x)
     if backend in JAX:
-        return jax.grad(lambda x: jnp.sum(function(x, *others, **options)))(x)
+        return jax.jit(jax.grad(lambda x: jnp.sum(function(x, *others, **options))))(x)
     x = x.requires_grad_()
     (gradient,) = torch.autograd.grad(function(x, *others, **options).sum(), x)
     return gradient

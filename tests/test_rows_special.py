@@ -167,6 +167,31 @@ def test_triplet_below_zero_and_at_it(case: RowCase) -> None:
         np.testing.assert_array_equal(gradient.astype(float), np.zeros((2, 2)))
 
 
+@row_cases(["triplet"], backends=BUT_JAX)
+@pytest.mark.parametrize("p", [1, 2, 3, INF])
+def test_triplet_of_infinite_distances(case: RowCase, p: float) -> None:
+    a, here = case.fmt.array([[0.0, 1.0]] * 3), case.fmt.array([[0.0, 2.0]] * 3)
+    away = case.fmt.array([[INF, 1.0], [-INF, -INF], [1.0, NAN]])
+    infinite, below = case.value(a, away, here, p=p), case.value(a, here, away, p=p)
+    np.testing.assert_array_equal(infinite.astype(float), [INF, INF, NAN])
+    np.testing.assert_array_equal(below.astype(float), [0.0, 0.0, NAN])
+
+
+@everywhere("cross_entropy", "soft_cross_entropy", formats=[FLOAT32])
+def test_cross_entropy_of_masked_weights(case: RowCase) -> None:
+    x, targets = case.loss.samples(case.fmt)
+    where = np.array([True, False, True, True, False, True])
+    weights = case.fmt.array([0.5, NAN, 2.0, 3.0, INF, 0.75])
+    for reduction in ("mean", "weighted_mean"):
+        options = {"reduction": reduction}
+        kept = x[where], targets[where], weights[where]
+        expected, slopes = case.value_and_grad(*kept, **options)
+        value, gradient = case.value_and_grad(x, targets, weights, where=where, **options)
+        np.testing.assert_allclose(value, expected, 1e-6)
+        np.testing.assert_allclose(gradient[where], slopes, 1e-6)
+        np.testing.assert_array_equal(gradient[~where], 0)
+
+
 @everywhere("triplet", formats=[FLOAT32, FLOAT64])
 @pytest.mark.parametrize("p", [1, 2, 3, 50, INF])
 def test_triplet_of_huge_and_tiny_distances(case: RowCase, p: float) -> None:
