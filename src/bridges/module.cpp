@@ -7,7 +7,6 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <deque>
 #include <optional>
 #include <string>
 
@@ -115,21 +114,22 @@ class Arguments {
   Operand operand(nb::handle argument, size_t dimensions) {
     if (argument.is_none()) return {};
     if (nb::isinstance<nb::float_>(argument)) {
-      numbers_.push_back(nb::cast<double>(argument));
-      return {&numbers_.back(), DType::float64, Shape(shape_.size(), 0)};
+      double& number = numbers_[count_++];
+      number = nb::cast<double>(argument);
+      return {&number, DType::float64, Shape(shape_.size(), 0)};
     }
     if (!nb::isinstance<nb::tuple>(argument)) {
-      const Memory& memory = memories_.emplace_back(argument, false);
+      const Memory& memory = memory_of(argument, false);
       return {memory.data(), memory.dtype(), memory.strides(shape_, dimensions)};
     }
     auto pair = nb::borrow<nb::tuple>(argument);
-    const Memory& memory = memories_.emplace_back(pair[0], false);
+    const Memory& memory = memory_of(pair[0], false);
     return {memory.data(), DType(nb::cast<int>(pair[1])), memory.strides(shape_, dimensions)};
   }
 
   Result result(nb::handle array) {
     if (array.is_none()) return {};
-    const Memory& memory = memories_.emplace_back(array, true);
+    const Memory& memory = memory_of(array, true);
     // NumPy asks for large pages itself.
     if (!PyObject_CheckBuffer(array.ptr())) prefer_large_pages(memory.data(), memory.bytes());
     return {memory.data(), memory.strides(shape_, shape_.size())};
@@ -138,15 +138,21 @@ class Arguments {
   // Memory for the value of a reduction: as many elements as are kept, contiguous.
   Result reduced(nb::handle array, int64_t bytes) {
     if (array.is_none()) return {};
-    const Memory& memory = memories_.emplace_back(array, true);
+    const Memory& memory = memory_of(array, true);
     if (memory.bytes() != bytes) throw nb::value_error("the value has not the size of the kept dimensions");
     return {memory.data(), {}};
   }
 
  private:
+  // Inputs, targets, weights, where, cotangent, and four results.
+  static constexpr int most = 9 + most_parameters;
+
+  const Memory& memory_of(nb::handle object, bool writable) { return memories_[count_++].emplace(object, writable); }
+
   const Shape& shape_;
-  std::deque<Memory> memories_;
-  std::deque<double> numbers_;
+  int count_ = 0;
+  std::optional<Memory> memories_[most];
+  double numbers_[most];
 };
 
 int64_t count(const Shape& shape, size_t dimensions) {
@@ -161,12 +167,14 @@ const LossKernels& kernels_of(int loss) {
   return kernels.losses[loss];
 }
 
-void python_sweep(int loss, int dtype, int reduction, const Shape& shape, int kept, nb::handle inputs,
+void python_sweep(int loss, int dtype, int reduction, nb::tuple lengths, int kept, nb::handle inputs,
                   nb::handle targets, nb::tuple parameters, nb::handle weights, nb::handle where, nb::handle value,
                   nb::handle gradient, nb::handle curvature, nb::handle total_gradient, nb::handle cotangent,
                   int threads) {
   if (int(parameters.size()) != kernels_of(loss).parameters) throw nb::value_error("a parameter is missing");
   static constexpr int64_t sizes[result_dtypes] = {2, 2, 4, 8};
+  Shape shape;
+  for (nb::handle length : lengths) shape.push_back(nb::cast<int64_t>(length));
   Arguments arguments(shape);
   Job job;
   job.loss = loss;

@@ -63,10 +63,11 @@ row_wise: dict[Callable[..., Any], Callable[..., tuple[Array, Array]]] = {}
 
 def loss(body: Callable[P, Call]) -> Callable[P, Array]:
     """Make the public function of a loss from the function that packs its arguments."""
+    name = body.__name__
 
     @functools.wraps(body)
     def compute(*args: P.args, **kwargs: P.kwargs) -> Array:
-        backend, problem = _check(body.__name__, body(*args, **kwargs))
+        backend, problem = _check(name, body(*args, **kwargs))
         return backend.value(problem)
 
     _bodies[compute] = body
@@ -216,7 +217,7 @@ def _check(name: str, call: Call, *, arrays_only: bool = False) -> tuple[Backend
     if call.where is not None:
         argument = f"{name}: where"
         where = _broadcasting(argument, backend.mask(argument, call.where), shape, backend)
-    axes = _axes(name, call.axis, call.reduction, len(shape))
+    axes = tuple(range(len(shape))) if call.axis is None else _axes(name, call, len(shape))
     loss = call.loss or name.removesuffix("_loss")
     return backend, Problem(
         loss, inputs, targets, shape, dtype, call.reduction, axes, tuple(parameters), weights, where
@@ -269,10 +270,9 @@ def broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     )
 
 
-def _axes(name: str, axis: Any, reduction: str, dimensions: int) -> tuple[int, ...]:
-    if axis is None:
-        return tuple(range(dimensions))
-    if reduction == "none":
+def _axes(name: str, call: Call, dimensions: int) -> tuple[int, ...]:
+    axis = call.axis
+    if call.reduction == "none":
         raise ValueError(f"{name}: axis needs a reduction, got axis={axis!r} with reduction='none'")
     axes = axis if isinstance(axis, tuple | list) else (axis,)
     try:

@@ -68,7 +68,7 @@ class Formulas(ArrayApi):
     def shape(self, x: Array) -> tuple[int, ...]:
         """Numbers, also in `torch.jit.trace`, where sizes are tensors."""
         shape = x.shape
-        if not (shape and isinstance(shape[0], Tensor)):
+        if not shape or type(shape[0]) is int or not isinstance(shape[0], Tensor):
             return shape  # type: ignore[no-any-return]
         state = _C._get_tracing_state()
         _set_tracing_state(None)

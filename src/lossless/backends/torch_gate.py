@@ -4,17 +4,18 @@ import torch
 from torch import _C, Tensor
 
 # Subclasses may mean something else by their memory, or not have any.
-_TENSORS = frozenset((Tensor, torch.nn.Parameter))
+_TENSORS = (Tensor, torch.nn.Parameter)
 # What may look on: torch.jit.trace, torch.func, and the modes that see every operation.
 _is_traced = _C._get_tracing_state
 _is_transformed = _C._are_functorch_transforms_active
 _dispatch_modes = _C._len_torch_dispatch_stack
 _function_modes = _C._len_torch_function_stack
-# By what PyTorch dispatches on.
+# By what PyTorch dispatches on; the first tensor may come while torch.func transforms something.
 _keys = _C._dispatch_keys
-_PLAIN_KEYS = _keys(torch.empty(0, device="cpu"))
-with torch.inference_mode():
-    _INFERENCE_KEYS = _keys(torch.empty(0, device="cpu"))
+with _C._DisableFuncTorch():
+    _KEYS = [_keys(torch.empty(0, device="cpu"))]
+    with torch.inference_mode():
+        _KEYS.append(_keys(torch.empty(0, device="cpu")))
 
 
 def is_observed() -> bool:
@@ -30,4 +31,4 @@ def is_observed() -> bool:
 
 def has_plain_memory(x: Tensor) -> bool:
     """No subclass; strided, on a CPU; no lazy negative, no wrapper around something else."""
-    return type(x) in _TENSORS and ((keys := _keys(x)) == _PLAIN_KEYS or keys == _INFERENCE_KEYS)
+    return type(x) in _TENSORS and _keys(x) in _KEYS

@@ -33,13 +33,13 @@ class Kernels(Formulas):
             return super().value(problem)
         if torch.is_grad_enabled() and _requires_grad(problem):
             return _Value.apply(problem, *_operands(problem))  # type: ignore[no-untyped-call]
-        return _value(problem)
+        return _sweep(problem, problem.dtype, value=True)
 
     def value_and_grad(self, problem: Problem) -> tuple[Array, Array]:
         if not _is_plain(problem):
             return super().value_and_grad(problem)
         gradient = torch.empty_like(problem.inputs, dtype=problem.dtype)
-        return _value(problem, gradient), gradient
+        return _sweep(problem, problem.dtype, True, gradient), gradient
 
     def grad_and_hess(self, problem: Problem) -> tuple[Array, Array]:
         if not _is_plain(problem):
@@ -49,14 +49,11 @@ class Kernels(Formulas):
         return first, second
 
 
-def _is_plain(problem: Problem, *others: Tensor) -> bool:
+def _is_plain(problem: Problem, cotangent: Tensor | None = None) -> bool:
     """Whether nobody but this call looks on, and its tensors are what their memory says."""
     if is_observed() or is_composed.get() or forward_ad._current_level >= 0:
         return False
-    for x in (problem.inputs, problem.targets, *others):
-        if not has_plain_memory(x):
-            return False
-    for x in (problem.weights, problem.where, *problem.parameters):
+    for x in (*_operands(problem), cotangent):
         if not (x is None or type(x) is float or has_plain_memory(x)):
             return False
     return True
@@ -69,23 +66,6 @@ def _requires_grad(problem: Problem) -> bool:
         if not (x is None or type(x) is float) and x.requires_grad:
             return True
     return False
-
-
-def _value(problem: Problem, gradient: Tensor | None = None) -> Tensor:
-    """The loss, and its gradient by the inputs or targets in whose shape a tensor for it comes."""
-    x, shape, dtype = problem.inputs, problem.shape, problem.dtype
-    if problem.reduction != "none":
-        if len(problem.axes) == len(shape):
-            value = torch.empty_like(_NUMBERS[dtype])  # the quickest way
-        else:
-            kept = [size for d, size in enumerate(shape) if d not in problem.axes]
-            value = torch.empty(kept, dtype=dtype)
-    elif x.shape == shape and x.dtype is dtype:
-        value = torch.empty_like(x)
-    else:
-        value = torch.empty(shape, dtype=dtype)
-    _sweep(problem, dtype, value, gradient)
-    return value
 
 
 def _gradient(
@@ -104,28 +84,43 @@ def _gradient(
 def _sweep(
     problem: Problem,
     dtype: torch.dtype,
-    value: Tensor | None = None,
+    value: bool = False,
     gradient: Tensor | None = None,
     curvature: Tensor | None = None,
     cotangent: Tensor | None = None,
-) -> None:
-    """Run the kernels into these results. They reduce the last axes: others are moved there."""
-    shape, axes, operands = problem.shape, problem.axes, _operands(problem)
-    total = None
+) -> Any:
+    """Run the kernels into these results, and return the value if it is wanted.
+
+    A gradient is that by inputs or targets, whichever has its shape. The kernels reduce the last
+    axes, so others that are to be reduced are moved there.
+    """
+    inputs, targets, weights = problem.inputs, problem.targets, problem.weights
+    where, parameters = problem.where, problem.parameters
+    shape, axes = problem.shape, problem.axes
+    result = total = None
     if gradient is not None and gradient.shape != shape:  # by one number against an array
         total, gradient = gradient, None
     kept = 0
-    if problem.reduction != "none" and len(axes) != len(shape):
+    if problem.reduction == "none":
+        if value and inputs.shape == shape and inputs.dtype is dtype:
+            result = torch.empty_like(inputs)
+        elif value:
+            result = torch.empty(shape, dtype=dtype)
+    elif len(axes) == len(shape):
+        result = torch.empty_like(_NUMBERS[dtype]) if value else None  # the quickest way
+    else:
         order = [d for d in range(len(shape)) if d not in axes]
         kept = len(order)
+        result = torch.empty([shape[d] for d in order], dtype=dtype) if value else None
         order += axes
         if order != sorted(order):
-            operands = [
-                x.expand(shape).permute(order) if isinstance(x, Tensor) else x for x in operands
-            ]
+            inputs, targets, weights, where, *moved = (
+                x.expand(shape).permute(order) if isinstance(x, Tensor) else x
+                for x in _operands(problem)
+            )
+            parameters = tuple(moved)
             shape = tuple(shape[d] for d in order)
             gradient = None if gradient is None else gradient.permute(order)
-    inputs, targets, weights, where, *parameters = operands
     _core.sweep(
         LOSSES[problem.loss].number,
         CODES[dtype],
@@ -137,13 +132,14 @@ def _sweep(
         tuple([x if type(x) is float else _readable(x) for x in parameters]),
         weights if weights is None else _readable(weights),
         where,
-        value,
+        result,
         gradient,
         curvature,
         total,
         cotangent,
         torch.get_num_threads(),
     )
+    return result
 
 
 def _readable(x: Any) -> Any:
@@ -181,7 +177,7 @@ class _Value(Function):
             is_number = reduced == len(problem.shape)
             if is_number and x.shape == problem.shape and x.dtype is problem.dtype:
                 gradient = torch.empty_like(x)
-        value = _value(problem, gradient)
+        value: Tensor = _sweep(problem, problem.dtype, True, gradient)
         _save(ctx, problem, gradient)
         return value
 
