@@ -231,26 +231,32 @@ def test_cross_entropy_bits_do_not_depend_on_threads_and_instructions(
 @FMT
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 def test_cross_entropy_bad_classes(fmt: Format, dtype: Any, rng: np.random.Generator) -> None:
-    """The first bad row is told; a row that is left out may say anything."""
+    """They make their row NaN, and the first is told; a row that is left out may say anything."""
     x = scores(fmt, (300, 11), rng)
     good = rng.integers(0, 11, 300).astype(dtype)
+    wanted = cross_entropy(x, good)
     for bad in (-1, 11, np.iinfo(dtype).max, np.iinfo(dtype).min):
-        labels = good.copy()
-        labels[[123, 200, 299]] = bad
-        assert first_bad(x, labels, None) == 123
-        where = np.ones(300, bool)
-        where[123] = False
-        assert first_bad(x, labels, where) == 200
-        where[[200, 299]] = False
-        assert first_bad(x, labels, where) == -1
+        for rows in ([123, 200, 299], [200, 299], [299], []):
+            labels, where = good.copy(), np.ones(300, bool)
+            labels[[7, *rows]] = bad
+            where[7] = False
+            first_bad, value, gradient = of_any_classes(x, labels, where)
+            assert first_bad == (rows[0] if rows else -1)
+            assert np.isnan(value[rows]).all()
+            assert np.isnan(gradient[rows]).all()
+            others = np.setdiff1d(np.arange(300), [7, *rows])
+            for part, same in zip((value, gradient), wanted, strict=True):
+                assert not part[7].any()
+                assert_same_bits(part[others], same[others], fmt, f"{fmt.name} {bad} {rows}")
 
 
-def first_bad(x: Array, labels: Array, where: Array | None) -> int:
-    value, gradient = np.empty((), x.dtype), np.empty_like(x)
-    code, mask = CODES[x.dtype], None if where is None else (where, CODES[where.dtype])
-    return lossless._core.cross_entropy(
-        code, 1, x.shape, (x, code), labels, None, 0.0, None, mask, value, gradient
+def of_any_classes(x: Array, labels: Array, where: Array) -> tuple[int, Array, Array]:
+    value, gradient = np.empty(len(x), x.dtype), np.empty_like(x)
+    code, mask = CODES[x.dtype], (where, CODES[where.dtype])
+    first_bad = lossless._core.cross_entropy(
+        code, 0, x.shape, (x, code), labels, None, 0.0, None, mask, value, gradient
     )
+    return first_bad, value, gradient
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,8 @@ void define_rows(nb::module_& m) {
         "gradient"_a.none(), "cotangent"_a.none() = nb::none(), "threads"_a = 0,
         "Compute cross entropy and its gradient by the logits in one pass. The shape is that of the rows and, last, of "
         "the classes. Operands and results are as of sweep, labels an array or tensor of signed integers, the value of "
-        "a reduction one number. Returns the first row, in C order, whose label is no class, or -1.");
+        "a reduction one number. Returns the first row, in C order, whose label is no class and whose results are NaN, "
+        "or -1.");
 }
 
 }  // namespace lossless

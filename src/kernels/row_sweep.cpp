@@ -202,6 +202,7 @@ class RowSweep {
       scores.label = label(row);
       if (scores.label < 0 || scores.label >= classes_) {
         complain(number);
+        for (int64_t c = 0; gradient && c < classes_; ++c) store(not_a_number, job_.dtype, gradient + c * size_);
         return not_a_number;
       }
     }

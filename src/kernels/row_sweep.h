@@ -29,8 +29,8 @@ struct RowJob {
   int threads = 0;    // at most so many, the caller included; 0: as many as there may be
 };
 
-// Returns the number of the first row, in C order, that has no such class as its label says, or -1: the results of that
-// row and a reduced value are then undefined.
+// Returns the number of the first row, in C order, that has no such class as its label says, or -1. The results of such
+// rows, and the value that is reduced from them, are NaN.
 int64_t sweep_rows(const RowJob& job);
 
 }  // namespace lossless

@@ -23,12 +23,12 @@ from .._rows import RowProblem
 from .array_api import ArrayApi
 from .base import Array
 
-_CODES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
-_INTEGERS = {
+CODES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
+INTEGERS = {
     torch.bool, torch.uint8, torch.int8, torch.uint16, torch.int16,
     torch.uint32, torch.int32, torch.uint64, torch.int64,
 }  # fmt: skip
-_NUMBERS = {dtype: torch.zeros((), dtype=dtype, device="cpu") for dtype in _CODES}
+_NUMBERS = {dtype: torch.zeros((), dtype=dtype, device="cpu") for dtype in CODES}
 _LOSSES = {name: number for number, (name, *_) in enumerate(_core.losses())}
 _REDUCTIONS = {name: number for number, name in enumerate(REDUCTIONS)}
 # Subclasses may mean something else by their memory, or not have any.
@@ -70,10 +70,10 @@ class Formulas(ArrayApi):
         return isinstance(x, Tensor)
 
     def is_float(self, dtype: Any) -> bool:
-        return dtype in _CODES
+        return dtype in CODES
 
     def is_real(self, dtype: Any) -> bool:
-        return dtype in _CODES or dtype in _INTEGERS
+        return dtype in CODES or dtype in INTEGERS
 
     def is_bool(self, dtype: Any) -> bool:
         return dtype is torch.bool
@@ -97,7 +97,7 @@ class Formulas(ArrayApi):
         """Both as tensors, and the dtype of the result, which is PyTorch's choice."""
         if type(inputs) is type(targets) is Tensor:
             dtype = inputs.dtype
-            if dtype is targets.dtype and dtype in _CODES:
+            if dtype is targets.dtype and dtype in CODES:
                 return inputs, targets, dtype  # soon done for most calls
         inputs, targets = (
             self.real(f"{name}: {argument}", x)
@@ -156,7 +156,7 @@ class Formulas(ArrayApi):
         return self.number(count, _wide(x), x)
 
     def readable(self, x: Array) -> np.ndarray[Any, Any] | None:
-        return None if _is_observed() or not _has_plain_memory(x) else x.numpy()
+        return None if is_observed() or not has_plain_memory(x) else x.numpy()
 
     def constant(self, x: Array) -> Array:
         return x.detach()
@@ -208,18 +208,18 @@ class Kernels(Formulas):
 
 def _is_plain(problem: Problem, *others: Tensor) -> bool:
     """Whether nobody but this call looks on, and its tensors are what their memory says."""
-    if is_composed.get() or _is_observed() or forward_ad._current_level >= 0:
+    if is_composed.get() or is_observed() or forward_ad._current_level >= 0:
         return False
     for x in (problem.inputs, problem.targets, *others):
-        if not _has_plain_memory(x):
+        if not has_plain_memory(x):
             return False
     for x in (problem.weights, problem.where, *problem.parameters):
-        if not (x is None or type(x) is float or _has_plain_memory(x)):
+        if not (x is None or type(x) is float or has_plain_memory(x)):
             return False
     return True
 
 
-def _is_observed() -> bool:
+def is_observed() -> bool:
     """Whether a compiler, a tracer, a transform or a mode looks on."""
     return (
         torch.compiler.is_compiling()
@@ -239,7 +239,7 @@ def _requires_grad(problem: Problem) -> bool:
     return False
 
 
-def _has_plain_memory(x: Tensor) -> bool:
+def has_plain_memory(x: Tensor) -> bool:
     """No subclass; strided, on a CPU; no lazy negative, no wrapper around something else."""
     return type(x) in _TENSORS and ((keys := _keys(x)) == _PLAIN_KEYS or keys == _INFERENCE_KEYS)
 
@@ -301,7 +301,7 @@ def _sweep(
     inputs, targets, weights, where, *parameters = operands
     _core.sweep(
         _LOSSES[problem.loss],
-        _CODES[dtype],
+        CODES[dtype],
         _REDUCTIONS[problem.reduction],
         shape,
         kept,
@@ -321,7 +321,7 @@ def _sweep(
 
 def _readable(x: Any) -> Any:
     """Weights or a parameter in a dtype that the kernels read."""
-    return x.double() if isinstance(x, Tensor) and x.dtype in _INTEGERS else x
+    return x.double() if isinstance(x, Tensor) and x.dtype in INTEGERS else x
 
 
 def _operands(problem: Problem) -> list[Any]:
@@ -445,7 +445,9 @@ def _saved(ctx: Any) -> tuple[Problem, Any]:
 def _kernels() -> tuple[Kernels | None, str]:
     """What serves eager calls on CPU tensors, and why."""
     if _core.reads_tensors(Tensor):
-        return Kernels(_Namespace()), "eager calls on CPU tensors; others are composed"
+        from .torch_rows import RowKernels
+
+        return RowKernels(_Namespace()), "eager calls on CPU tensors; others are composed"
     why = f"torch {torch.__version__} does not lend the functions by which the kernels read tensors"
     warnings.warn(
         f"lossless: PyTorch tensors are served by composed formulas, slower than the native "
