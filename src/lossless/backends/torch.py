@@ -208,7 +208,7 @@ class Kernels(Formulas):
 
 def _is_plain(problem: Problem, *others: Tensor) -> bool:
     """Whether nobody but this call looks on, and its tensors are what their memory says."""
-    if is_composed.get() or is_observed() or forward_ad._current_level >= 0:
+    if is_observed() or is_composed.get() or forward_ad._current_level >= 0:
         return False
     for x in (problem.inputs, problem.targets, *others):
         if not has_plain_memory(x):

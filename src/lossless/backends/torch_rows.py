@@ -33,7 +33,9 @@ class RowKernels(Kernels):
             return super().row_value(problem)
         problem = _of_one_dtype(problem)
         operands = _operands(problem)
-        if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in operands):
+        if torch.is_grad_enabled() and any(
+            isinstance(x, Tensor) and x.requires_grad for x in operands
+        ):
             formula = super().row_value
             return _Value.apply(problem, formula, *operands)  # type: ignore[no-untyped-call]
         return _value(problem)
@@ -53,9 +55,11 @@ def _has_kernel(problem: RowProblem) -> bool:
 
 def _is_plain(problem: RowProblem, *others: Tensor) -> bool:
     """Whether nobody but this call looks on, and its tensors are what their memory says."""
-    if is_composed.get() or is_observed() or forward_ad._current_level >= 0:
+    if is_observed() or is_composed.get() or forward_ad._current_level >= 0:
         return False
-    return all(x is None or has_plain_memory(x) for x in (*_operands(problem), *others))
+    return all(
+        x is None or type(x) is float or has_plain_memory(x) for x in (*_operands(problem), *others)
+    )
 
 
 def _of_one_dtype(problem: RowProblem) -> RowProblem:
@@ -118,9 +122,9 @@ def _sweep(
     )
 
 
-def _readable(x: Tensor | None) -> Tensor | None:
+def _readable(x: Any) -> Any:
     """Probabilities or weights in a dtype that the kernel reads."""
-    return x.double() if x is not None and x.dtype in INTEGERS else x
+    return x.double() if isinstance(x, Tensor) and x.dtype in INTEGERS else x
 
 
 class _Value(Function):
@@ -136,15 +140,20 @@ class _Value(Function):
         if ctx.needs_input_grad[2] and (problem.reduction != "none" or not problem.shape):
             gradient = torch.empty_like(problem.arrays[0])
         value = _value(problem, gradient)
-        ctx.save_for_backward(gradient, *operands)
-        ctx.rest = _with(problem, [None] * len(operands)), formula
+        tensors = [x if isinstance(x, Tensor) else None for x in operands]
+        ctx.save_for_backward(gradient, *tensors)
+        rest = [None if isinstance(x, Tensor) else x for x in operands]
+        ctx.rest = _with(problem, rest), rest, formula
         return value
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> Any:
-        gradient, *operands = ctx.saved_tensors
-        rest, formula = ctx.rest
-        problem = _with(rest, operands)
+        gradient, *tensors = ctx.saved_tensors
+        problem, rest, formula = ctx.rest
+        operands = [
+            x if tensor is None else tensor for x, tensor in zip(rest, tensors, strict=True)
+        ]
+        problem = _with(problem, operands)
         needed = [place for place, needs in enumerate(ctx.needs_input_grad[2:]) if needs]
         results: list[Tensor | None] = [None] * len(operands)
         if 0 in needed and not torch.is_grad_enabled() and _is_plain(problem, cotangent):
