@@ -21,7 +21,7 @@ struct DataType {
   uint16_t lanes;
 };
 
-enum Code : uint8_t { floating = 2, brain_floating = 4, boolean = 6 };
+enum Code : uint8_t { integer = 0, floating = 2, brain_floating = 4, boolean = 6 };
 
 struct Tensor {
   void* data;

@@ -10,10 +10,9 @@
 #include <optional>
 #include <string>
 
-#include "dlpack.h"
+#include "arguments.h"
 #include "kernels.h"
 #include "lend.h"
-#include "pages.h"
 #include "pool.h"
 #include "sweep.h"
 
@@ -21,145 +20,10 @@ namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace lossless {
+
+void define_rows(nb::module_& m);  // rows.cpp
+
 namespace {
-
-using Shape = std::vector<int64_t>;
-
-// Below this many elements giving up the GIL costs more than it gives.
-constexpr int64_t worth_releasing_the_gil = 4096;
-
-// A Python object's memory: a tensor's by DLPack's exchange API, an array's by the buffer protocol. The format of a
-// buffer is not asked for: NumPy cannot tell that of bfloat16.
-class Memory {
- public:
-  Memory(nb::handle object, bool writable) {
-    if (PyObject_CheckBuffer(object.ptr())) {
-      int flags = PyBUF_STRIDES | (writable ? PyBUF_WRITABLE : 0);
-      if (PyObject_GetBuffer(object.ptr(), &buffer_, flags) != 0) throw nb::python_error();
-      return;
-    }
-    const dlpack::ExchangeApi* api = dlpack::exchange_api(object.type());
-    if (!api) throw nb::type_error("neither a buffer nor a tensor of DLPack 1");
-    if (api->tensor_from_python(object.ptr(), &tensor_) != 0) throw nb::python_error();
-    if (tensor_.device.type != dlpack::on_cpu || tensor_.dtype.lanes != 1)
-      throw nb::value_error("a tensor is not in a CPU's memory");
-    is_tensor_ = true;
-  }
-  ~Memory() {
-    if (!is_tensor_) PyBuffer_Release(&buffer_);
-  }
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-
-  void* data() const { return is_tensor_ ? static_cast<char*>(tensor_.data) + tensor_.byte_offset : buffer_.buf; }
-
-  int64_t bytes() const {
-    if (!is_tensor_) return buffer_.len;
-    int64_t bytes = tensor_.dtype.bits / 8;
-    for (int d = 0; d < tensor_.dimensions; ++d) bytes *= tensor_.shape[d];
-    return bytes;
-  }
-
-  // Of a tensor, which knows it.
-  DType dtype() const {
-    if (is_tensor_ && tensor_.dtype.code == dlpack::boolean) return DType::boolean;
-    if (is_tensor_ && tensor_.dtype.code == dlpack::brain_floating) return DType::bfloat16;
-    if (is_tensor_ && tensor_.dtype.code == dlpack::floating) switch (tensor_.dtype.bits) {
-        case 16:
-          return DType::float16;
-        case 32:
-          return DType::float32;
-        case 64:
-          return DType::float64;
-      }
-    throw nb::type_error("the kernels do not read this dtype");
-  }
-
-  // The strides, in bytes, that broadcast this array to the first `dimensions` of `shape`; 0 for the others.
-  Shape strides(const Shape& shape, size_t dimensions) const {
-    return is_tensor_
-               ? strides(shape, dimensions, tensor_.dimensions, tensor_.shape, tensor_.strides, tensor_.dtype.bits / 8)
-               : strides(shape, dimensions, buffer_.ndim, buffer_.shape, buffer_.strides, 1);
-  }
-
- private:
-  template <class Integer>
-  static Shape strides(const Shape& wanted, size_t dimensions, size_t given, const Integer* shape,
-                       const Integer* strides, int64_t unit) {
-    if (given > dimensions) throw nb::value_error("an array has more dimensions than the result");
-    size_t missing = dimensions - given;
-    Shape result(wanted.size(), 0);
-    for (size_t d = 0; d < given; ++d) {
-      if (shape[d] != wanted[missing + d] && shape[d] != 1)
-        throw nb::value_error("an array does not broadcast to the shape of the result");
-      if (shape[d] != 1) result[missing + d] = strides[d] * unit;
-    }
-    return result;
-  }
-
-  bool is_tensor_ = false;
-  Py_buffer buffer_;
-  dlpack::Tensor tensor_;
-};
-
-// The arrays and numbers of a call, held for as long as the sweep runs.
-class Arguments {
- public:
-  explicit Arguments(const Shape& shape) : shape_(shape) {}
-
-  // None, a number, a tensor, or (array, dtype).
-  Operand operand(nb::handle argument) { return operand(argument, shape_.size()); }
-
-  // One that broadcasts to the first so many dimensions.
-  Operand operand(nb::handle argument, size_t dimensions) {
-    if (argument.is_none()) return {};
-    if (nb::isinstance<nb::float_>(argument)) {
-      double& number = numbers_[count_++];
-      number = nb::cast<double>(argument);
-      return {&number, DType::float64, Shape(shape_.size(), 0)};
-    }
-    if (!nb::isinstance<nb::tuple>(argument)) {
-      const Memory& memory = memory_of(argument, false);
-      return {memory.data(), memory.dtype(), memory.strides(shape_, dimensions)};
-    }
-    auto pair = nb::borrow<nb::tuple>(argument);
-    const Memory& memory = memory_of(pair[0], false);
-    return {memory.data(), DType(nb::cast<int>(pair[1])), memory.strides(shape_, dimensions)};
-  }
-
-  Result result(nb::handle array) {
-    if (array.is_none()) return {};
-    const Memory& memory = memory_of(array, true);
-    // NumPy asks for large pages itself.
-    if (!PyObject_CheckBuffer(array.ptr())) prefer_large_pages(memory.data(), memory.bytes());
-    return {memory.data(), memory.strides(shape_, shape_.size())};
-  }
-
-  // Memory for the value of a reduction: as many elements as are kept, contiguous.
-  Result reduced(nb::handle array, int64_t bytes) {
-    if (array.is_none()) return {};
-    const Memory& memory = memory_of(array, true);
-    if (memory.bytes() != bytes) throw nb::value_error("the value has not the size of the kept dimensions");
-    return {memory.data(), {}};
-  }
-
- private:
-  // Inputs, targets, weights, where, cotangent, and four results.
-  static constexpr int most = 9 + most_parameters;
-
-  const Memory& memory_of(nb::handle object, bool writable) { return memories_[count_++].emplace(object, writable); }
-
-  const Shape& shape_;
-  int count_ = 0;
-  std::optional<Memory> memories_[most];
-  double numbers_[most];
-};
-
-int64_t count(const Shape& shape, size_t dimensions) {
-  int64_t elements = 1;
-  for (size_t d = 0; d < dimensions; ++d) elements *= shape[d];
-  return elements;
-}
 
 const LossKernels& kernels_of(int loss) {
   const Kernels& kernels = *instruction_set().kernels;
@@ -273,6 +137,7 @@ NB_MODULE(_core, m) {
   m.def("evaluate", python_evaluate, "loss"_a, "dtype"_a.none(), "inputs"_a, "targets"_a, "parameters"_a,
         "Value, first and second derivative of one element before rounding, each as a sum (high, low): as for results "
         "of a dtype or, with None, as computed again near a rounding boundary.");
+  define_rows(m);
   m.def("memory_pass", python_memory_pass, "inputs"_a, "targets"_a, "out"_a,
         "out = inputs - targets for contiguous float32, by the same threads: the speed that memory allows.");
   m.def("threads", threads, "The number of threads that a call may use.");

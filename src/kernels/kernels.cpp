@@ -7,6 +7,8 @@
 
 #include "dtypes.h"
 #include "outcome.h"
+#include "rows/cross_entropy.h"
+#include "sums.h"
 
 #include "losses.inc"
 
@@ -48,14 +50,6 @@ LOSSLESS_INLINE bool is_vague([[maybe_unused]] Split x) {
 template <class T>
 LOSSLESS_INLINE typename T::rounded round_accurate(Split x) {
   return T::round(round_to_odd(x));
-}
-
-constexpr int group_elements = 64;
-
-// Every sum is made of these: whole groups, the last one filled up with zeros.
-LOSSLESS_INLINE void add_group(const double* terms, double* sums) {
-  for (int i = 0; i < group_elements; i += lanes)
-    for (int lane = 0; lane < lanes; ++lane) sums[lane] += terms[i + lane];
 }
 
 template <class Loss, class T, Wanted wanted, bool scaled>
@@ -343,9 +337,13 @@ constexpr LossKernels losses[] = {LOSSLESS_FOR_EACH_LOSS(LOSSLESS_KERNELS)};
 
 extern const Kernels LOSSLESS_INSTRUCTION_SET;
 const Kernels LOSSLESS_INSTRUCTION_SET = {
-    losses,      sizeof losses / sizeof *losses,
-    count_piece, {load<float16>, load<bfloat16>, load<float32>, load<float64>, load<boolean>},
+    losses,
+    sizeof losses / sizeof *losses,
+    count_piece,
+    {load<float16>, load<bfloat16>, load<float32>, load<float64>, load<boolean>},
     subtract,
+    {cross_entropy::row<float16>, cross_entropy::row<bfloat16>, cross_entropy::row<float32>,
+     cross_entropy::row<float64>},
 };
 
 }  // namespace lossless

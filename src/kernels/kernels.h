@@ -62,12 +62,26 @@ struct LossKernels {
   void (*evaluate_accurately)(double inputs, double targets, const double* parameters, Splits& results);
 };
 
+// One row of scores, contiguous, and what it is compared with.
+struct ScoreRow {
+  const void* logits;  // of the result's dtype, as the gradient
+  int64_t classes;
+  int64_t label;              // one of the classes; not looked at beside probabilities
+  const void* probabilities;  // null: the label has all
+  int64_t probability_stride;
+  void (*load_probabilities)(const void* from, int64_t stride, int elements, double* to);
+  double smoothing;
+  void* gradient;  // null: not wanted; may be where the logits are
+  double gradient_scale;
+};
+
 struct Kernels {
   const LossKernels* losses;
   int count;
   void (*count_piece)(const Piece&);  // a piece of the loss that is 1 everywhere: sums weights, counts the mask
   void (*load[all_dtypes])(const void* from, int64_t stride, int elements, double* to);
   void (*subtract)(const float* inputs, const float* targets, float* out, int64_t elements);
+  double (*cross_entropy[result_dtypes])(const ScoreRow&);  // the loss
 };
 
 // In order of preference, worst first; only those that this processor runs.

@@ -2,38 +2,28 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <vector>
-
-#include "sweep.h"
 
 namespace lossless {
 
-// The dimensions of a job, with those merged that every operand and result steps through as through one.
+// The dimensions of a job, with those merged that every view, as its operands and results are called here, steps
+// through as through one.
+template <int views>
 class Layout {
  public:
-  enum View { inputs, targets, first, second, weights, where, cotangent, value, gradient, curvature, views };
-
   struct Dimension {
     int64_t size;
     int64_t strides[views];
   };
 
-  explicit Layout(const Job& job) {
-    const std::vector<int64_t>* strides[views] = {
-        &job.inputs.strides,   &job.targets.strides,  &job.parameters[0].strides, &job.parameters[1].strides,
-        &job.weights.strides,  &job.where.strides,    &job.cotangent.strides,     nullptr,
-        &job.gradient.strides, &job.curvature.strides};
-    const void* data[views] = {job.inputs.data,   job.targets.data,  job.parameters[0].data, job.parameters[1].data,
-                               job.weights.data,  job.where.data,    job.cotangent.data,     nullptr,
-                               job.gradient.data, job.curvature.data};
-    if (job.reduction == Reduction::none) {
-      strides[value] = &job.value.strides;
-      data[value] = job.value.data;
-    }
-    for (size_t d = job.shape.size(); d-- > 0;) {
-      if (job.shape[d] == 1) continue;
-      Dimension outer = {job.shape[d], {}};
-      for (int v = 0; v < views; ++v) outer.strides[v] = data[v] ? (*strides[v])[d] : 0;
+  // Of the first so many dimensions of the shape, and of the strides of each view; null: a view of nothing.
+  Layout(const std::vector<int64_t>& shape, size_t dimensions, const std::vector<int64_t>* const (&strides)[views]) {
+    for (size_t d = dimensions; d-- > 0;) {
+      if (shape[d] == 1) continue;
+      Dimension outer = {shape[d], {}};
+      for (int v = 0; v < views; ++v) outer.strides[v] = strides[v] ? (*strides[v])[d] : 0;
       bool merges = !dimensions_.empty();
       for (int v = 0; v < views && merges; ++v)
         merges = outer.strides[v] == dimensions_.back().strides[v] * dimensions_.back().size;
@@ -56,8 +46,8 @@ class Layout {
       }
     }
 
-    int64_t offset(View view) const { return offsets_[view]; }
-    int64_t stride(View view) const { return dimensions_[0].strides[view]; }
+    int64_t offset(int view) const { return offsets_[view]; }
+    int64_t stride(int view) const { return dimensions_[0].strides[view]; }
 
     // How many of the next elements lie one stride apart, at most `wanted`.
     int run(int wanted) const { return int(std::min<int64_t>(wanted, dimensions_[0].size - index_[0])); }

@@ -4,54 +4,17 @@
 #include <cstring>
 #include <optional>
 
-#include "dtypes.h"
 #include "float_environment.h"
 #include "kernels.h"
 #include "layout.h"
+#include "numbers.h"
 #include "pool.h"
+#include "sums.h"
 
 namespace lossless {
 namespace {
 
 constexpr int counting = -1;  // the "loss" that is 1 everywhere: its sums are the denominators of means
-
-int64_t item_size(DType dtype) {
-  constexpr int64_t sizes[] = {2, 2, 4, 8, 1};
-  return sizes[int(dtype)];
-}
-
-void store(double x, DType dtype, void* to) {
-  auto write = [to](auto storage) { std::memcpy(to, &storage, sizeof storage); };
-  if (dtype == DType::float16) write(float16::pack(float16::round(x)));
-  if (dtype == DType::bfloat16) write(bfloat16::pack(bfloat16::round(x)));
-  if (dtype == DType::float32) write(float(x));
-  if (dtype == DType::float64) write(x);
-}
-
-double add_lanes(const double* sums) {
-  double level[lanes];
-  std::copy(sums, sums + lanes, level);
-  for (int width = lanes / 2; width > 0; width /= 2)
-    for (int lane = 0; lane < width; ++lane) level[lane] += level[lane + width];
-  return level[0];
-}
-
-// The sum of the blocks of a row, with the rounding errors of the additions added at the end (Neumaier 1974).
-double add_blocks(const double* blocks, int64_t count) {
-  Split total = {0, 0};
-  for (int64_t i = 0; i < count; ++i) {
-    Split sum = two_sum(total.high, blocks[i]);
-    total = {sum.high, total.low + sum.low};
-  }
-  double sum = total.high + total.low;
-  return sum == sum ? sum : total.high;  // the error of an infinite sum is no number
-}
-
-int64_t product(const std::vector<int64_t>& sizes, size_t begin, size_t end) {
-  int64_t result = 1;
-  for (size_t i = begin; i < end; ++i) result *= sizes[i];
-  return result;
-}
 
 bool is_contiguous(const std::vector<int64_t>& strides, const std::vector<int64_t>& shape, int64_t item) {
   for (size_t d = shape.size(); d-- > 0; item *= shape[d])
@@ -61,6 +24,23 @@ bool is_contiguous(const std::vector<int64_t>& strides, const std::vector<int64_
 
 bool is_constant(const Operand& operand) {
   return std::all_of(operand.strides.begin(), operand.strides.end(), [](int64_t stride) { return stride == 0; });
+}
+
+namespace view {
+enum View { inputs, targets, first, second, weights, where, cotangent, value, gradient, curvature, views };
+}
+using ElementLayout = Layout<view::views>;
+
+ElementLayout layout_of(const Job& job) {
+  const Operand* operands[] = {&job.inputs,  &job.targets, &job.parameters[0], &job.parameters[1],
+                               &job.weights, &job.where,   &job.cotangent};
+  const Result* results[] = {job.reduction == Reduction::none ? &job.value : nullptr, &job.gradient, &job.curvature};
+  const std::vector<int64_t>* strides[view::views] = {};
+  for (int v = 0; v < view::value; ++v)
+    if (operands[v]->data) strides[v] = &operands[v]->strides;
+  for (int v = view::value; v < view::views; ++v)
+    if (const Result* result = results[v - view::value]; result && result->data) strides[v] = &result->strides;
+  return ElementLayout(job.shape, job.shape.size(), strides);
 }
 
 class Sweep {
@@ -74,7 +54,7 @@ class Sweep {
         columns_(reduces_ ? product(job.shape, job.kept, job.shape.size()) : elements_),
         blocks_(std::max<int64_t>(1, (columns_ + block_elements - 1) / block_elements)),
         contiguous_(contiguous_run()) {
-    if (!contiguous_) layout_.emplace(job);
+    if (!contiguous_) layout_.emplace(layout_of(job));
     if (reduces_) find_denominators();
   }
 
@@ -213,7 +193,7 @@ class Sweep {
 
   // Gathers a few elements of every operand, computes them, and scatters the results.
   void in_pieces(int64_t begin, int64_t elements, double scale, double* sums, double* gradient_sums) const {
-    constexpr int operands = Layout::cotangent + 1;
+    constexpr int operands = view::cotangent + 1;
     const Operand* operand[operands] = {&job_.inputs,  &job_.targets, &job_.parameters[0], &job_.parameters[1],
                                         &job_.weights, &job_.where,   &job_.cotangent};
     double numbers[operands][piece_elements] = {};
@@ -224,8 +204,8 @@ class Sweep {
       gathers[v] = operand[v]->data && !constant;
     }
     // A cotangent of each element is one more weight; one of each value is part of the scale.
-    bool weighs = !reduces_ && gathers[Layout::cotangent];
-    if (reduces_) gathers[Layout::cotangent] = false;
+    bool weighs = !reduces_ && gathers[view::cotangent];
+    if (reduces_) gathers[view::cotangent] = false;
     alignas(double) char results[3][piece_elements * sizeof(double)];
     const Result* result[3] = {&job_.value, &job_.gradient, &job_.curvature};
     bool wanted[3];
@@ -237,27 +217,26 @@ class Sweep {
                    numbers[1],
                    {numbers[2], numbers[3]},
                    weighs              ? products
-                   : job_.weights.data ? numbers[Layout::weights]
+                   : job_.weights.data ? numbers[view::weights]
                                        : nullptr,
-                   job_.where.data ? numbers[Layout::where] : nullptr,
+                   job_.where.data ? numbers[view::where] : nullptr,
                    wanted[0] ? results[0] : nullptr,
                    wanted[1] ? results[1] : nullptr,
                    wanted[2] ? results[2] : nullptr,
                    reduces_ ? sums : nullptr,
                    gradient_sums_.empty() ? nullptr : gradient_sums,
                    scale};
-    Layout::Cursor read(*layout_, begin), write(*layout_, begin);
+    ElementLayout::Cursor read(*layout_, begin), write(*layout_, begin);
     for (int64_t left = elements; left > 0; left -= piece_elements) {
       piece.elements = int(std::min<int64_t>(left, piece_elements));
       for (int at = 0, run; at < piece.elements; at += run, read.advance(run)) {
         run = read.run(piece.elements - at);
         for (int v = 0; v < operands; ++v)
-          if (gathers[v]) gather(*operand[v], read, Layout::View(v), run, numbers[v] + at);
+          if (gathers[v]) gather(*operand[v], read, v, run, numbers[v] + at);
       }
       if (weighs) {
-        const double* weights = job_.weights.data ? numbers[Layout::weights] : nullptr;
-        for (int i = 0; i < piece_elements; ++i)
-          products[i] = (weights ? weights[i] : 1) * numbers[Layout::cotangent][i];
+        const double* weights = job_.weights.data ? numbers[view::weights] : nullptr;
+        for (int i = 0; i < piece_elements; ++i) products[i] = (weights ? weights[i] : 1) * numbers[view::cotangent][i];
       }
       if (job_.loss == counting)
         kernels_.count_piece(piece);
@@ -266,17 +245,17 @@ class Sweep {
       for (int at = 0, run; at < piece.elements; at += run, write.advance(run)) {
         run = write.run(piece.elements - at);
         for (int i = 0; i < 3; ++i)
-          if (wanted[i]) scatter(results[i], at, write, Layout::View(Layout::value + i), run, result[i]->data);
+          if (wanted[i]) scatter(results[i], at, write, view::value + i, run, result[i]->data);
       }
     }
   }
 
-  void gather(const Operand& operand, const Layout::Cursor& cursor, Layout::View view, int run, double* to) const {
+  void gather(const Operand& operand, const ElementLayout::Cursor& cursor, int view, int run, double* to) const {
     const char* from = static_cast<const char*>(operand.data) + cursor.offset(view);
     kernels_.load[int(operand.dtype)](from, cursor.stride(view), run, to);
   }
 
-  void scatter(const char* results, int at, const Layout::Cursor& cursor, Layout::View view, int run, void* to) const {
+  void scatter(const char* results, int at, const ElementLayout::Cursor& cursor, int view, int run, void* to) const {
     int64_t size = item_size(job_.dtype);
     int64_t stride = cursor.stride(view);
     char* first = static_cast<char*>(to) + cursor.offset(view);
@@ -293,7 +272,7 @@ class Sweep {
   int64_t elements_, rows_, columns_, blocks_;
   double parameters_[most_parameters] = {};  // of a contiguous run
   std::optional<Wanted> contiguous_;
-  std::optional<Layout> layout_;
+  std::optional<ElementLayout> layout_;
   std::vector<double> denominators_;  // of each row; empty: all are constant_denominator_
   double constant_denominator_ = 1;
   std::vector<double> selected_;  // how many elements of each row `where` selects; empty: all

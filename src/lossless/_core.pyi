@@ -23,6 +23,21 @@ def sweep(
     cotangent: _Operand = None,
     threads: int = 0,
 ) -> None: ...
+def cross_entropy(
+    dtype: int,
+    reduction: int,
+    shape: tuple[int, ...],
+    logits: _Operand,
+    labels: _Result,
+    probabilities: _Operand,
+    smoothing: float,
+    weights: _Operand,
+    where: _Operand,
+    value: _Result,
+    gradient: _Result,
+    cotangent: _Operand = None,
+    threads: int = 0,
+) -> int: ...
 def reads_tensors(kind: type) -> bool: ...
 def losses() -> list[tuple[str, tuple[str, ...], float, bool]]: ...
 def evaluate(

@@ -9,10 +9,11 @@ import numpy as np
 
 from .. import _core
 from .._losses import LOSSES
-from .rows import RowsInNumPy
+from .rows import HAVE_KERNELS, RowsInNumPy
 
 if TYPE_CHECKING:
     from .._call import Problem
+    from .._rows import RowProblem
 
 Array: TypeAlias = np.ndarray[Any, Any]
 Operand: TypeAlias = tuple[Array, int] | float | None
@@ -20,6 +21,7 @@ Operand: TypeAlias = tuple[Array, int] | float | None
 _REDUCTIONS = {"none": 0, "sum": 1, "mean": 2, "weighted_mean": 3}
 # The numbers of the dtypes that kernels read; bfloat16 is added when first seen.
 _CODES = {np.dtype("float16"): 0, np.dtype("float32"): 2, np.dtype("float64"): 3}
+_LABELS = (np.dtype(np.int32), np.dtype(np.int64))
 _BFLOAT16 = 1
 _BOOLEAN = 4
 
@@ -157,6 +159,50 @@ def _sweep(
     return None if result is None else result[()]
 
 
+def row_value(problem: "RowProblem") -> Any:
+    """The loss of rows."""
+    if problem.loss in HAVE_KERNELS:
+        return _sweep_rows(problem)
+    return composed.row_value(problem)
+
+
+def row_value_and_grad(problem: "RowProblem") -> tuple[Any, Any]:
+    """The loss of rows, and the gradient of the reduced loss by the first array."""
+    if problem.loss in HAVE_KERNELS:
+        gradient = np.empty(problem.arrays[0].shape, problem.dtype)
+        return _sweep_rows(problem, gradient), gradient
+    return composed.row_value_and_grad(problem)
+
+
+def _sweep_rows(problem: "RowProblem", gradient: Array | None = None) -> Any:
+    """Run the kernel of cross entropy; it takes rows along the last axis."""
+
+    def rows(x: Array) -> Array:
+        return np.moveaxis(x, problem.axis, -1)
+
+    (smoothing,) = problem.parameters
+    logits, *probabilities = problem.arrays
+    logits = rows(logits.astype(problem.dtype, copy=False))
+    labels = problem.labels
+    if labels is not None and labels.dtype not in _LABELS:
+        labels = labels.astype(np.int64)
+    value = np.empty(problem.shape if problem.reduction == "none" else (), problem.dtype)
+    _core.cross_entropy(
+        _CODES[problem.dtype],
+        _REDUCTIONS[problem.reduction],
+        logits.shape,
+        _operand(logits),
+        labels,
+        _operand(rows(probabilities[0])) if probabilities else None,
+        smoothing,
+        _operand(problem.weights),
+        _operand(problem.where),
+        value,
+        None if gradient is None else rows(gradient),
+    )
+    return value[()]
+
+
 def _operand(x: Any) -> Operand:
     """What the kernels read: a float, or an array with the number of its dtype."""
     if not isinstance(x, np.ndarray):
@@ -215,5 +261,3 @@ class _NumPyComposed(RowsInNumPy):
 
 
 composed = _NumPyComposed(np)
-row_value = composed.row_value
-row_value_and_grad = composed.row_value_and_grad

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from .._rows import RowProblem
 
 
+# These have a kernel, for backends that reach the memory of their arrays.
+HAVE_KERNELS = frozenset({"cross_entropy", "soft_cross_entropy"})
+
+
 class Along:
     """The namespace of a backend, and what formulas do along one axis, which keeps the size 1."""
 

@@ -168,9 +168,9 @@ FORMULAS = Formulas(_Namespace())
 def _kernels() -> tuple[Formulas | None, str]:
     """What serves eager calls on CPU tensors, and why."""
     if _core.reads_tensors(Tensor):
-        from .torch_kernels import Kernels
+        from .torch_rows import RowKernels
 
-        return Kernels(_Namespace()), "eager calls on CPU tensors; others are composed"
+        return RowKernels(_Namespace()), "eager calls on CPU tensors; others are composed"
     why = f"torch {torch.__version__} does not lend the functions by which the kernels read tensors"
     warn_of_fallback("PyTorch tensors", f"{why}. Version 2.13.0 does.")
     return None, why

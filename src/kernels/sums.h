@@ -1,0 +1,52 @@
+// The order of every sum: inside a block element i goes to lane i % 16, the lanes are added pairwise, and the blocks
+// one after the other. Whatever the threads, the layout and the instruction set, it is the same.
+#pragma once
+
+#include <algorithm>
+
+#include "arithmetic.h"
+#include "sweep.h"
+
+namespace lossless {
+namespace {
+
+constexpr int group_elements = 64;
+
+// Every sum is made of these: whole groups, the last one filled up with zeros.
+LOSSLESS_INLINE void add_group(const double* terms, double* sums) {
+  for (int i = 0; i < group_elements; i += lanes)
+    for (int lane = 0; lane < lanes; ++lane) sums[lane] += terms[i + lane];
+}
+
+inline double add_lanes(const double* sums) {
+  double level[lanes];
+  std::copy(sums, sums + lanes, level);
+  for (int width = lanes / 2; width > 0; width /= 2)
+    for (int lane = 0; lane < width; ++lane) level[lane] += level[lane + width];
+  return level[0];
+}
+
+// The sum of blocks, with the rounding errors of the additions added at the end (Neumaier 1974).
+class BlockSum {
+ public:
+  void add(double block) {
+    Split sum = two_sum(total_.high, block);
+    total_ = {sum.high, total_.low + sum.low};
+  }
+  double value() const {
+    double sum = total_.high + total_.low;
+    return sum == sum ? sum : total_.high;  // the error of an infinite sum is no number
+  }
+
+ private:
+  Split total_ = {0, 0};
+};
+
+inline double add_blocks(const double* blocks, int64_t count) {
+  BlockSum sum;
+  for (int64_t i = 0; i < count; ++i) sum.add(blocks[i]);
+  return sum.value();
+}
+
+}  // namespace
+}  // namespace lossless
