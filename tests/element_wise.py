@@ -257,8 +257,9 @@ def points(
     if not loss.of_residual:
         t = np.where(rng.random(size) < 0.5, rng.integers(0, 2, size), rng.random(size))
         if loss.name == "hinge":
-            near = 1 / x[::5] + rng.normal(0, 1e-3, x[::5].size)
-            t[1::3], t[::5] = -t[1::3], near
+            x = np.where(x == 0, 0.5, x)
+            t[1::3] = -t[1::3]
+            t[::5] = 1 / x[::5] + rng.normal(0, 1e-3, x[::5].size)
         elif loss.probabilities:
             x = np.where(rng.random(size) < 0.5, rng.random(size) ** 9, 1 - rng.random(size) ** 9)
             x[grid] = rng.integers(0, 65, grid.sum()) / 64

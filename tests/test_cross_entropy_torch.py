@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import from_torch, to_torch
+from cases import REDUCTIONS, from_torch, to_torch
 from checks import assert_same_bits
 from formats import FLOAT32, FLOAT64, FORMATS, NARROW, Array, Format
-from torch_cases import REDUCTIONS, gradient, leaf
+from torch_cases import gradient, leaf
 
 import lossless
 

@@ -42,8 +42,8 @@ def function(case: Case, *names: str) -> Callable[..., Any]:
 
 def differentiated(case: Case, weighted: Callable[..., Any], arrays: list[Array]) -> list[Array]:
     """The gradients by all arrays."""
-    given = [case.backend.array(array) for array in arrays]
     with case.backend.path():
+        given = [case.backend.array(array) for array in arrays]
         if case.backend in MLX:
             import mlx.core as mx
 
@@ -117,9 +117,9 @@ def test_loss_gradients_by_everything(case: Case, rng: np.random.Generator) -> N
 def test_loss_second_derivatives(case: Case, rng: np.random.Generator) -> None:
     """The gradient of the gradient, by inputs, where there is one."""
     names, arrays = problem(case, rng)
-    x, t, *more = (case.backend.array(array) for array in arrays)
     weighted = function(case, *names)
     with case.backend.path():
+        x, t, *more = (case.backend.array(array) for array in arrays)
         if case.backend in MLX:
             import mlx.core as mx
 
@@ -137,7 +137,9 @@ def test_loss_second_derivatives(case: Case, rng: np.random.Generator) -> None:
 
             x.requires_grad_()
             (first,) = torch.autograd.grad(weighted(x, t, *more), x, create_graph=True)
-            (got,) = torch.autograd.grad(first.sum(), x, materialize_grads=True)
+            got = torch.zeros_like(x)
+            if first.requires_grad:
+                (got,) = torch.autograd.grad(first.sum(), x, materialize_grads=True)
     fixed = {key: value for key, value in case.loss.parameters.items() if key not in names}
     columns = [[float(number) for number in array] for array in arrays]
     with mp.workdps(60):

@@ -17,6 +17,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "lend.h"
@@ -168,14 +169,32 @@ class Node : public mx::Primitive {
     for (mx::array& output : outputs)
       if (&output.inputs() != &inputs && !output.is_tracer()) output.inputs().clear();
     try {
-      schedule(inputs, outputs);
+      Job job = prepare(inputs, outputs);
+      mx::cpu::get_command_encoder(stream()).dispatch([job = std::move(job)] { lent->sweep(job); });
     } catch (...) {
       for (mx::array& output : outputs) output.inputs() = inputs;
       throw;
     }
   }
 
-  void schedule(const Arrays& inputs, Arrays& outputs) {
+  // The results of a few numbers that are there already, at once: to hand them to MLX's thread and back takes ten times
+  // as long as to compute them.
+  static void compute_at_once(const Arrays& inputs, Arrays& outputs) {
+    constexpr size_t few = 4096;
+    for (const mx::array& x : inputs)
+      if (x.size() > few || x.is_tracer() || !x.is_available()) return;
+    auto& node = static_cast<Node&>(outputs[0].primitive());
+    mx::Shape all = node.shape(inputs);
+    if (std::accumulate(all.begin(), all.end(), size_t(1), std::multiplies<>()) > few) return;
+    lent->sweep(node.prepare(inputs, outputs));
+    for (mx::array& output : outputs) {
+      output.set_status(mx::array::Status::available);
+      output.detach();
+    }
+  }
+
+  // Memory for the results, and what to compute into it.
+  Job prepare(const Arrays& inputs, Arrays& outputs) {
     mx::Shape all = shape(inputs);
     Job job;
     job.loss = plan_.loss;
@@ -220,7 +239,7 @@ class Node : public mx::Primitive {
       case Outputs::curvature:
         job.curvature = result(outputs[0]);
     }
-    mx::cpu::get_command_encoder(stream()).dispatch([job = std::move(job)] { lent->sweep(job); });
+    return job;
   }
 
   void eval_gpu(const Arrays&, Arrays&) override {
@@ -403,7 +422,10 @@ Arrays compute(int loss, bool of_residual, int wanted, int reduction, int reduce
   bool may_be_differentiated = plan.wanted == Outputs::value && is_traced;
   if (may_be_differentiated) plan.wanted = Outputs::value_and_gradient;
   Arrays outputs = Node::make(stream, plan, arrays, may_be_differentiated);
-  if (may_be_differentiated) outputs.pop_back();
+  if (may_be_differentiated)
+    outputs.pop_back();
+  else
+    Node::compute_at_once(arrays, outputs);
   return outputs;
 }
 

@@ -86,8 +86,8 @@ def log_cosh_second_derivative(xp: Namespace, r: Array) -> Array:
 
 
 def l1_value(xp: Namespace, r: Array) -> Array:
-    """|r|."""
-    return xp.abs(r)
+    """|r|, with the derivative 0 at 0: that of JAX's abs is 1 there."""
+    return xp.where(r > 0, r, xp.where(r < 0, -r, r * r))
 
 
 def l1_gradient(xp: Namespace, r: Array) -> Array:
@@ -119,7 +119,7 @@ def smooth_l1_value(xp: Namespace, r: Array, beta: Array) -> Array:
     """r²/(2β) below β, |r| - β/2 from there on."""
     near = xp.abs(r) < beta
     inner = xp.where(near, r, 0.0)
-    outer = xp.where(near, 0.0, xp.abs(r) - 0.5 * beta)
+    outer = xp.where(near, 0.0, l1_value(xp, r) - 0.5 * beta)
     return 0.5 * inner * (inner / xp.where(near, beta, 1.0)) + outer
 
 

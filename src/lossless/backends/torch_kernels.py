@@ -230,11 +230,13 @@ class _Gradient(Function):
                 arguments[place] = arguments[place].view_as(arguments[place])
             _, place, cotangent, *operands = arguments
             (slope,) = _by_formulas(_with(problem, operands), [place], cotangent)
+        results: list[Tensor | None] = [None] * len(arguments)
+        if not slope.requires_grad:  # that of a hinge, by its inputs, is constant
+            return tuple(results)
         by = [arguments[place] for place in needed]
         slopes = torch.autograd.grad(
             slope, by, factor, create_graph=differentiable, allow_unused=True
         )
-        results: list[Tensor | None] = [None] * len(arguments)
         for place, result in zip(needed, slopes, strict=True):
             results[place] = result
         return tuple(results)
