@@ -9,10 +9,13 @@ import lossless
 
 from ._errors import UserError
 from .demo import demo
+from .score import score
+
+INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
 
 
 class Commands(typer.core.TyperGroup):
-    """Commands whose errors of use are one line, without a traceback."""
+    """Commands whose errors of use are one line, without a traceback, and so is Ctrl-C."""
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         try:
@@ -23,6 +26,9 @@ class Commands(typer.core.TyperGroup):
                 f"[bold red]{command}:[/] ", error, sep="", markup=True, soft_wrap=True
             )
             raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            Console(stderr=True).print(f"lossless {ctx.invoked_subcommand}: interrupted")
+            raise typer.Exit(INTERRUPTED) from None
 
 
 app = typer.Typer(
@@ -32,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command()(score)
 app.command()(demo)
 
 

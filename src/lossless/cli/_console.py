@@ -1,0 +1,66 @@
+"""What commands print: results to the standard output, notes and progress to the standard error."""
+
+import json
+import math
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+# Of what is no terminal: a table is never folded there.
+WIDE = 250
+
+
+def results() -> Console:
+    return _console(stderr=False)
+
+
+def notes() -> Console:
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=WIDE)
+
+
+def progress() -> Progress:
+    """A bar with the time that is left, on a terminal only; it disappears when the work is done."""
+    console = notes()
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """One document; infinities and NaN, which JSON has not, as the text that float() reads."""
+    json.dump(
+        _strict(document), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False, default=str
+    )
+    sys.stdout.write("\n")
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
