@@ -9,6 +9,7 @@ import lossless
 
 from ._errors import UserError
 from .demo import demo
+from .info import info
 from .score import score
 
 INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
@@ -39,6 +40,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(score)
+app.command()(info)
 app.command()(demo)
 
 
