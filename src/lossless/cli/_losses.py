@@ -65,7 +65,7 @@ def chosen(names: list[str] | None, parameters: Mapping[str, float | None]) -> l
 def _named(name: str) -> Loss:
     plain = name.lower().replace("-", "_").removesuffix("_loss")
     if plain not in LOSSES:
-        raise UserError(f"--loss must be one of {', '.join(LOSSES)}, got {name}")
+        raise UserError(f"there is no loss {name!r}, only {', '.join(LOSSES)}")
     return LOSSES[plain]
 
 

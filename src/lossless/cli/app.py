@@ -10,6 +10,7 @@ import lossless
 from ._errors import UserError
 from .demo import demo
 from .info import info
+from .plot import plot
 from .score import score
 
 INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
@@ -40,6 +41,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(score)
+app.command()(plot)
 app.command()(info)
 app.command()(demo)
 
