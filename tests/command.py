@@ -61,3 +61,9 @@ def interrupt(
     os.killpg(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+
+def after(*, seconds: float) -> Callable[[], bool]:
+    """Whether so much time has passed: for work that takes far longer and leaves no trace."""
+    start = time.monotonic()
+    return lambda: time.monotonic() - start > seconds

@@ -12,10 +12,10 @@ import optax
 import pytest
 from cases import Backend, cases
 from checks import assert_ulp
-from formats import FLOAT32, FLOAT64
 from mpmath import mp
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT32, FLOAT64
 
 PATHS: dict[str, Callable[[], Any]] = {"native": nullcontext, "composed": lossless.composed}
 ON_EVERY_PATH = pytest.mark.usefixtures("jax_path")

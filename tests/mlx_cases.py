@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from cases import Backend, Case, cases, from_mlx
 from checks import COMPOSED_ULP, assert_ulp
-from formats import FLOAT32, Array
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT32, Array
 
 # How a call computes.
 PATHS: dict[str, Callable[[], Any]] = {"native": nullcontext, "composed": lossless.composed}

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from mpmath import mp
 from numpy.typing import NDArray
 from pyarrow import csv, feather, ipc, parquet
-from reference import LOSSES, real
 
 import lossless
 from lossless.cli import _csv, _rows, _tables, _totals
+from lossless.cli.oracle.reference import LOSSES, real
 
 GOOD = "x,y,w,g\n1,1.5,2,b\n2,2,1,a\n10,3,4,b\n"
 COLUMNS = ("--inputs", "x", "--targets", "y")

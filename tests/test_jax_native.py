@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from cases import Backend, Case
 from checks import assert_same_bits
-from formats import FLOAT32, FORMATS, Array
 from jax_cases import IN_EVERY_DTYPE, IN_FLOAT32, LOSSES, WITH_FLOAT64
 
 import lossless
 from lossless.backends import xla_ffi
+from lossless.cli.oracle.formats import FLOAT32, FORMATS, Array
 
 ROOT = Path(__file__).parent.parent
 SHAPE = (6, 5, 4)

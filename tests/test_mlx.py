@@ -14,7 +14,6 @@ import pytest
 from brute import truth
 from cases import Backend, Case, cases, from_mlx, to_mlx
 from checks import assert_same_bits
-from formats import BFLOAT16, FLOAT16, FLOAT32, Array
 from mlx import nn
 from mlx_cases import (
     FUNCTIONS,
@@ -25,10 +24,11 @@ from mlx_cases import (
     assert_near,
 )
 from mpmath import mp
-from reference import LOSSES, OUTPUTS
 from test_special_values import TABLES, number
 
 import lossless
+from lossless.cli.oracle.formats import BFLOAT16, FLOAT16, FLOAT32, Array
+from lossless.cli.oracle.reference import LOSSES, OUTPUTS
 
 pytestmark = ON_EVERY_PATH
 

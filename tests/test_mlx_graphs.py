@@ -15,13 +15,13 @@ import pytest
 from brute import truth
 from cases import Backend, Case, cases, from_mlx, to_mlx
 from checks import assert_ulp
-from formats import FLOAT16
 from mlx import nn, optimizers
 from mlx_cases import FUNCTIONS, IN_FLOAT32, ON_EVERY_PATH, REDUCTIONS, arrays, assert_near
 from mpmath import mp
-from reference import LOSSES, real
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT16
+from lossless.cli.oracle.reference import LOSSES, real
 
 pytestmark = ON_EVERY_PATH
 

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from cases import Backend, Case, cases, from_mlx, to_mlx
 from checks import assert_same_bits
-from formats import NARROW, Array
 from mlx import nn, optimizers, utils
 from mlx_cases import IN_EVERY_DTYPE, IN_FLOAT32, arrays
 from mpmath import mp
 
 import lossless
+from lossless.cli.oracle.formats import NARROW, Array
 
 SHAPE = (6, 5, 4)
 REDUCTIONS = ("none", "sum", "mean", "weighted_mean")

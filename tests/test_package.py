@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reference import LOSSES, OUTPUTS
 
 import lossless
 from lossless import formulas
+from lossless.cli.oracle.reference import LOSSES, OUTPUTS
 
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = {f"{name}_loss" for name in LOSSES}

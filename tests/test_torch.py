@@ -18,8 +18,6 @@ import torch
 from brute import truth
 from cases import TORCH_JIT, Backend, Case, cases, from_torch, to_torch
 from checks import COMPOSED_SECOND, assert_same_bits, assert_ulp
-from formats import BFLOAT16, FLOAT32, NARROW
-from reference import LOSSES, OUTPUTS, real
 from test_special_values import TABLES, number
 from torch import Tensor
 from torch_cases import (
@@ -36,6 +34,8 @@ from torch_cases import (
 )
 
 import lossless
+from lossless.cli.oracle.formats import BFLOAT16, FLOAT32, NARROW
+from lossless.cli.oracle.reference import LOSSES, OUTPUTS, real
 
 SHAPE = (6, 5, 4)
 

@@ -17,7 +17,6 @@ import torch
 from brute import truth
 from cases import TORCH_JIT, Backend, Case, cases, from_torch, to_torch
 from checks import assert_same_bits
-from formats import FLOAT16, Array
 from torch import multiprocessing
 from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -27,6 +26,7 @@ from torch_cases import IN_FLOAT32, REDUCTIONS, arrays, assert_near, gradient, l
 
 import lossless
 import lossless.torch
+from lossless.cli.oracle.formats import FLOAT16, Array
 
 SHAPE = (4, 6)
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from cases import Backend, Case, cases, from_torch, to_torch
 from checks import COMPOSED_ULP, assert_ulp
-from formats import FLOAT32, FLOAT64, Array
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT32, FLOAT64, Array
 
 REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
 FUNCTIONS: list[Any] = [lossless.huber_loss, lossless.log_cosh_loss]

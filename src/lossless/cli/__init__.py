@@ -3,7 +3,7 @@
 import sys
 from importlib.util import find_spec
 
-REQUIRED = ("matplotlib", "pyarrow", "rich", "typer")
+REQUIRED = ("matplotlib", "ml_dtypes", "mpmath", "pyarrow", "rich", "typer")
 
 
 def main() -> None:

@@ -92,7 +92,7 @@ LossOption = Annotated[
 
 def with_parameters(command: Command) -> Command:
     """Give a command an option for each parameter of the losses, in place of `**parameters`."""
-    signature = inspect.signature(command)
+    signature = inspect.signature(command, eval_str=True)
     options = [
         inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_option(name)
@@ -103,7 +103,7 @@ def with_parameters(command: Command) -> Command:
     command.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[p.replace(kind=p.KEYWORD_ONLY) for p in own] + options
     )
-    command.__annotations__ |= {option.name: option.annotation for option in options}
+    command.__annotations__ = {p.name: p.annotation for p in [*own, *options]}
     return command
 
 

@@ -12,6 +12,7 @@ from .demo import demo
 from .info import info
 from .plot import plot
 from .score import score
+from .verify import verify
 
 INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
 
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.command()(score)
 app.command()(plot)
+app.command()(verify)
 app.command()(info)
 app.command()(demo)
 
