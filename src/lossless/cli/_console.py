@@ -51,16 +51,16 @@ def progress() -> Progress:
 def print_json(document: dict[str, Any]) -> None:
     """One document; infinities and NaN, which JSON has not, as the text that float() reads."""
     json.dump(
-        _strict(document), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False, default=str
+        strict(document), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False, default=str
     )
     sys.stdout.write("\n")
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _strict(item) for key, item in value.items()}
+        return {key: strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
+        return [strict(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

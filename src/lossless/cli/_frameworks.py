@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import metadata
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
 import lossless
+
+from ._errors import UserError
 
 
 class Framework(ABC):
@@ -134,6 +137,28 @@ class JAX(Framework):
 
 
 FRAMEWORKS: dict[str, type[Framework]] = {kind.name: kind for kind in (NumPy, MLX, Torch, JAX)}
+
+
+def chosen(names: list[str] | None) -> list[str]:
+    """The frameworks of these names, or all that are installed."""
+    for name in names or []:
+        if name not in FRAMEWORKS:
+            raise UserError(f"--backend must be one of {', '.join(FRAMEWORKS)}, got {name}")
+        if not FRAMEWORKS[name].is_installed():
+            raise UserError(f"--backend {name}: {FRAMEWORKS[name].title} is not installed")
+    installed = [name for name, kind in FRAMEWORKS.items() if kind.is_installed()]
+    return list(dict.fromkeys(names or installed))
+
+
+BackendOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help=f"{', '.join(FRAMEWORKS)}; may be repeated.  [default: all that are installed]",
+        show_default=False,
+    ),
+]
 
 
 def _bfloat16() -> Any:

@@ -8,6 +8,7 @@ from rich.console import Console
 import lossless
 
 from ._errors import UserError
+from .bench import bench
 from .demo import demo
 from .info import info
 from .plot import plot
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.command()(score)
 app.command()(plot)
 app.command()(verify)
+app.command()(bench)
 app.command()(info)
 app.command()(demo)
 

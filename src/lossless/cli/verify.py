@@ -17,10 +17,10 @@ from rich.table import Table
 
 import lossless
 
-from . import _losses
+from . import _frameworks, _losses
 from ._console import print_json, progress, results
 from ._errors import UserError
-from ._frameworks import FRAMEWORKS
+from ._frameworks import FRAMEWORKS, BackendOption
 from ._losses import LossOption, with_parameters
 from ._machine import machine
 
@@ -35,14 +35,7 @@ Key = tuple[str, tuple[tuple[str, float], ...], str, str, str]  # loss ... dtype
 @with_parameters
 def verify(
     loss: LossOption = None,
-    backend: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"{', '.join(FRAMEWORKS)}; may be repeated.  [default: all that are installed]",
-            show_default=False,
-        ),
-    ] = None,
+    backend: BackendOption = None,
     dtype: Annotated[
         list[str] | None,
         typer.Option(
@@ -73,7 +66,7 @@ def verify(
     from .oracle.formats import FORMATS
 
     settings = [(x.name, dict(x.parameters)) for x in _losses.chosen(loss, parameters)]
-    backends = _backends(backend)
+    backends = tuple(_frameworks.chosen(backend))
     for name in dtype or []:
         if name not in FORMATS:
             raise UserError(f"--dtype must be one of {', '.join(DTYPES)}, got {name}")
@@ -90,16 +83,6 @@ def verify(
         _print(document)
     if not document["holds"]:
         raise typer.Exit(1)
-
-
-def _backends(names: list[str] | None) -> tuple[str, ...]:
-    for name in names or []:
-        if name not in FRAMEWORKS:
-            raise UserError(f"--backend must be one of {', '.join(FRAMEWORKS)}, got {name}")
-        if not FRAMEWORKS[name].is_installed():
-            raise UserError(f"--backend {name}: {FRAMEWORKS[name].title} is not installed")
-    wanted = names or [name for name, kind in FRAMEWORKS.items() if kind.is_installed()]
-    return tuple(dict.fromkeys(wanted))
 
 
 def _run(todo: list[Task], *, spread: bool) -> dict[Key, Tallies]:
