@@ -67,8 +67,8 @@ def test_verify_prints_a_table() -> None:
     assert (status, errors) == (0, "")
     lines = [line for line in output.splitlines() if line.startswith(" huber delta=1")]
     assert len(lines) == 2
-    assert "correctly rounded   kept" in lines[0]
-    assert "≤ 1 ULP             kept" in lines[1]
+    assert lines[0].split()[-3:] == ["correctly", "rounded", "kept"]
+    assert lines[1].split()[-4:] == ["≤", "1", "ULP", "kept"]
     assert "numpy " + np.__version__ in output
     assert output.endswith("s: the contract is kept\n")
 

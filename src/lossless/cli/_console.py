@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     Progress,
@@ -14,6 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 # Of what is no terminal: a table is never folded there.
 WIDE = 250
@@ -30,6 +32,15 @@ def notes() -> Console:
 def _console(*, stderr: bool) -> Console:
     console = Console(stderr=stderr, highlight=False)
     return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=WIDE)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """All of it, though a narrow terminal will wrap its lines."""
+    needed = Measurement.get(console, console.options.update(width=WIDE), table).maximum
+    if needed > console.width:
+        terminal = console.is_terminal
+        console = Console(file=console.file, width=needed, force_terminal=terminal, highlight=False)
+    console.print(table)
 
 
 def progress() -> Progress:

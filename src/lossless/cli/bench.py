@@ -16,7 +16,7 @@ from rich.table import Table
 import lossless
 
 from . import _frameworks, _losses
-from ._console import print_json, progress, results, strict
+from ._console import print_json, print_table, progress, results, strict
 from ._errors import UserError
 from ._files import check_path, replacing
 from ._frameworks import FRAMEWORKS, BackendOption
@@ -179,7 +179,7 @@ def _print(document: dict[str, Any]) -> None:
             table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
         for row in rows:
             table.add_row(escape(_title(row)), *_numbers(row))
-        console.print(table)
+        print_table(console, table)
     for sentence in FAIRNESS:
         console.print(sentence, style="dim", soft_wrap=True)
     console.print(_conditions(document), soft_wrap=True)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 import lossless
 
-from ._console import print_json, progress, results
+from ._console import print_json, print_table, progress, results
 from ._frameworks import FRAMEWORKS
 from ._machine import machine
 
@@ -92,4 +92,4 @@ def _print(console: Console, document: dict[str, Any]) -> None:
         table.add_column(heading, overflow="fold")
     for name, backend in document["backends"].items():
         table.add_row(*(escape(text or "") for text in (name, *backend.values())))
-    console.print(table)
+    print_table(console, table)

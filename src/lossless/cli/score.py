@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import _files, _losses, _tables
-from ._console import print_json, progress, results
+from ._console import print_json, print_table, progress, results
 from ._errors import UserError
 from ._losses import Loss, LossOption, with_parameters
 from ._parts import Parts
@@ -172,7 +172,7 @@ def _print(document: dict[str, Any], losses: list[Loss]) -> None:
             table.add_row("all", f"{total['rows']:,}", *_values(total))
         names = (escape(document[name]) for name in ("inputs", "targets"))
         console.print(f"{document['reduction']} of the losses of {' against '.join(names)}")
-        console.print(table)
+        print_table(console, table)
     if total["skipped"]:
         console.print(f"{total['skipped']:,} rows with missing cells were left out")
 

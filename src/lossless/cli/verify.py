@@ -18,7 +18,7 @@ from rich.table import Table
 import lossless
 
 from . import _frameworks, _losses
-from ._console import print_json, progress, results
+from ._console import print_json, print_table, progress, results
 from ._errors import UserError
 from ._frameworks import FRAMEWORKS, BackendOption
 from ._losses import LossOption, with_parameters
@@ -202,7 +202,7 @@ def _conditions(document: dict[str, Any]) -> str:
 
 def _print(document: dict[str, Any]) -> None:
     console = results()
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in HEADINGS:
         numeric = heading in HEADINGS[4:9]
         table.add_column(
@@ -211,7 +211,7 @@ def _print(document: dict[str, Any]) -> None:
     for cells in _cells(document):
         kept = cells[-1] == "kept"
         table.add_row(*map(escape, cells), style="" if kept else "red")
-    console.print(table)
+    print_table(console, table)
     for row in document["rows"]:
         for example in row["examples"]:
             console.print(escape(example), style="red", soft_wrap=True)
