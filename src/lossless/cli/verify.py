@@ -204,10 +204,8 @@ def _print(document: dict[str, Any]) -> None:
     console = results()
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in HEADINGS:
-        numeric = heading in HEADINGS[4:9]
-        table.add_column(
-            heading, justify="right" if numeric else "left", no_wrap=heading != "arrays of"
-        )
+        short = heading.replace(": ", ":\n").replace("correctly ", "correctly\n")
+        table.add_column(short, justify="right" if heading in HEADINGS[4:9] else "left")
     for cells in _cells(document):
         kept = cells[-1] == "kept"
         table.add_row(*map(escape, cells), style="" if kept else "red")
