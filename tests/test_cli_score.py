@@ -19,6 +19,7 @@ from score_files import COLUMNS, GOOD, WRITERS
 
 import lossless
 from lossless.cli import _csv, _rows, _tables, _totals
+from lossless.cli._losses import Loss
 from lossless.cli.oracle.reference import LOSSES, real
 
 
@@ -76,10 +77,19 @@ def test_score_has_every_loss_of_the_residual() -> None:
         )
 
 
+def test_commands_take_no_default_reduction_of_a_loss() -> None:
+    def loss(inputs: Any, targets: Any, scale: float = 2.0, reduction: str = "mean") -> Any:
+        return scale, reduction
+
+    assert Loss("loss", loss, {"scale": 3.0})(0, 0) == (3.0, "none")
+    assert Loss("loss", loss, {})(0, 0, reduction="sum") == (2.0, "sum")
+
+
 @pytest.mark.parametrize("name", ["log_cosh", "log-cosh", "log_cosh_loss", "Log-Cosh"])
 def test_score_knows_a_loss_by_any_spelling(name: str) -> None:
     Path("data.csv").write_text(GOOD)
-    (loss,) = run_json("score", "data.csv", *COLUMNS, "--loss", name)["losses"]
+    twice = ("--loss", name, "--loss", "log_cosh")
+    (loss,) = run_json("score", "data.csv", *COLUMNS, *twice)["losses"]
     assert loss == {"loss": "log_cosh", "parameters": {}}
 
 

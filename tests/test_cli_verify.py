@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from command import after, error, interrupt, run, run_json
 
-from lossless.cli import _contract, _frameworks
+from lossless.cli import _contract, _frameworks, _losses
 from lossless.cli.oracle.formats import FLOAT32, FLOAT64, FORMATS
 from lossless.cli.oracle.judge import Bound, Tally, judge, tallies
 from lossless.cli.oracle.reference import LOSSES, OUTPUTS
@@ -48,7 +48,7 @@ def test_verify_finds_the_contract_kept(backend: str) -> None:
     assert found["holds"] is True
     assert found["beyond_contract"] == 0
     rows = {(row["loss"], row["dtype"], row["path"]): row["outputs"] for row in found["rows"]}
-    assert len(rows) == len(found["rows"]) == len(LOSSES) * len(FORMATS) * 2
+    assert len(rows) == len(found["rows"]) == len(_losses.LOSSES) * len(FORMATS) * 2
     for (_, dtype, path), outputs in rows.items():
         assert set(OUTPUTS) == set(outputs)
         if path == "native" and dtype != "float64":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -68,11 +69,9 @@ class Served:
     def _call(
         self, function: Callable[..., Any], x: Any, t: Any, parameters: dict[str, Any]
     ) -> tuple[Any, ...]:
-        if self.path == "composed":
-            with lossless.composed():
-                results = self.framework.finish(function(x, t, **parameters))
-        else:
-            results = self.framework.finish(function(x, t, **parameters))
+        composed = lossless.composed() if self.path == "composed" else nullcontext()
+        with composed:
+            results = self.framework.finish(function(x, t, **parameters, reduction="none"))
         return tuple(results) if isinstance(results, tuple | list) else (results,)
 
 

@@ -32,8 +32,9 @@ class Loss:
     def title(self) -> str:
         return " ".join([self.name, *(f"{name}={x:g}" for name, x in self.parameters.items())])
 
-    def __call__(self, inputs: Any, targets: Any, **options: Any) -> Any:
-        return self.function(inputs, targets, **self.parameters, **options)
+    def __call__(self, inputs: Any, targets: Any, reduction: str = "none", **options: Any) -> Any:
+        """With this default, whatever that of the function is."""
+        return self.function(inputs, targets, **self.parameters, reduction=reduction, **options)
 
 
 def _known() -> Iterator[Loss]:
@@ -51,7 +52,7 @@ PARAMETERS = sorted({parameter for loss in LOSSES.values() for parameter in loss
 def chosen(names: list[str] | None, parameters: Mapping[str, float | None]) -> list[Loss]:
     """The losses of these names, or all, with the parameters that are not None."""
     if names:
-        losses = list({name: _named(name) for name in names}.values())
+        losses = list({loss.name: loss for loss in map(_named, names)}.values())
     else:
         losses = list(LOSSES.values())
     given = {parameter: value for parameter, value in parameters.items() if value is not None}

@@ -75,7 +75,8 @@ def curves(loss: Loss, residuals: Vector) -> tuple[Vector, Vector, Vector]:
     """Value, gradient and curvature at the residuals."""
     zeros = np.zeros_like(residuals)
     parameters: dict[str, Any] = dict(loss.parameters)
-    derivatives = lossless.grad_and_hess(loss.function)(residuals, zeros, **parameters)
+    both = lossless.grad_and_hess(loss.function)
+    derivatives = both(residuals, zeros, **parameters, reduction="none")
     return (loss(residuals, zeros), *derivatives)
 
 
