@@ -55,12 +55,13 @@ sanitize: build/sanitize-venv/.installed  ## run the kernel tests under the addr
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	$(SANITIZE_BIN)/python -m pytest -m kernel -n $(JOBS) --capture=sys $(KERNEL_TESTS) $(ARGS)
 
-bench: .venv/.installed  ## measure the kernels, and the calls on NumPy, MLX and PyTorch arrays
+bench: .venv/.installed  ## measure the kernels, the calls on NumPy, MLX, JAX and PyTorch arrays, and lossless score
 	$(BIN)/python benchmarks/kernels.py $(ARGS)
 	$(BIN)/python benchmarks/numpy_calls.py $(ARGS)
 	$(BIN)/python benchmarks/jax_calls.py $(ARGS)
 	$(BIN)/python benchmarks/mlx_calls.py $(ARGS)
 	$(BIN)/python benchmarks/torch_calls.py $(ARGS)
+	$(BIN)/python benchmarks/score.py
 
 claims: .venv/.installed  ## recompute what the README says of other libraries (ARGS=--quick: no timings)
 	$(BIN)/python benchmarks/claims.py $(ARGS)

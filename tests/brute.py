@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import reference
 from cases import Case
 from checks import COMPOSED_SECOND, COMPOSED_ULP, WEIGHTED_ULP, assert_same_bits, assert_ulp
 from element_wise import slacks
-from formats import FLOAT32, FLOAT64, NARROW, Array
 from mpmath import mp
+
+from lossless.cli.oracle import reference
+from lossless.cli.oracle.formats import FLOAT32, FLOAT64, NARROW, Array
 
 PRECISION = 400
 # A float64 total: at most 4096 additions in each of 16 lanes of a block, then the lanes and the

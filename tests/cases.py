@@ -11,10 +11,10 @@ from typing import Any
 import array_api_strict
 import numpy as np
 import pytest
-from formats import FLOAT32, FLOAT64, FORMATS, Array, Format
-from reference import LOSSES, Loss
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT32, FLOAT64, FORMATS, Array, Format
+from lossless.cli.oracle.reference import LOSSES, Loss
 
 REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
 

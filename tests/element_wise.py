@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from formats import Array, Format, Mpf
 from mpmath import mp
-from reference import LOSSES, OUTPUTS, Loss
+
+from lossless.cli.oracle.formats import Array, Format, Mpf
+from lossless.cli.oracle.reference import LOSSES, OUTPUTS, Loss
 
 # Terms of a definition may cancel, by less than this for arguments of 53 bits.
 GUARD = 300

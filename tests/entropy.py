@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from checks import assert_ulp
-from formats import FLOAT64, FORMATS, Array, Format
 from mpmath import mp
 
 from lossless import _core
+from lossless.cli.oracle.formats import FLOAT64, FORMATS, Array, Format
 
 CODES = {fmt.dtype: code for code, fmt in enumerate(FORMATS.values())} | {np.dtype(bool): 4}
 REDUCTIONS = ("none", "sum", "mean", "weighted_mean")

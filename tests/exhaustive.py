@@ -14,100 +14,30 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import hard
 import numpy as np
 from cases import Backend, Case
-from extended import Residual
-from formats import FORMATS, NARROW, Array, Extended, Format
-from reference import LOSSES, OUTPUTS, rounded_array
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 import lossless
+from lossless.cli.oracle.formats import FORMATS, NARROW, Array
+from lossless.cli.oracle.judge import (
+    Tallies,
+    batches_of_residuals,
+    bit_patterns,
+    judge,
+    random_pairs,
+    tallies,
+)
+from lossless.cli.oracle.reference import LOSSES, OUTPUTS
 
-BATCH = 1 << 16  # numbers judged at once; their long doubles stay in the cache
 TASK = 1 << 20  # numbers in one task of a process
 OTHER_STRIDE = 17  # of the float32 residuals, for parameters other than the default
-
-
-@dataclass
-class Tally:
-    """What came out for one output."""
-
-    results: int = 0
-    wrong: int = 0
-    worst: float = 0.0  # ULP
-    examples: list[str] = field(default_factory=list)
-
-    def add(self, other: Tally) -> None:
-        self.results += other.results
-        self.wrong += other.wrong
-        self.worst = max(self.worst, other.worst)
-        self.examples = (self.examples + other.examples)[:5]
-
-
-Tallies = dict[str, Tally]
-
-
-def tallies() -> Tallies:
-    return {output: Tally() for output in OUTPUTS}
-
-
-def _worst(got: Array, truth: Extended, fmt: Format) -> float:
-    """The largest error in ULP of the truth; infinite results do not count."""
-    lowest = fmt.min_exponent - fmt.precision + 1
-    with np.errstate(invalid="ignore", over="ignore"):
-        unit = np.maximum(np.frexp(truth)[1] - fmt.precision, lowest)
-        error = np.ldexp(np.abs(got.astype(np.longdouble) - truth), -unit)
-    return float(np.max(error, initial=0, where=np.isfinite(error)))
-
-
-def judge(
-    case: Case,
-    inputs: Array,
-    targets: Array | None,
-    parameters: dict[str, float],
-    into: Tallies,
-    mirrored: bool = False,
-) -> None:
-    """Compares every output of flat arrays with the truth.
-
-    `mirrored`, for inputs without targets, judges -inputs as well: the losses are even, so the
-    truths are the same values and the negated gradients.
-    """
-    residual = Residual.of(inputs, targets, case.fmt)
-    truths = {o: case.loss.extended[o](residual, **parameters)[0] for o in OUTPUTS}
-    wanted = {
-        o: rounded_array(case.loss, o, inputs, targets, case.fmt, residual, **parameters)
-        for o in OUTPUTS
-    }
-    for output in OUTPUTS:  # the error of right results, for all calls and both signs
-        into[output].worst = max(
-            into[output].worst, _worst(wanted[output], truths[output], case.fmt)
-        )
-    other = np.zeros_like(inputs) if targets is None else targets
-    for sign in (1, -1) if mirrored else (1,):
-        x, t = (inputs, other) if sign == 1 else (-inputs, other)
-        for output, call, got in case.element_wise(x, t, **parameters):
-            odd = sign == -1 and output == "gradient"
-            right = -wanted[output] if odd else wanted[output]
-            wrong = case.fmt.bits(got) != case.fmt.bits(right)
-            truth = -truths[output] if odd else truths[output]
-            tally = into[output]
-            tally.results += got.size
-            tally.wrong += int(wrong.sum())
-            if wrong.any():
-                tally.worst = max(tally.worst, _worst(got[wrong], truth[wrong], case.fmt))
-            for i in np.flatnonzero(wrong)[: 5 - len(tally.examples)]:
-                place = f"{float(x[i]).hex()}, {float(t[i]).hex()}"
-                tally.examples.append(
-                    f"{case} {output} from {call} {parameters} at ({place}): "
-                    f"got {float(got[i]).hex()}, wanted {float(right[i]).hex()}"
-                )
 
 
 def sweep(
@@ -117,30 +47,8 @@ def sweep(
 
     The range ends with infinity; of the NaNs one is enough.
     """
-    for first in range(start, stop, BATCH * stride):
-        bits = np.arange(first, min(first + BATCH * stride, stop), stride)
-        judge(case, case.fmt.from_bits(bits), None, parameters, into, mirrored=True)
-
-
-def bit_patterns(fmt: Format) -> int:
-    """How many non-negative numbers there are, infinity included."""
-    return int(fmt.bits(fmt.array(np.inf))) + 1
-
-
-def random_pairs(case: Case, count: int, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
-    """Pairs of any bits, of like size, that nearly cancel, and with targets tiny against inputs."""
-    fmt = case.fmt
-    patterns = bit_patterns(fmt)
-    for start, stop in hard.batches(count, BATCH):
-        n = stop - start
-        x, t = (fmt.from_bits(rng.integers(0, patterns, n)) for _ in range(2))
-        signs = fmt.array(rng.choice([-1.0, 1.0], n))
-        yield x * signs, t
-        x, t = (fmt.array(rng.standard_normal(n) * np.exp2(rng.integers(-9, 9, n))) for _ in "xt")
-        yield x, t
-        yield x, fmt.array(x.astype(np.float64) * (1 + rng.uniform(-1, 1, n) * 2.0**-6))
-        tiny = rng.standard_normal(n) * np.exp2(rng.uniform(-fmt.precision * 4.0, 0, n))
-        yield x, fmt.array(x.astype(np.float64) * tiny)
+    for numbers in batches_of_residuals(case.fmt, start, stop, stride):
+        judge(case, numbers, None, parameters, into, mirrored=True)
 
 
 def hard_pairs(
@@ -182,7 +90,7 @@ class Task:
             return found
         rng = np.random.default_rng(self.start)
         if self.kind == "random pairs":
-            pairs = random_pairs(case, self.size // 4, rng)
+            pairs = random_pairs(case.fmt, self.size // 4, rng)
         else:
             pairs = hard_pairs(case, self.size // 4, rng, parameters)
         for x, t in pairs:

@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 from cases import COMPOSED, Backend, Case, from_mlx, from_torch, to_mlx, to_torch
 from checks import ulp_errors
-from extended import Residual
-from formats import FLOAT32, FLOAT64, NARROW, Array, Format, round_extended
 from mpmath import mp
 from numpy.typing import NDArray
-from reference import LOSSES, OUTPUTS, real
 
 import lossless
 from lossless import formulas
+from lossless.cli.oracle.extended import Residual
+from lossless.cli.oracle.formats import FLOAT32, FLOAT64, NARROW, Array, Format, round_extended
+from lossless.cli.oracle.reference import LOSSES, OUTPUTS, real
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from cases import REDUCTIONS, Backend, Case, cases
 from checks import assert_ulp, composed_ulp
-from formats import FORMATS, Array, Format
 
 import lossless
+from lossless.cli.oracle.formats import FORMATS, Array, Format
 
 # How a call computes.
 PATHS: dict[str, Callable[[], Any]] = {"native": nullcontext, "composed": lossless.composed}

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
-import reference
-from extended import Residual
-from formats import Array, Extended, Format, Mpf, round_extended, round_real
 from mpmath import mp
 from numpy.typing import NDArray
-from reference import Loss
+
+from lossless.cli.oracle import reference
+from lossless.cli.oracle.extended import Residual
+from lossless.cli.oracle.formats import Array, Extended, Format, Mpf, round_extended, round_real
+from lossless.cli.oracle.reference import Loss
 
 Pairs = tuple[Array, Array]  # inputs and targets
 

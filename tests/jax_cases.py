@@ -10,11 +10,11 @@ import optax
 import pytest
 from cases import Backend
 from checks import assert_ulp
-from formats import FLOAT32, FLOAT64
 from framework_cases import FUNCTIONS, on
 from mpmath import mp
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT32, FLOAT64
 
 WITH_FLOAT64 = pytest.mark.usefixtures("jax_float64")
 IN_EVERY_DTYPE = on(Backend.JAX)

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import hard
 import numpy as np
-import reference
-from formats import FLOAT32, NARROW, Array, Format
 from hard import Pairs
-from reference import LOSSES, OUTPUTS, Loss
+
+from lossless.cli.oracle import reference
+from lossless.cli.oracle.formats import FLOAT32, NARROW, Array, Format
+from lossless.cli.oracle.reference import LOSSES, OUTPUTS, Loss
 
 TABLES = Path(__file__).parent / "tables"
 KEEP = 20  # of each searched family

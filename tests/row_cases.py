@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from cases import JAX, Backend
 from checks import assert_ulp
-from formats import FLOAT32, FLOAT64, FORMATS, Array, Format
 from mpmath import mp
 from row_reference import ROW_LOSSES, RowLoss
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT32, FLOAT64, FORMATS, Array, Format
 
 
 @dataclass(frozen=True)

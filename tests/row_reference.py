@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from formats import Array, Format, Mpf
 from mpmath import mp
+
+from lossless.cli.oracle.formats import Array, Format, Mpf
 
 Row = Sequence[Mpf]
 PRECISION = 400  # of what does not say that it needs more

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from checks import assert_same_bits
 from entropy import CODES, REDUCTIONS, assert_near, cross_entropy, truth
-from formats import FLOAT64, FORMATS, Array, Format
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT64, FORMATS, Array, Format
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("native")]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from entropy import REDUCTIONS, assert_near, cross_entropy, truth
-from formats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Array, Format
 
 import lossless
+from lossless.cli.oracle.formats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Array, Format
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("native")]
 

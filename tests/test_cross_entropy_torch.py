@@ -10,10 +10,10 @@ import pytest
 import torch
 from cases import REDUCTIONS, from_torch, to_torch
 from checks import assert_same_bits
-from formats import FLOAT32, FLOAT64, FORMATS, NARROW, Array, Format
 from torch_cases import gradient, leaf
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT32, FLOAT64, FORMATS, NARROW, Array, Format
 
 FMT = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 SOFT = pytest.mark.parametrize("soft", [False, True], ids=["labels", "probabilities"])

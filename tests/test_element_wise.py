@@ -12,13 +12,13 @@ from brute import assert_true
 from cases import Backend, Case
 from checks import WEIGHTED_ULP, assert_same_bits, assert_ulp, composed_ulp
 from element_wise import OTHERS, ElementWise, is_kink, points, slacks
-from formats import FLOAT16, FLOAT32, FLOAT64, FORMATS, NARROW, Array, Format
 from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp
-from reference import OUTPUTS, real, rounded
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT16, FLOAT32, FLOAT64, FORMATS, NARROW, Array, Format
+from lossless.cli.oracle.reference import OUTPUTS, real, rounded
 
 NAN, INF = math.nan, math.inf
 LOSS = pytest.mark.parametrize("loss", OTHERS.values(), ids=lambda loss: loss.name)

@@ -10,11 +10,11 @@ import pytest
 from cases import JAX, MLX, TORCH, Backend, Case
 from checks import assert_ulp
 from element_wise import OTHERS, is_kink, points
-from formats import FLOAT32, FLOAT64, Array, Format
 from mpmath import mp
-from reference import real
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT32, FLOAT64, Array, Format
+from lossless.cli.oracle.reference import real
 
 SIZE = 24
 

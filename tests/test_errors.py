@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import EVERYWHERE, REDUCTIONS, Backend, Case, cases
-from formats import Array
-from reference import LOSSES
 
 import lossless
+from lossless.cli.oracle.formats import Array
+from lossless.cli.oracle.reference import LOSSES
 
 HUBER = [LOSSES["huber"]]
 

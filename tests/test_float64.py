@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from cases import Case, cases
 from checks import assert_ulp
-from formats import FLOAT64, Array
 from mpmath import mp
-from reference import LOSSES, OUTPUTS, real
+
+from lossless.cli.oracle.formats import FLOAT64, Array
+from lossless.cli.oracle.reference import LOSSES, OUTPUTS, real
 
 pytestmark = pytest.mark.kernel
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from cases import COMPOSED, TORCH_JIT, Backend, Case, cases
 from checks import COMPOSED_SECOND, assert_same_bits, composed_ulp
-from formats import FLOAT32, FLOAT64, NARROW, Array
 from formula_errors import Truth, Way, residuals, ways
 from numpy.typing import NDArray
-from reference import LOSSES, OUTPUTS
 from test_special_values import TABLES, number
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT32, FLOAT64, NARROW, Array
+from lossless.cli.oracle.reference import LOSSES, OUTPUTS
 
 HUBER = [LOSSES["huber"]]
 ROUNDED = {1.0, 0.1, 1 / 3, 1.345, 3e-5, 1e4, 1e-45, 2.0**-149, 1e30, 3e38}

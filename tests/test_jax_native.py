@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from cases import Case
 from checks import assert_same_bits
-from formats import FLOAT32, FORMATS
 from framework_cases import SHAPE, arrays, combinations, on_numpy, printed
 from jax_cases import IN_EVERY_DTYPE, IN_FLOAT32, LOSSES, WITH_FLOAT64
 
 import lossless
 from lossless.backends import xla_ffi
+from lossless.cli.oracle.formats import FLOAT32, FORMATS
 
 ROOT = Path(__file__).parent.parent
 

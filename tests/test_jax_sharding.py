@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import assert_same_bits
-from formats import FLOAT16, FLOAT32
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jax_cases import LOSSES
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT16, FLOAT32
 
 P = PartitionSpec
 MESHES = {

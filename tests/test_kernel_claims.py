@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cases import Case, cases
-from formats import FLOAT32, FORMATS, NARROW, Mpf
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from mpmath import mp
-from reference import OUTPUTS, real
 from test_tables import read
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT32, FORMATS, NARROW, Mpf
+from lossless.cli.oracle.reference import OUTPUTS, real
 
 pytestmark = pytest.mark.kernel
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from cases import Case, cases
 from checks import assert_same_bits
-from formats import FLOAT64, Array
+
+from lossless.cli.oracle.formats import FLOAT64, Array
 
 SHAPE = (6, 5, 7)
 

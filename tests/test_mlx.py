@@ -14,15 +14,15 @@ import pytest
 from brute import truth
 from cases import REDUCTIONS, Backend, Case, cases, from_mlx, to_mlx
 from checks import assert_same_bits
-from formats import BFLOAT16, FLOAT16, FLOAT32, Array
 from framework_cases import FUNCTIONS, ON_EVERY_PATH, arrays, assert_near
 from mlx import nn
 from mlx_cases import IN_EVERY_DTYPE
 from mpmath import mp
-from reference import LOSSES, OUTPUTS
 from test_special_values import TABLES, number
 
 import lossless
+from lossless.cli.oracle.formats import BFLOAT16, FLOAT16, FLOAT32, Array
+from lossless.cli.oracle.reference import LOSSES, OUTPUTS
 
 pytestmark = ON_EVERY_PATH
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from cases import REDUCTIONS, Backend, Case, cases, from_mlx, to_mlx
 from checks import assert_same_bits
-from formats import NARROW, Array
 from framework_cases import arrays, on_numpy
 from mlx_cases import IN_FLOAT32
 from mpmath import mp
 
 import lossless
+from lossless.cli.oracle.formats import NARROW, Array
 
 
 @pytest.mark.parametrize("case", cases(NARROW, backends=[Backend.MLX]))

@@ -15,14 +15,14 @@ import pytest
 from brute import truth
 from cases import REDUCTIONS, Backend, Case, cases, from_mlx, to_mlx
 from checks import assert_ulp
-from formats import FLOAT16
 from framework_cases import FUNCTIONS, ON_EVERY_PATH, arrays, assert_near
 from mlx import nn, optimizers
 from mlx_cases import IN_FLOAT32
 from mpmath import mp
-from reference import LOSSES, real
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT16
+from lossless.cli.oracle.reference import LOSSES, real
 
 pytestmark = ON_EVERY_PATH
 

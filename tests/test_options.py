@@ -10,8 +10,9 @@ import pytest
 from brute import assert_true, truth
 from cases import EVERYWHERE_BUT_JAX, REDUCTIONS, Case, cases
 from checks import WEIGHTED_ULP, assert_same_bits, assert_ulp
-from formats import NARROW, Array
-from reference import LOSSES
+
+from lossless.cli.oracle.formats import NARROW, Array
+from lossless.cli.oracle.reference import LOSSES
 
 HUBER = [LOSSES["huber"]]
 SHAPE = (4, 37)

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from element_wise import ALL
-from reference import OUTPUTS, Loss
 from row_reference import ROW_LOSSES
 
 import lossless
 from lossless import formulas, row_formulas
+from lossless.cli.oracle.reference import OUTPUTS, Loss
 
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = {loss.public for loss in ALL.values()}

@@ -10,11 +10,12 @@ import pytest
 from brute import assert_true
 from cases import EVERYWHERE_BUT_JAX, REDUCTIONS, Backend, Case, cases
 from checks import assert_same_bits
-from formats import FLOAT32, FORMATS, NARROW, Array, Format
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from reference import LOSSES
+
+from lossless.cli.oracle.formats import FLOAT32, FORMATS, NARROW, Array, Format
+from lossless.cli.oracle.reference import LOSSES
 
 HUBER = LOSSES["huber"]
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=5)

@@ -11,11 +11,11 @@ import pytest
 from brute import assert_true
 from cases import EVERYWHERE_BUT_JAX, Case, cases
 from checks import assert_same_bits
-from extended import Residual
-from formats import FLOAT16, FLOAT32, Array
-from reference import LOSSES, rounded
 
 import lossless
+from lossless.cli.oracle.extended import Residual
+from lossless.cli.oracle.formats import FLOAT16, FLOAT32, Array
+from lossless.cli.oracle.reference import LOSSES, rounded
 
 HUBER = [LOSSES["huber"]]
 BLOCK = 1 << 16  # elements that one thread adds up at a time

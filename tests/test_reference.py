@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from extended import Residual
-from formats import (
+from mpmath import mp
+from test_tables import read
+
+from lossless.cli.oracle.extended import Residual
+from lossless.cli.oracle.formats import (
     FLOAT16,
     FLOAT32,
     FLOAT64,
@@ -21,9 +24,7 @@ from formats import (
     round_real,
     ulp_error,
 )
-from mpmath import mp
-from reference import LOSSES, OUTPUTS, Loss, real, rounded, screen
-from test_tables import read
+from lossless.cli.oracle.reference import LOSSES, OUTPUTS, Loss, real, rounded, screen
 
 FORMAT_IDS = pytest.mark.parametrize("fmt", FORMATS.values(), ids=lambda fmt: fmt.name)
 NARROW_IDS = pytest.mark.parametrize("fmt", NARROW, ids=lambda fmt: fmt.name)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import Case
-from formats import Array
 
 import lossless
+from lossless.cli.oracle.formats import Array
 
 pytestmark = pytest.mark.usefixtures("native")
 

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from cases import Case, cases
 from checks import assert_correctly_rounded
-from formats import BFLOAT16, FLOAT16, FLOAT32, Array
+
+from lossless.cli.oracle.formats import BFLOAT16, FLOAT16, FLOAT32, Array
+from lossless.cli.oracle.judge import Tallies, bit_patterns, judge, random_pairs, tallies
 
 pytestmark = pytest.mark.kernel
 
 STRIDE = 4099  # prime: every exponent, and low bits that never repeat
 
 
-def assert_none_wrong(found: exhaustive.Tallies) -> None:
+def assert_none_wrong(found: Tallies) -> None:
     for output, tally in found.items():
         assert tally.results > 0, output
         assert tally.wrong == 0, "\n".join(
@@ -40,8 +42,8 @@ def test_loss_every_half_precision_residual(case: Case) -> None:
 @pytest.mark.parametrize("case", cases([FLOAT32]))
 def test_loss_strided_float32_residuals(case: Case) -> None:
     for offset, parameters in enumerate(case.loss.settings[:2]):
-        found = exhaustive.tallies()
-        patterns = exhaustive.bit_patterns(case.fmt)
+        found = tallies()
+        patterns = bit_patterns(case.fmt)
         exhaustive.sweep(case, offset, patterns, STRIDE, parameters, found)
         assert_none_wrong(found)
 
@@ -59,18 +61,18 @@ def test_loss_random_pairs(narrow_case: Case, rng: np.random.Generator) -> None:
     """Any bits, like sizes, near cancellation, targets tiny against inputs."""
     count = (1 << 19) // len(narrow_case.loss.settings)
     for parameters in narrow_case.loss.settings:
-        found = exhaustive.tallies()
-        for x, t in exhaustive.random_pairs(narrow_case, count // 4, rng):
-            exhaustive.judge(narrow_case, x, t, parameters, found)
+        found = tallies()
+        for x, t in random_pairs(narrow_case.fmt, count // 4, rng):
+            judge(narrow_case, x, t, parameters, found)
         assert_none_wrong(found)
 
 
 def test_loss_hard_pairs(narrow_case: Case, rng: np.random.Generator) -> None:
     """Pairs whose targets steer the result next to a midpoint."""
     for parameters in narrow_case.loss.settings:
-        found = exhaustive.tallies()
+        found = tallies()
         for x, t in exhaustive.hard_pairs(narrow_case, 1000, rng, parameters):
-            exhaustive.judge(narrow_case, x, t, parameters, found)
+            judge(narrow_case, x, t, parameters, found)
         assert_none_wrong(found)
 
 
@@ -91,7 +93,7 @@ def test_loss_dyadic_inputs_with_tiny_targets(narrow_case: Case, tiny: float) ->
 def test_loss_cancelling_pairs(narrow_case: Case, rng: np.random.Generator) -> None:
     """Neighbours up to 8 steps apart, of every exponent: tiny exact residuals of large numbers."""
     fmt = narrow_case.fmt
-    bits = rng.integers(8, exhaustive.bit_patterns(fmt) - 9, 20_000)
+    bits = rng.integers(8, bit_patterns(fmt) - 9, 20_000)
     x, t = fmt.from_bits(bits), fmt.from_bits(bits + rng.choice([-8, -3, -1, 1, 2, 7], len(bits)))
     for parameters in narrow_case.loss.settings:
         assert_correctly_rounded(narrow_case, x, t, **parameters)

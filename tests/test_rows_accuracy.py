@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from cases import JAX, Backend, to_jax
-from formats import FLOAT16, FLOAT32, FLOAT64, Format
 from mpmath import mp
 from row_cases import (
     BOUNDS,
@@ -28,6 +27,7 @@ from row_cases import (
 from row_reference import ROW_LOSSES
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT16, FLOAT32, FLOAT64, Format
 
 ROWS, SIZE = 6, 5
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from cases import Backend
 from checks import assert_same_bits
-from formats import FLOAT16, FLOAT32, FLOAT64, Array
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -17,6 +16,7 @@ from row_cases import RowCase, row_cases
 from row_reference import ROW_LOSSES
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT16, FLOAT32, FLOAT64, Array
 
 QUICK = [Backend.NUMPY, Backend.TORCH, Backend.MLX]
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=5)

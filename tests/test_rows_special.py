@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import JAX, MLX, TORCH, Backend
-from formats import FLOAT32, FLOAT64, Array
 from row_cases import BUT_JAX, RowCase, everywhere, row_cases
 from test_rows_accuracy import by_autodiff
+
+from lossless.cli.oracle.formats import FLOAT32, FLOAT64, Array
 
 INF, NAN = math.inf, math.nan
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 from cases import from_jax, from_mlx, from_torch, to_jax, to_mlx, to_torch, with_float64
-from formats import FLOAT32, FLOAT64, Array
 from row_reference import ROW_LOSSES, RowLoss
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT32, FLOAT64, Array
 
 LOSSES = pytest.mark.parametrize("loss", ROW_LOSSES.values(), ids=ROW_LOSSES)
 # Their second derivatives are 0.

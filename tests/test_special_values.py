@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from cases import Case, cases
 from checks import assert_correctly_rounded, assert_same_bits
-from formats import NARROW
-from reference import LOSSES
+
+from lossless.cli.oracle.formats import NARROW
+from lossless.cli.oracle.reference import LOSSES
 
 pytestmark = pytest.mark.kernel
 

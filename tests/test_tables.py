@@ -9,9 +9,10 @@ from collections import defaultdict
 import pytest
 from cases import Case
 from checks import assert_same_bits
-from formats import NARROW, Format
 from make_tables import TABLES
-from reference import LOSSES, OUTPUTS, Loss, rounded
+
+from lossless.cli.oracle.formats import NARROW, Format
+from lossless.cli.oracle.reference import LOSSES, OUTPUTS, Loss, rounded
 
 pytestmark = pytest.mark.kernel
 

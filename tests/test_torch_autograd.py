@@ -11,14 +11,14 @@ import torch
 from brute import truth
 from cases import REDUCTIONS, TORCH_JIT, Backend, Case, cases, from_torch, to_torch
 from checks import COMPOSED_SECOND, assert_same_bits, assert_ulp
-from formats import FLOAT32
 from framework_cases import FUNCTIONS, arrays, assert_near, on_numpy
-from reference import LOSSES, OUTPUTS, real
 from test_special_values import TABLES, number
 from torch import Tensor
 from torch_cases import IN_FLOAT32, IN_FLOAT64, gradient, leaf
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT32
+from lossless.cli.oracle.reference import LOSSES, OUTPUTS, real
 
 # PyTorch's own checks
 

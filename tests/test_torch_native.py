@@ -10,12 +10,12 @@ import pytest
 import torch
 from cases import Backend, Case, cases, from_torch, to_torch
 from checks import assert_same_bits, assert_ulp
-from formats import BFLOAT16, FLOAT32, NARROW
 from framework_cases import SHAPE, arrays, combinations, on_numpy, printed
-from reference import OUTPUTS, real
 from torch_cases import IN_EVERY_DTYPE, gradient, leaf
 
 import lossless
+from lossless.cli.oracle.formats import BFLOAT16, FLOAT32, NARROW
+from lossless.cli.oracle.reference import OUTPUTS, real
 
 
 @IN_EVERY_DTYPE

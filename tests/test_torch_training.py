@@ -16,7 +16,6 @@ import pytest
 import torch
 from cases import Backend, Case, cases, from_torch, to_torch
 from checks import assert_same_bits
-from formats import FLOAT16
 from framework_cases import arrays, on_numpy
 from torch import multiprocessing
 from torch.utils.checkpoint import checkpoint
@@ -24,6 +23,7 @@ from torch_cases import IN_FLOAT32, gradient, leaf
 
 import lossless
 import lossless.torch
+from lossless.cli.oracle.formats import FLOAT16
 
 SHAPE = (4, 6)
 

@@ -10,7 +10,6 @@ import torch
 from brute import truth
 from cases import REDUCTIONS, TORCH_JIT, Case, from_torch, to_torch
 from checks import assert_same_bits
-from formats import Array
 from framework_cases import arrays, assert_near, on_numpy
 from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -18,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch_cases import IN_FLOAT32, gradient
 
 import lossless
+from lossless.cli.oracle.formats import Array
 
 SHAPE = (4, 6)
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from cases import Backend, to_torch
-from formats import FLOAT32, FLOAT64, Array
 from framework_cases import on
+
+from lossless.cli.oracle.formats import FLOAT32, FLOAT64, Array
 
 IN_EVERY_DTYPE = on(Backend.TORCH)
 IN_FLOAT32 = on(Backend.TORCH, [FLOAT32])

@@ -3,13 +3,16 @@
 import sys
 from importlib.util import find_spec
 
-REQUIRED = ("matplotlib", "polars", "rich", "typer")
+REQUIRED = ("matplotlib", "ml_dtypes", "mpmath", "pyarrow", "rich", "typer")
 
 
 def main() -> None:
     missing = [module for module in REQUIRED if find_spec(module) is None]
     if missing:
         sys.exit(f"lossless: the command needs more packages: pip install {' '.join(missing)}")
-    from .app import app
+    try:
+        from .app import app
 
-    app()
+        app()
+    except KeyboardInterrupt:  # before a command has begun
+        sys.exit(130)

@@ -1,115 +1,173 @@
-"""Columns of numbers from a CSV file; what is wrong with the file is told by row and column."""
+"""CSV files; what is wrong with one is told by row, line and column."""
 
 import csv
 import io
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import polars as pl
-import polars.selectors as cs
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
 from numpy.typing import NDArray
 
 from ._errors import UserError
+from ._tables import Table, decompressed
 
-# The fits square numbers, and divide one column by another.
-LARGEST, SMALLEST = 1e100, 1e-100
+# Bytes that are read at once, and the most that a row may have.
+BLOCK = 1 << 22
+# What stands for a number that is not known, beside the empty cell and NaN.
+MISSING = ("", "na", "n/a", "#n/a", "null", "none")
 
 
-@dataclass(frozen=True)
-class Table:
-    """The cells under a header, as text: what they should be, only the caller knows."""
+class Csv(Table):
+    """A file whose first line names the columns."""
 
-    path: Path
-    content: bytes
-    cells: pl.DataFrame  # without the rows that are empty
-    numbers: list[int]  # of these rows in the file; the header is 0
+    text = True
+
+    def __init__(self, path: Path, separator: str) -> None:
+        self._path, self._separator = path, separator
+        self._size = path.stat().st_size
+        self._position = 0
+        with _records(path, separator) as records:
+            self._header = next(records, (0, []))[1]
+        if not any(self._header):
+            raise UserError(f"{path}: the first line must name the columns, and it is empty")
+        self.names = [name.strip() for name in self._header]
+
+    def batches(self, columns: list[str]) -> Iterator[list[Any]]:
+        wanted = [self._header[self.names.index(name)] for name in columns]
+        with self._path.open("rb") as source, decompressed(source, self._path) as file:
+            content = _Quotes(file)
+            try:
+                for piece in self._pieces(content, wanted):
+                    self._position = source.tell()
+                    yield piece
+            except (pa.ArrowInvalid, csv.Error):
+                self._blame_a_record()
+                raise
+            if content.quotes % 2:
+                self._blame_a_record()
+
+    def _pieces(self, content: "_Quotes", columns: list[str]) -> Iterator[list[Any]]:
+        reader = pa.csv.open_csv(
+            pa.PythonFile(content, "r"),
+            read_options=pa.csv.ReadOptions(block_size=BLOCK),
+            parse_options=pa.csv.ParseOptions(delimiter=self._separator, newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(
+                check_utf8=False,
+                include_columns=columns,
+                column_types=dict.fromkeys(columns, pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        )
+        for batch in reader:
+            yield [batch.column(name) for name in columns]
+
+    def _blame_a_record(self) -> None:
+        """Arrow does not tell which row has too many cells, nor that the last quote is open."""
+        row = 0
+        with _records(self._path, self._separator, strict=True) as records:
+            try:
+                for row, (line, cells) in enumerate(records):
+                    if len(cells) != len(self._header):
+                        raise UserError(
+                            f"{self._path}, row {row:,} (line {line:,}): has {len(cells)} cells, "
+                            f"the header {len(self._header)}"
+                        )
+            except csv.Error as error:
+                if "unexpected end of data" in str(error):
+                    raise UserError(
+                        f"{self._path}, row {row + 1:,}: the file ends within a quoted cell"
+                    ) from None
+
+    def fraction(self, rows: int) -> float:
+        return self._position / self._size
 
     def where(self, row: int) -> str:
-        number = self.numbers[row]
-        lines = (line for n, (line, _) in enumerate(_records(self.content)) if n == number)
-        return f"{self.path}, row {number} (line {next(lines, number + 1)})"
+        with _records(self._path, self._separator) as records:
+            line = next((line for n, (line, _) in enumerate(records) if n == row), row + 1)
+        return f"row {row:,} (line {line:,})"
 
 
-def read(path: Path) -> Table:
+class _Quotes(io.RawIOBase):
+    """A file that counts the quotes in it: an odd number may mean that the end is missing."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self.quotes = file, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        content: bytes = self._file.read(size)
+        self.quotes += content.count(b'"')
+        return content
+
+
+@contextmanager
+def _records(
+    path: Path, separator: str, *, strict: bool = False
+) -> Iterator[Iterator[tuple[int, list[str]]]]:
+    """Those that are not empty, as Arrow reads them; the header is number 0."""
+    with path.open("rb") as source, decompressed(source, path) as file:
+        text = io.TextIOWrapper(file, "utf-8-sig", "replace", newline="")
+        yield ((line, cells) for line, cells in records(text, separator, strict=strict) if cells)
+
+
+def records(
+    text: Any, separator: str = ",", *, strict: bool = False
+) -> Iterator[tuple[int, list[str]]]:
+    """The lines on which the rows begin, and their cells."""
+    limit = csv.field_size_limit(1 << 30)
     try:
-        # polars would take the path for a pattern, or for an address.
-        content = path.read_bytes()
-    except FileNotFoundError:
-        hint = ": only files of this machine are read" * bool(re.match(r"\w\w+:/", str(path)))
-        raise UserError(f"{path}: there is no such file{hint}") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a folder") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+        rows = csv.reader(text, delimiter=separator, strict=strict)
+        line = 1
+        for row in rows:
+            yield line, row
+            line = rows.line_num + 1
+    finally:
+        csv.field_size_limit(limit)
+
+
+def numbers(cells: Any) -> NDArray[np.float64]:
+    """The numbers in text, NaN where none is known; BadCellError for anything else."""
     try:
-        cells = pl.read_csv(content, has_header=False, infer_schema=False)
-    except pl.exceptions.NoDataError:
-        raise UserError(f"{path}: the file is empty") from None
-    except pl.exceptions.PolarsError as error:
-        _blame_a_long_row(path, content)
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{path}: cannot be read as CSV: {reason}") from None
-    cells = cells.select(pl.all().str.strip_chars().fill_null(""))
-    # Spreadsheets write commas for columns that have nothing in them, not even a name.
-    names = {column: name for column, name in cells.row(0, named=True).items() if name}
-    for name in names.values():
-        if list(names.values()).count(name) > 1:
-            raise UserError(f"{path}: two columns have the name {name!r}")
-    if not names:
-        raise UserError(f"{path}: the first line must name the columns, and it is empty")
-    rows = cells.with_row_index("number")[1:].filter(pl.any_horizontal(cs.string() != ""))
-    return Table(path, content, rows.select(*names).rename(names), rows["number"].to_list())
+        return _cast(cells)
+    except pa.ArrowInvalid:
+        pass
+    unknown = pc.is_in(pc.ascii_lower(pc.ascii_trim_whitespace(cells)), pa.array(MISSING))
+    known = pc.if_else(unknown, None, cells)
+    try:
+        return _cast(known)
+    except pa.ArrowInvalid:
+        raise BadCellError(_first_bad(known)) from None
 
 
-def numbers(table: Table, column: str) -> NDArray[np.float64]:
-    """The column as finite numbers."""
-    columns = table.cells.columns
-    if column not in columns:
-        hint = ""
-        if len(columns) == 1:
-            hint = " (cells must be separated by commas)"
-        elif pl.Series(columns).cast(pl.Float64, strict=False).is_not_null().any():
-            hint = " (is the line with the names of the columns missing?)"
-        known = ", ".join(map(repr, columns))
-        raise UserError(f"{table.path}: there is no column {column!r}, only {known}{hint}")
-    text = table.cells[column]
-    values = text.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
-    size = np.abs(values)
-    bad = ~(size <= LARGEST)
-    if bad.any():
-        row = int(bad.argmax())
-        problem = f"{text[row]!r} is not a finite number" if text[row] else "the cell is empty"
-        if LARGEST < size[row] < np.inf:
-            problem = f"{text[row]!r} is beyond {LARGEST:g}: choose a larger unit"
-        raise UserError(f"{table.where(row)}, column {column!r}: {problem}")
-    if 0 < size.max(initial=0) < SMALLEST:
-        raise UserError(
-            f"{table.path}, column {column!r}: all numbers are below {SMALLEST:g}: choose a "
-            "smaller unit"
-        )
-    return values
+class BadCellError(Exception):
+    """The index of a cell without a number."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
 
 
-def _blame_a_long_row(path: Path, content: bytes) -> None:
-    """polars does not tell which row has more cells than the header."""
-    records = _records(content)
-    _, header = next(records)
-    for number, (line, row) in enumerate(records, 1):
-        if len(row) > len(header):
-            raise UserError(
-                f"{path}, row {number} (line {line}): has {len(row)} cells, the header "
-                f"{len(header)}"
-            )
+def _cast(cells: Any) -> NDArray[np.float64]:
+    trimmed = pc.ascii_trim_whitespace(cells)
+    result: NDArray[np.float64] = pc.cast(trimmed, pa.float64()).to_numpy(zero_copy_only=False)
+    return result
 
 
-def _records(content: bytes) -> Iterator[tuple[int, list[str]]]:
-    """The lines on which the rows begin, and their cells. polars does not tell them."""
-    csv.field_size_limit(max(len(content), csv.field_size_limit()))
-    rows = csv.reader(io.StringIO(content.decode("utf-8-sig", "replace"), newline=""))
-    line = 1
-    for row in rows:
-        yield line, row
-        line = rows.line_num + 1
+def _first_bad(cells: Any) -> int:
+    """The first cell without a number, of which there is one."""
+    good, bad = 0, len(cells)  # cells before `good` are, those before `bad` are not all
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        try:
+            _cast(cells[good:middle])
+            good = middle
+        except pa.ArrowInvalid:
+            bad = middle
+    return good

@@ -1,10 +1,7 @@
 """The picture of `lossless demo`: the data and the fits."""
 
-import os
-import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ._errors import UserError
+from ._files import replacing
 from ._fits import Fit
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -28,46 +25,12 @@ INK, HOLLOW = "#222222", "#888888"
 DOTS_PER_INCH = 160
 
 
-def check_path(path: Path) -> None:
-    """Say what is wrong with the path before an hour of training, not after it."""
-    if path.suffix.lower() not in FORMATS:
-        raise UserError(f"--output {path}: the name must end with {', '.join(FORMATS)}")
-    with _problems_told(path):
-        if path.is_dir():
-            raise UserError(f"--output {path}: is a folder")
-        if not path.parent.is_dir():
-            raise UserError(f"--output {path}: there is no folder {path.parent}")
-        os.unlink(_new_file(path))
-
-
 def save(figure: Figure, path: Path) -> None:
     """Write the whole file, or nothing."""
-    with _problems_told(path), warnings.catch_warnings():
+    with replacing("--output", path) as name, warnings.catch_warnings():
         # Letters that the font lacks are drawn as boxes, which says it all.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
-        name = _new_file(path)
-        try:
-            figure.savefig(name, dpi=DOTS_PER_INCH, facecolor="white")
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-
-
-def _new_file(path: Path) -> str:
-    """An empty file beside the path, to be renamed to it."""
-    handle, name = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    return name
-
-
-@contextmanager
-def _problems_told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"--output {path}: {error.strerror or error}") from None
+        figure.savefig(name, dpi=DOTS_PER_INCH, facecolor="white")
 
 
 def draw(

@@ -8,11 +8,18 @@ from rich.console import Console
 import lossless
 
 from ._errors import UserError
+from .bench import bench
 from .demo import demo
+from .info import info
+from .plot import plot
+from .score import score
+from .verify import verify
+
+INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
 
 
 class Commands(typer.core.TyperGroup):
-    """Commands whose errors of use are one line, without a traceback."""
+    """Commands whose errors of use are one line, without a traceback, and so is Ctrl-C."""
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         try:
@@ -23,6 +30,9 @@ class Commands(typer.core.TyperGroup):
                 f"[bold red]{command}:[/] ", error, sep="", markup=True, soft_wrap=True
             )
             raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            Console(stderr=True).print(f"lossless {ctx.invoked_subcommand}: interrupted")
+            raise typer.Exit(INTERRUPTED) from None
 
 
 app = typer.Typer(
@@ -32,6 +42,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command()(score)
+app.command()(plot)
+app.command()(verify)
+app.command()(bench)
+app.command()(info)
 app.command()(demo)
 
 

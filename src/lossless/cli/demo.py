@@ -17,8 +17,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from . import _csv
+from . import _small_csv
 from ._errors import UserError
+from ._files import check_path
 
 if TYPE_CHECKING:
     from ._fits import Fit, Problem
@@ -78,7 +79,7 @@ def demo(
 
     if delta is not None and not 0 < delta < np.inf:
         raise UserError(f"--delta must be a finite number > 0, got {delta:g}")
-    _picture.check_path(output)
+    check_path("--output", output, _picture.FORMATS)
     if data is not None:
         chosen = _from_file(data, inputs or [], targets)
     elif inputs or targets:
@@ -113,8 +114,8 @@ def demo(
 
 def _belgian_calls() -> Data:
     with as_file(files("lossless") / "data" / "belgian_calls.csv") as path:
-        table = _csv.read(path)
-        year, calls = (_csv.numbers(table, name) for name in ("year", "calls"))
+        table = _small_csv.read(path)
+        year, calls = (_small_csv.numbers(table, name) for name in ("year", "calls"))
     return Data(
         "International telephone calls from Belgium",
         year[:, None],
@@ -122,19 +123,19 @@ def _belgian_calls() -> Data:
         ["year"],
         "calls",
         (["year"], "calls (millions)"),
-        (table.cells["counted"] == "calls").to_numpy(),
+        np.array([unit == "calls" for unit in table.cells["counted"]]),
     )
 
 
 def _from_file(path: Path, names: list[str], target: str | None) -> Data:
-    table = _csv.read(path)
+    table = _small_csv.read(path)
     if not names or target is None:
-        known = ", ".join(map(repr, table.cells.columns))
+        known = ", ".join(map(repr, table.cells))
         raise UserError(f"{path}: say --inputs and --targets; the columns are {known}")
     if len({*names, target}) <= len(names):
         raise UserError("--inputs and --targets must be different columns")
-    columns = [_csv.numbers(table, name) for name in names]
-    targets = _csv.numbers(table, target)
+    columns = [_small_csv.numbers(table, name) for name in names]
+    targets = _small_csv.numbers(table, target)
     return Data(path.name, np.column_stack(columns), targets, names, target, (names, target), None)
 
 

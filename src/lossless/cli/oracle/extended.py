@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from formats import Array, Extended, Format
 from numpy.typing import NDArray
+
+from .formats import Array, Extended, Format
 
 PRECISION = np.finfo(np.longdouble).nmant + 1
 EPSILON = np.finfo(np.longdouble).eps

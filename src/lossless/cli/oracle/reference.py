@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import extended
 import numpy as np
-from extended import Residual, Screened
-from formats import Array, Extended, Format, Mpf, round_extended, round_real
 from mpmath import mp
+
+from . import extended
+from .extended import Residual, Screened
+from .formats import Array, Extended, Format, Mpf, round_extended, round_real
 
 OUTPUTS = ("value", "gradient", "second_derivative")
 

@@ -1,0 +1,122 @@
+"""How near `lossless score` comes to the speed of its reader, on a large Parquet file.
+
+The file has two columns of float32, in row groups of a million rows, and stays in the system's
+cache: with a slower disk the reader takes longer, the rest does not. The reader alone does what
+`lossless score` begins with, and throws the columns away; both are a process of their own, whose
+peak of memory is printed. Beside them stands what people write with the library: read the whole
+file into arrays, then call the losses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from timing import console, print_conditions
+
+import lossless
+
+GROUP = 1_000_000
+COLUMNS = ["prediction", "truth"]
+
+
+def write(path: Path, rows: int) -> None:
+    generator = np.random.default_rng(rows)
+    schema = pa.schema([(name, pa.float32()) for name in COLUMNS])
+    with pa.parquet.ParquetWriter(path, schema) as writer:
+        for start in range(0, rows, GROUP):
+            truth = generator.standard_normal(min(GROUP, rows - start), np.float32)
+            noise = generator.standard_normal(len(truth), np.float32)
+            table = pa.table([truth + np.float32(0.3) * noise, truth], schema=schema)
+            writer.write_table(table)
+
+
+def read(path: Path) -> None:
+    from lossless.cli import _tables
+
+    for _ in _tables.open_table(path).batches(COLUMNS):
+        pass
+
+
+def score(path: Path) -> None:
+    from lossless.cli.app import app
+
+    app(["score", str(path), "--inputs", "prediction", "--targets", "truth"], standalone_mode=False)
+
+
+def whole(path: Path) -> None:
+    arrays = [column.to_numpy() for column in pa.parquet.read_table(path, columns=COLUMNS)]
+    for name in lossless.info()["losses"]:
+        getattr(lossless, f"{name}_loss")(*arrays, reduction="mean")
+
+
+WAYS = {"reader alone": read, "lossless score": score, "whole file, library": whole}
+
+
+def measured(way: str, path: Path) -> tuple[float, float]:
+    """Seconds, without the start of Python, and GB at the peak of a new process."""
+    command = [sys.executable, __file__, "--way", way, "--file", str(path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds, peak = json.loads(done.stdout.splitlines()[-1])
+    return seconds, peak
+
+
+def measure_here(way: str, path: Path) -> None:
+    warm = path.with_name("warm.parquet")
+    write(warm, 1000)
+    WAYS[way](warm)  # imports
+    start = time.perf_counter()
+    WAYS[way](path)
+    seconds = time.perf_counter() - start
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    print(json.dumps([seconds, peak]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=50_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.way:
+        measure_here(options.way, options.file)
+        return
+    print_conditions()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "predictions.parquet"
+        write(path, options.rows)
+        found: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+        for _ in range(options.rounds):
+            for way, results in found.items():
+                results.append(measured(way, path))
+        size = path.stat().st_size
+    title = f"{options.rows:,} rows of Parquet, {size / 1e6:.0f} MB, all losses"
+    table = Table(title=title, box=SIMPLE_HEAD)
+    for heading in ("", "seconds", "rows / s", "peak of memory"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for way, results in found.items():
+        seconds = statistics.median(seconds for seconds, _ in results)
+        peak = max(peak for _, peak in results)
+        speed = f"{options.rows / seconds / 1e6:.0f} million"
+        table.add_row(way, f"{seconds:.2f}", speed, f"{peak:.2f} GB")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

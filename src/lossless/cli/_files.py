@@ -1,0 +1,49 @@
+"""Files that a command writes: whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ._errors import UserError
+
+
+def check_path(option: str, path: Path, suffixes: tuple[str, ...]) -> None:
+    """Say what is wrong with the path before an hour of work, not after it."""
+    if path.suffix.lower() not in suffixes:
+        raise UserError(f"{option} {path}: the name must end with {', '.join(suffixes)}")
+    with _problems_told(option, path):
+        if path.is_dir():
+            raise UserError(f"{option} {path}: is a folder")
+        if not path.parent.is_dir():
+            raise UserError(f"{option} {path}: there is no folder {path.parent}")
+        os.unlink(_new_file(path))
+
+
+@contextmanager
+def replacing(option: str, path: Path) -> Iterator[str]:
+    """The name of an empty file beside the path, renamed to it if nothing goes wrong."""
+    with _problems_told(option, path):
+        name = _new_file(path)
+        try:
+            yield name
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+
+
+def _new_file(path: Path) -> str:
+    handle, name = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    return name
+
+
+@contextmanager
+def _problems_told(option: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{option} {path}: {error.strerror or error}") from None

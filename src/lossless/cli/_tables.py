@@ -1,0 +1,153 @@
+"""Files with columns, read a piece at a time, so that no file is too large.
+
+Columns come as Arrow arrays. Rows are counted from 1; what is wrong is told by file, row, column.
+"""
+
+import glob
+import gzip
+import os
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet
+
+from ._errors import UserError
+
+# Rows that are read at once, where the format lets us choose.
+ROWS = 1 << 18
+ARROW = (".parquet", ".arrow", ".feather")
+PROBLEMS = (pa.ArrowException, OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile)
+
+
+class Table(ABC):
+    """An open file."""
+
+    names: list[str]
+    text = False  # whether all cells are text, as in CSV
+
+    @abstractmethod
+    def batches(self, columns: list[str]) -> Iterator[list[Any]]:
+        """The columns, piece by piece, as Arrow arrays."""
+
+    @abstractmethod
+    def fraction(self, rows: int) -> float:
+        """How much of the file has been read with so many rows."""
+
+    def where(self, row: int) -> str:
+        """What helps to find the row."""
+        return f"row {row:,}"
+
+
+class Parquet(Table):
+    def __init__(self, path: Path) -> None:
+        # A row group may be as large as the file: its pages are read as they are needed.
+        self._file = pa.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+        self.names = self._file.schema_arrow.names
+
+    def batches(self, columns: list[str]) -> Iterator[list[Any]]:
+        for batch in self._file.iter_batches(batch_size=ROWS, columns=columns):
+            yield [batch.column(name) for name in columns]
+
+    def fraction(self, rows: int) -> float:
+        return rows / max(1, int(self._file.metadata.num_rows))
+
+
+class Arrow(Table):
+    """The file format of Arrow, which is Feather's too, or its stream."""
+
+    def __init__(self, path: Path) -> None:
+        self._size = path.stat().st_size
+        self._source = pa.OSFile(str(path))
+        try:
+            file = pa.ipc.open_file(self._source)
+            self._pieces = map(file.get_batch, range(file.num_record_batches))
+            self.names = file.schema.names
+        except pa.ArrowInvalid:
+            self._source.seek(0)
+            stream = pa.ipc.open_stream(self._source)
+            self._pieces = iter(stream)
+            self.names = stream.schema.names
+
+    def batches(self, columns: list[str]) -> Iterator[list[Any]]:
+        for batch in self._pieces:
+            yield [batch.column(name) for name in columns]
+
+    def fraction(self, rows: int) -> float:
+        return int(self._source.tell()) / self._size
+
+
+def expand(patterns: list[str]) -> list[Path]:
+    """The files of these names and patterns, each once."""
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        if os.path.lexists(pattern) or not glob.has_magic(pattern):
+            found[Path(pattern)] = None
+            continue
+        names = sorted(glob.glob(pattern, recursive=True))
+        if not names:
+            raise UserError(f"{pattern}: matches no file")
+        found |= dict.fromkeys(map(Path, names))
+    return list(found)
+
+
+def open_table(path: Path) -> Table:
+    name = path.name.lower()
+    compressed = name.endswith(".gz")
+    kind = Path(name.removesuffix(".gz")).suffix
+    with reading(path):
+        if not path.is_file():
+            if path.is_dir():
+                raise UserError(f"{path}: is a folder: name its files, as in '{path}/*.parquet'")
+            path.open("rb").close()
+            raise UserError(f"{path}: is no file")
+        if not path.stat().st_size:
+            raise UserError(f"{path}: the file is empty")
+        if kind in (".csv", ".tsv"):
+            from ._csv import Csv
+
+            return Csv(path, "\t" if kind == ".tsv" else ",")
+        if kind == ".npy":
+            from ._npy import Npy
+
+            return Npy(path)
+        if compressed and kind in (".npz", *ARROW):
+            raise UserError(f"{path}: decompress it first: only CSV and NPY are read through gzip")
+        if kind == ".npz":
+            from ._npy import Npz
+
+            return Npz(path)
+        if kind in ARROW:
+            return Parquet(path) if kind == ".parquet" else Arrow(path)
+    known = ".csv, .tsv, .npy (these also with .gz), .npz, .parquet, .arrow or .feather"
+    raise UserError(f"{path}: the name must end with {known}")
+
+
+@contextmanager
+def decompressed(source: Any, path: Path) -> Iterator[Any]:
+    """The content of an open file, whose name says whether it is compressed."""
+    if path.suffix.lower() != ".gz":
+        yield source
+        return
+    with gzip.open(source) as file:
+        yield file
+
+
+@contextmanager
+def reading(path: Path, rows: int | None = None) -> Iterator[None]:
+    """Tell in one line what keeps the file from being read."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
+    except PROBLEMS as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = reason.strip().splitlines()[0].rstrip(".")
+        after = f" after row {rows}" if rows else ""
+        raise UserError(f"{path}: cannot be read{after}: {reason}") from None

@@ -1,0 +1,240 @@
+"""`lossless bench`: value and gradient, side by side with every installed framework."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+import lossless
+
+from . import _frameworks, _losses
+from ._console import print_json, print_table, progress, results, strict
+from ._errors import UserError
+from ._files import check_path, replacing
+from ._frameworks import FRAMEWORKS, BackendOption
+from ._losses import LossOption, with_parameters
+from ._machine import machine
+from ._measure import DTYPES, KERNEL, MEMORY, Measured, Work, measure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PICTURES = (".png", ".svg", ".pdf")
+FAIRNESS = (
+    "Every case computes the mean and its gradient, on the CPU. Eager and compiled (mx.compile, "
+    "torch.compile, jax.jit) are warm and take turns, each framework in a process of its own; "
+    "medians ± half the distance between the quartiles.",
+    "The memory pass reads two arrays and writes one on lossless' threads, into warm memory, and "
+    "so does the kernel. All others return fresh arrays, but for the NumPy formula, which writes "
+    "into arrays that were allocated beforehand.",
+    "lossless has the threads below, the others what they take by default: MLX runs most "
+    "operations of a CPU on one, PyTorch and XLA on all, NumPy on one.",
+    "Not all compute the same: the peers' log-cosh has few or no right digits near 0, and MLX's "
+    "float32 mean drifts (make claims). Under torch.compile lossless is its formulas, not its "
+    "kernels. PyTorch has no log-cosh: the usual formula with softplus stands in.",
+)
+
+
+@with_parameters
+def bench(
+    loss: LossOption = None,
+    n: Annotated[int, typer.Option("--n", help="Elements.", min=1)] = 16_000_000,
+    dtype: Annotated[str, typer.Option(help=f"{', '.join(DTYPES)}.", metavar="NAME")] = "float32",
+    backend: BackendOption = None,
+    seconds: Annotated[
+        float, typer.Option(help="Of measuring, for each loss; at least five rounds.", min=0)
+    ] = 20.0,
+    save: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help=".json, or a chart (.png, .svg, .pdf); may be repeated."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    **parameters: float | None,
+) -> None:
+    """Time value and gradient of a mean: lossless against every installed framework's own loss.
+
+    Side by side, eager and compiled, beside the time that memory needs. Close other programs.
+
+        lossless bench
+
+        lossless bench --loss huber --n 1000000 --save speed.json --save speed.png
+    """
+    chosen = _losses.chosen(loss, parameters)
+    if dtype not in DTYPES:
+        raise UserError(f"--dtype must be one of {', '.join(DTYPES)}, got {dtype}")
+    backends = _frameworks.chosen(backend)
+    for path in save or []:
+        check_path("--save", path, (".json", *PICTURES))
+    threads = lossless.info()["threads"]
+    found: list[Measured] = []
+    with progress() as bar:
+        task = bar.add_task("", total=len(chosen))
+        for number, one in enumerate(chosen):
+
+            def tell(doing: str, part: float, number: int = number) -> None:
+                bar.update(task, description=doing, completed=number + part)
+
+            found += measure(Work(one, n, dtype, threads), backends, seconds, tell)
+    document = _document(found, n, dtype, backends)
+    for path in save or []:
+        _save(document, path)
+    if as_json:
+        print_json(document)
+    else:
+        _print(document)
+
+
+def _document(
+    found: list[Measured], elements: int, dtype: str, backends: list[str]
+) -> dict[str, Any]:
+    medians = {(x.loss.name, x.key): x.timing.median for x in found if x.timing}
+    rows = []
+    for case in found:
+        backend, who, mode = case.key
+        ratios: dict[str, float | None] = {"of_memory_pass": None, "of_lossless": None}
+        if case.timing:
+            name, median = case.loss.name, case.timing.median
+            ours = medians.get((name, (backend, "lossless", mode)))
+            ratios["of_memory_pass"] = median / medians[name, MEMORY]
+            ratios["of_lossless"] = median / ours if ours and who != "lossless" else None
+        rows.append(
+            {
+                "loss": case.loss.name,
+                "parameters": dict(case.loss.parameters),
+                "arrays": backend,
+                "implementation": who,
+                "mode": mode or None,
+                "seconds": asdict(case.timing) if case.timing else None,
+                **ratios,
+                "failure": case.failure,
+            }
+        )
+    packages = [*backends, *(["optax"] if "jax" in backends else [])]
+    return {
+        "machine": machine(),
+        "versions": {name: _version(name) for name in packages if _version(name)},
+        "elements": elements,
+        "dtype": dtype,
+        "what": "value (mean) and gradient",
+        "fairness": list(FAIRNESS),
+        "rows": rows,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _save(document: dict[str, Any], path: Path) -> None:
+    if path.suffix.lower() == ".json":
+        with replacing("--save", path) as name:
+            Path(name).write_text(json.dumps(strict(document), indent=2, ensure_ascii=False) + "\n")
+    else:
+        from . import _style
+
+        _style.save(_chart(document), "--save", path)
+
+
+def _title(row: dict[str, Any]) -> str:
+    arrays, who, mode = row["arrays"], row["implementation"], row["mode"]
+    if (arrays, who) == MEMORY[:2]:
+        return "memory pass"
+    if arrays == KERNEL[0]:
+        return "kernel"
+    return f"{FRAMEWORKS[arrays].title}: {who}" + (f", {mode}" if mode == "compiled" else "")
+
+
+def _conditions(document: dict[str, Any]) -> str:
+    here = document["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
+    return (
+        f"lossless {here['lossless']}, {versions}; Python {here['python']}; {here['processor']}, "
+        f"{here['threads']} threads, {here['instruction_set']}, {here['memory_gib']} GiB, "
+        f"{here['system']}"
+    )
+
+
+def _print(document: dict[str, Any]) -> None:
+    console = results()
+    for loss in dict.fromkeys(row["loss"] for row in document["rows"]):
+        rows = [row for row in document["rows"] if row["loss"] == loss]
+        settings = (f"{name}={value:g}" for name, value in rows[0]["parameters"].items())
+        console.print(
+            f"[bold]{' '.join([loss, *settings])}[/], {document['dtype']}, "
+            f"N = {document['elements']:,}: {document['what']}"
+        )
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        for heading in ("", "time", "÷ memory pass", "÷ lossless"):
+            table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(escape(_title(row)), *_numbers(row))
+        print_table(console, table)
+    for sentence in FAIRNESS:
+        console.print(sentence, style="dim", soft_wrap=True)
+    console.print(_conditions(document), soft_wrap=True)
+
+
+def _numbers(row: dict[str, Any]) -> list[str]:
+    from ._timing import Timing
+
+    if row["seconds"] is None:
+        return [escape(f"fails: {row['failure'][:60]}"), "", ""]
+    ratios = (row["of_memory_pass"], row["of_lossless"])
+    return [str(Timing(**row["seconds"])), *("" if x is None else f"{x:.3g}" for x in ratios)]
+
+
+def _chart(document: dict[str, Any]) -> Figure:
+    """Bars of time, a panel for each loss, with a line where the memory pass ends."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    from . import _style
+
+    rows = [row for row in document["rows"] if row["seconds"]]
+    losses = list(dict.fromkeys(row["loss"] for row in rows))
+    most = max(sum(row["loss"] == loss for row in rows) for loss in losses)
+    with rc_context(_style.SETTINGS):
+        figure = Figure(figsize=(5.5 * len(losses), 1.4 + 0.27 * most), layout="constrained")
+        for axes, loss in zip(
+            figure.subplots(1, len(losses), squeeze=False)[0], losses, strict=True
+        ):
+            bars = [row for row in rows if row["loss"] == loss and row["arrays"] != MEMORY[0]]
+            times = [1e3 * row["seconds"]["median"] for row in bars]
+            ours = [row["implementation"] == "lossless" for row in bars]
+            colours = [_style.COLOURS[0] if own else _style.COLOURS[1] for own in ours]
+            places = range(len(bars))
+            axes.barh(places, times, color=colours, hatch=["" if own else "//" for own in ours])
+            axes.set_yticks(places, [_title(row) for row in bars])
+            axes.invert_yaxis()
+            for place, time in zip(places, times, strict=True):
+                axes.annotate(
+                    f"{time:.3g}", (time, place), (3, 0), textcoords="offset points", va="center",
+                    fontsize=8,
+                )  # fmt: skip
+            limit = next(
+                1e3 * row["seconds"]["median"]
+                for row in rows
+                if row["loss"] == loss and row["arrays"] == MEMORY[0]
+            )
+            axes.axvline(limit, color=_style.INK, ls="--", lw=1.2)
+            axes.set_xscale("log")
+            axes.set_xlim(limit / 2, max(times) * 2)
+            axes.set_xlabel("ms (log scale); dashed: the memory pass")
+            axes.set_title(loss, loc="left")
+        figure.suptitle(
+            f"{document['what']}, {document['dtype']}, N = {document['elements']:,}; "
+            f"{document['machine']['processor']}, {document['machine']['threads']} threads",
+            fontsize=10,
+        )
+    return figure

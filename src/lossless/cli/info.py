@@ -1,0 +1,95 @@
+"""`lossless info`: what serves the calls on this machine, and why."""
+
+from importlib import metadata
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import lossless
+
+from ._console import print_json, print_table, progress, results
+from ._frameworks import FRAMEWORKS
+from ._machine import machine
+
+NATIVE = {"_core": "the kernels", "_mlx": "for MLX's graphs", "_xla": "for JAX's programs"}
+
+
+def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show versions, native modules, threads, and what serves each framework's arrays, and why.
+
+    "native" are the kernels, which round correctly; "composed" are formulas in the framework's own
+    operations. Each framework that is installed is imported and tried, which takes seconds.
+
+        lossless info
+
+        lossless info --json | jq .backends.torch
+    """
+    library = lossless.info()
+    document: dict[str, Any] = {
+        **machine(),
+        "numpy": library["numpy"],
+        "losses": library["losses"],
+        "instruction_sets": library["instruction_sets"],
+        "native_modules": {name: _file(name) for name in NATIVE},
+        "backends": _backends(library["backends"]),
+    }
+    if as_json:
+        print_json(document)
+    else:
+        _print(results(), document)
+
+
+def _file(module: str) -> str | None:
+    spec = find_spec(f"lossless.{module}")
+    return spec.origin if spec else None
+
+
+def _backends(expected: dict[str, dict[str, str]]) -> dict[str, dict[str, str | None]]:
+    found: dict[str, dict[str, str | None]] = {}
+    with progress() as bar:
+        task = bar.add_task("", total=len(expected))
+        for name, path in expected.items():
+            bar.update(task, description=name)
+            found[name] = {"version": None, **path}
+            kind = FRAMEWORKS.get(name)
+            if kind and kind.is_installed():
+                found[name]["version"] = metadata.version(name)
+                try:
+                    found[name]["path"], found[name]["why"] = kind().path()
+                except Exception as error:  # whatever a broken installation raises
+                    reason = (str(error) or type(error).__name__).splitlines()[0]
+                    found[name] |= {"path": "none", "why": f"trying it failed: {reason}"}
+            bar.advance(task)
+    return found
+
+
+def _print(console: Console, document: dict[str, Any]) -> None:
+    native = (
+        f"{name} ({use})" if document["native_modules"][name] else f"no {name}"
+        for name, use in NATIVE.items()
+    )
+    sets = ", ".join(document["instruction_sets"])
+    rows = {
+        "lossless": f"{document['lossless']}, Python {document['python']}, "
+        f"NumPy {document['numpy']}",
+        "losses": ", ".join(document["losses"]),
+        "machine": f"{document['processor']}, {document['memory_gib']} GiB, {document['system']}",
+        "threads": f"{document['threads']} (processors: {document['processors']})",
+        "instruction set": f"{document['instruction_set']} (this processor runs {sets})",
+        "native modules": ", ".join(native),
+    }
+    grid = Table.grid(padding=(0, 2))
+    for name, text in rows.items():
+        grid.add_row(f"[bold]{name}[/]", escape(text))
+    console.print(grid)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("arrays of", "version", "path", "why"):
+        table.add_column(heading, overflow="fold")
+    for name, backend in document["backends"].items():
+        table.add_row(*(escape(text or "") for text in (name, *backend.values())))
+    print_table(console, table)

@@ -1,0 +1,181 @@
+"""`lossless score`: the losses of files with predictions, however large."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from . import _files, _losses, _tables
+from ._console import print_json, print_table, progress, results
+from ._errors import UserError
+from ._losses import Loss, LossOption, with_parameters
+from ._parts import Parts
+from ._rows import Columns, Rows
+from ._writer import FORMATS, Writer
+
+
+class Reduction(StrEnum):
+    """The library's."""
+
+    mean = "mean"
+    sum = "sum"
+    weighted_mean = "weighted_mean"
+    none = "none"
+
+
+@with_parameters
+def score(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Files, or patterns such as 'fold*.csv'.")
+    ],
+    inputs: Annotated[str, typer.Option(help="The column of the predictions.", metavar="COLUMN")],
+    targets: Annotated[str, typer.Option(help="The column of the true values.", metavar="COLUMN")],
+    loss: LossOption = None,
+    weights: Annotated[
+        str | None, typer.Option(help="A column of factors of the losses.", metavar="COLUMN")
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="A column that names groups: each is scored.", metavar="COLUMN"),
+    ] = None,
+    reduction: Annotated[
+        Reduction,
+        typer.Option(
+            help="mean: the sum divided by the number of rows; weighted_mean: by the sum of the "
+            "weights; none: a loss for each row, into --output."
+        ),
+    ] = Reduction.mean,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Of --reduction none: .csv or .parquet."
+        ),
+    ] = None,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Leave out rows with empty or NaN cells.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    **parameters: float | None,
+) -> None:
+    """Score predictions: the losses of two columns of a file.
+
+    CSV (also .csv.gz), Parquet, Arrow/Feather, NPY (also .npy.gz; columns are 0, 1, ...) and NPZ,
+    read piece by piece, so that they may be larger than the memory. The totals are the library's
+    on the whole columns. A cell that is no number is an error which names its row.
+
+        lossless score predictions.csv --inputs prediction --targets truth
+
+        lossless score 'fold*.parquet' --inputs y_hat --targets y --loss huber --delta 0.5 --by city
+    """
+    columns = Columns(inputs, targets, weights, by)
+    losses = _losses.chosen(loss, parameters)
+    _check(reduction, weights, output)
+    paths = _tables.expand(files)
+    groups: dict[Any, int] = {}
+    by_file, by_group = Parts(losses), Parts(losses)
+    counts: list[tuple[int, int]] = []
+    with Writer.opened(output, losses, by, several=len(paths) > 1) as writer, progress() as bar:
+        task = bar.add_task("", total=len(paths))
+        for number, path in enumerate(paths):
+            bar.update(task, description=escape(path.name))
+            rows = Rows(
+                path, columns, groups, skip_missing=skip_missing, numbered=writer is not None
+            )
+            for piece in rows:
+                if writer:
+                    writer.write(path, piece, groups)
+                else:
+                    by_file.add_to(number, piece)
+                    if by is not None:
+                        by_group.add(piece)
+                bar.update(task, completed=number + rows.fraction)
+            if not rows.count:
+                why = f" ({rows.skipped:,} with missing cells)" if rows.skipped else ""
+                raise UserError(f"{path}: has no rows to score{why}")
+            counts.append((rows.count, rows.skipped))
+    kept, skipped = (sum(column) for column in zip(*counts, strict=True))
+    document: dict[str, Any] = {
+        **dict(zip(("inputs", "targets", "weights", "by"), vars(columns).values(), strict=True)),
+        "reduction": reduction.value,
+        "losses": [{"loss": x.name, "parameters": dict(x.parameters)} for x in losses],
+        "files": [
+            {"file": str(path), "rows": count, "skipped": missing}
+            for path, (count, missing) in zip(paths, counts, strict=True)
+        ],
+        "total": {"rows": kept, "skipped": skipped},
+    }
+    if output is not None:
+        document["output"] = str(output)
+    else:
+        _add_values(document, reduction.value, by_file, by_group, groups)
+    if as_json:
+        print_json(document)
+    else:
+        _print(document, losses)
+
+
+def _check(reduction: Reduction, weights: str | None, output: Path | None) -> None:
+    if reduction is Reduction.weighted_mean and weights is None:
+        raise UserError("--reduction weighted_mean needs the column of weights: say --weights")
+    if reduction is Reduction.none:
+        if output is None:
+            raise UserError("--reduction none gives a loss for each row: say --output FILE.csv")
+        _files.check_path("--output", output, FORMATS)
+    elif output is not None:
+        raise UserError(f"--output {output}: is for the losses of each row: say --reduction none")
+
+
+def _add_values(
+    document: dict[str, Any],
+    reduction: str,
+    by_file: Parts,
+    by_group: Parts,
+    groups: dict[Any, int],
+) -> None:
+    files = document["files"]
+    for number, row in enumerate(files):
+        row["values"] = by_file.reduced(reduction, [number])
+    if document["by"] is not None:
+        document["groups"] = [
+            {
+                "group": name,
+                "rows": by_group.rows(group),
+                "values": by_group.reduced(reduction, [group]),
+            }
+            for name, group in groups.items()
+            if by_group.rows(group)
+        ]
+    document["total"]["values"] = by_file.reduced(reduction, list(range(len(files))))
+
+
+def _print(document: dict[str, Any], losses: list[Loss]) -> None:
+    console = results()
+    total = document["total"]
+    if "output" in document:
+        console.print(f"{total['rows']:,} rows: [bold]{escape(document['output'])}[/]")
+    else:
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        part = "file" if document["by"] is None else "group"
+        table.add_column(escape(document["by"] or "file"), no_wrap=True)
+        table.add_column("rows", justify="right", no_wrap=True)
+        for loss in losses:
+            table.add_column(loss.title, justify="right", no_wrap=True)
+        rows = document["files" if document["by"] is None else "groups"]
+        for row in rows:
+            table.add_row(escape(str(row[part])), f"{row['rows']:,}", *_values(row))
+        if len(rows) > 1:
+            table.add_section()
+            table.add_row("all", f"{total['rows']:,}", *_values(total))
+        names = (escape(document[name]) for name in ("inputs", "targets"))
+        console.print(f"{document['reduction']} of the losses of {' against '.join(names)}")
+        print_table(console, table)
+    if total["skipped"]:
+        console.print(f"{total['skipped']:,} rows with missing cells were left out")
+
+
+def _values(row: dict[str, Any]) -> list[str]:
+    return [repr(value) for value in row["values"].values()]

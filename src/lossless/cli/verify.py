@@ -1,0 +1,231 @@
+"""`lossless verify`: the numerical contract, tried on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+import lossless
+
+from . import _frameworks, _losses
+from ._console import print_json, print_table, progress, results
+from ._errors import UserError
+from ._frameworks import FRAMEWORKS, BackendOption
+from ._losses import LossOption, with_parameters
+from ._machine import machine
+
+if TYPE_CHECKING:
+    from ._contract import Task
+    from .oracle.judge import Tallies
+
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+Key = tuple[str, tuple[tuple[str, float], ...], str, str, str]  # loss ... dtype, backend, path
+
+
+@with_parameters
+def verify(
+    loss: LossOption = None,
+    backend: BackendOption = None,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"{', '.join(DTYPES)}; may be repeated.  [default: all]",
+            show_default=False,
+        ),
+    ] = None,
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="Try every float32 residual, too: hours.")
+    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    **parameters: float | None,
+) -> None:
+    """Compare Huber and log-cosh with the truth, and see whether they keep the numerical contract.
+
+    The truth is the definition in long double with an error bound, and in mpmath wherever this
+    bound leaves the rounding open. All float16 and bfloat16 residuals are tried, float32 at equal
+    steps of its bits, float64 at random; besides special values, and for the kernels random pairs
+    of inputs and targets. The exit code is 1 where the contract (docs/numerics.md) is broken.
+
+        lossless verify
+
+        lossless verify --loss huber --delta 0.1 --backend torch --dtype float32 --exhaustive
+    """
+    from ._contract import tasks
+    from .oracle.formats import FORMATS
+    from .oracle.reference import LOSSES
+
+    losses = _losses.chosen(loss or list(LOSSES), parameters)
+    for one in losses:
+        if one.name not in LOSSES:
+            raise UserError(f"--loss must be one of {', '.join(LOSSES)}, got {one.name}")
+    settings = [(one.name, dict(one.parameters)) for one in losses]
+    backends = tuple(_frameworks.chosen(backend))
+    for name in dtype or []:
+        if name not in FORMATS:
+            raise UserError(f"--dtype must be one of {', '.join(DTYPES)}, got {name}")
+    formats = [fmt for name, fmt in FORMATS.items() if name in (dtype or DTYPES)]
+    every_task = list(tasks(settings, formats, backends, exhaustive=exhaustive))
+    start = time.perf_counter()
+    found = _run(every_task, spread=exhaustive)
+    document = _document(found, time.perf_counter() - start, exhaustive)
+    if as_json:
+        print_json(document)
+    elif markdown:
+        _print_markdown(document)
+    else:
+        _print(document)
+    if not document["holds"]:
+        raise typer.Exit(1)
+
+
+def _run(every_task: list[Task], *, spread: bool) -> dict[Key, Tallies]:
+    from .oracle.judge import tallies
+
+    found: dict[Key, Tallies] = {}
+    with progress() as bar, _finished(every_task, spread=spread) as finished:
+        judging = bar.add_task("", total=sum(task.size for task in every_task))
+        for task, parts in finished:
+            described = " ".join([task.loss, task.fmt, task.kind])
+            bar.update(judging, description=described, advance=task.size)
+            for (backend, path), judged in parts.items():
+                key = (task.loss, task.parameters, task.fmt, backend, path)
+                into = found.setdefault(key, tallies())
+                for output, tally in judged.items():
+                    into[output].add(tally)
+    return found
+
+
+Finished = Iterable[tuple["Task", dict[tuple[str, str], "Tallies"]]]
+
+
+@contextmanager
+def _finished(every_task: list[Task], *, spread: bool) -> Iterator[Finished]:
+    """The tasks with what they found, as they are finished; among processes if there are many."""
+    if not spread:
+        yield ((task, task.run()) for task in every_task)
+        return
+    # Ctrl-C is for this process, from the first moment of the others on.
+    own = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        context = multiprocessing.get_context("spawn")
+        pool = context.Pool(lossless.info()["threads"], lossless.set_num_threads, (1,))
+    finally:
+        signal.signal(signal.SIGINT, own)
+    with pool:
+        yield pool.imap_unordered(_judge, every_task)
+
+
+def _judge(task: Task) -> tuple[Task, dict[tuple[str, str], Tallies]]:
+    return task, task.run()
+
+
+def _document(found: dict[Key, Tallies], seconds: float, exhaustive: bool) -> dict[str, Any]:
+    from ._contract import promised
+
+    rows: list[dict[str, Any]] = [
+        {
+            "loss": loss,
+            "parameters": dict(parameters),
+            "dtype": dtype,
+            "backend": backend,
+            "path": path,
+            "contract": promised(loss, dtype, backend, path),
+            "outputs": {
+                output: {
+                    "results": tally.results,
+                    "not_correctly_rounded": tally.wrong,
+                    "beyond_contract": tally.broken,
+                    "worst_ulp": tally.worst,
+                }
+                for output, tally in judged.items()
+            },
+            "examples": [example for t in judged.values() for example in t.examples if t.broken],
+        }
+        for (loss, parameters, dtype, backend, path), judged in found.items()
+    ]
+    broken = sum(out["beyond_contract"] for row in rows for out in row["outputs"].values())
+    backends = dict.fromkeys(row["backend"] for row in rows)
+    return {
+        "machine": machine(),
+        "versions": {name: metadata.version(name) for name in backends},
+        "exhaustive": exhaustive,
+        "seconds": round(seconds, 1),
+        "results": sum(out["results"] for row in rows for out in row["outputs"].values()),
+        "beyond_contract": broken,
+        "holds": not broken,
+        "rows": rows,
+    }
+
+
+HEADINGS = (
+    "loss", "dtype", "path", "arrays of", "results", "not correctly rounded",
+    "worst ULP: value", "gradient", "curvature", "contract", "",
+)  # fmt: skip
+
+
+def _cells(document: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The rows of the table: backends of which all numbers are the same share one."""
+    shared: dict[tuple[str, ...], list[str]] = {}
+    for row in document["rows"]:
+        outputs = row["outputs"].values()
+        parameters = (f"{name}={value:g}" for name, value in row["parameters"].items())
+        total, wrong, broken = (
+            sum(output[count] for output in outputs)
+            for count in ("results", "not_correctly_rounded", "beyond_contract")
+        )
+        worst = (f"{output['worst_ulp']:.2f}" for output in outputs)
+        key = (
+            " ".join([row["loss"], *parameters]), row["dtype"], row["path"],
+            f"{total:,}", f"{wrong:,}", *worst, row["contract"],
+            f"BROKEN by {broken:,}" if broken else "kept",
+        )  # fmt: skip
+        shared.setdefault(key, []).append(FRAMEWORKS[row["backend"]].title)
+    for key, titles in shared.items():
+        yield (*key[:3], ", ".join(titles), *key[3:])
+
+
+def _conditions(document: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
+    here = document["machine"]
+    return (
+        f"lossless {here['lossless']}, {versions}; Python {here['python']}; {here['processor']}, "
+        f"{here['instruction_set']}, {here['system']}"
+    )
+
+
+def _print(document: dict[str, Any]) -> None:
+    console = results()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in HEADINGS:
+        short = heading.replace(": ", ":\n").replace("correctly ", "correctly\n")
+        table.add_column(short, justify="right" if heading in HEADINGS[4:9] else "left")
+    for cells in _cells(document):
+        kept = cells[-1] == "kept"
+        table.add_row(*map(escape, cells), style="" if kept else "red")
+    print_table(console, table)
+    for row in document["rows"]:
+        for example in row["examples"]:
+            console.print(escape(example), style="red", soft_wrap=True)
+    console.print(_conditions(document), soft_wrap=True)
+    verdict = "[green]kept[/]" if document["holds"] else "[bold red]broken[/]"
+    console.print(
+        f"{document['results']:,} results in {document['seconds']:.0f} s: the contract is {verdict}"
+    )
+
+
+def _print_markdown(document: dict[str, Any]) -> None:
+    lines = ["| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
+    lines += ["| " + " | ".join(cells) + " |" for cells in _cells(document)]
+    print("\n".join([*lines, "", _conditions(document)]))

@@ -1,0 +1,59 @@
+"""docs/cli.md and the README: what they show of the commands is what the commands print."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from command import run
+
+from lossless.cli.app import app
+from lossless.cli.verify import HEADINGS
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs/cli.md").read_text()
+README = (ROOT / "README.md").read_text()
+SHOWN = re.findall(r"```console\n\$ (lossless score [^\n]*)\n(.*?)```", PAGE, re.DOTALL)
+
+
+def lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize(("command", "output"), SHOWN)
+def test_page_shows_what_score_prints(
+    command: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (data,) = re.findall(r"```csv\n(.*?)```", PAGE, re.DOTALL)
+    Path("predictions.csv").write_text(data)
+    Path("broken.csv").write_text(data.replace("1.02", "n.a."))
+    _, *arguments = shlex.split(command)
+    _, printed, errors = run(*arguments)
+    assert lines(output) == lines(printed + errors)
+
+
+def test_page_shows_all_kinds_of_output() -> None:
+    assert len(SHOWN) == 3
+
+
+@pytest.mark.parametrize("page", [PAGE, README])
+def test_pages_name_every_command(page: str) -> None:
+    names = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert names >= {"score", "plot", "verify", "bench", "info", "demo"}
+    assert not [name for name in names if f"lossless {name}" not in page]
+
+
+@pytest.mark.parametrize("page", [PAGE, README])
+def test_pages_have_the_table_of_verify(page: str) -> None:
+    assert "| " + " | ".join(HEADINGS) + " |" in page
+    rows = [line for line in page.splitlines() if line.startswith(("| huber delta=1 |", "| log_"))]
+    assert rows
+    assert not [row for row in rows if not row.endswith(" kept |")]
+
+
+def test_links_of_the_page_lead_somewhere() -> None:
+    for link in re.findall(r"\]\(([^)#]+)", PAGE):
+        assert (ROOT / "docs" / link).exists(), link
