@@ -48,7 +48,7 @@ def test_verify_finds_the_contract_kept(backend: str) -> None:
     assert found["holds"] is True
     assert found["beyond_contract"] == 0
     rows = {(row["loss"], row["dtype"], row["path"]): row["outputs"] for row in found["rows"]}
-    assert len(rows) == len(found["rows"]) == len(_losses.LOSSES) * len(FORMATS) * 2
+    assert len(rows) == len(found["rows"]) == len(LOSSES) * len(FORMATS) * 2
     for (_, dtype, path), outputs in rows.items():
         assert set(OUTPUTS) == set(outputs)
         if path == "native" and dtype != "float64":
@@ -222,8 +222,8 @@ def test_verify_without_a_native_path_judges_the_formulas_alone(
 
 def test_verify_exhaustive_has_every_residual() -> None:
     settings = [("huber", {"delta": 1.0})]
-    todo = list(_contract.tasks(settings, [FLOAT32], ("numpy",), exhaustive=True))
-    swept = sorted((t.start, t.stop, t.stride) for t in todo if t.kind == "residuals")
+    every_task = list(_contract.tasks(settings, [FLOAT32], ("numpy",), exhaustive=True))
+    swept = sorted((t.start, t.stop, t.stride) for t in every_task if t.kind == "residuals")
     assert swept[0][0] == 0
     assert swept[-1][1] == 0x7F800001
     assert {stride for *_, stride in swept} == {1}
@@ -232,8 +232,8 @@ def test_verify_exhaustive_has_every_residual() -> None:
 
 def test_verify_spread_among_processes_finds_the_same() -> None:
     settings: list[tuple[str, dict[str, float]]] = [("log_cosh", {})]
-    todo = list(_contract.tasks(settings, [FORMATS["float16"]], ("numpy",), exhaustive=False))
-    here, there = (_run(todo, spread=spread) for spread in (False, True))
+    every_task = list(_contract.tasks(settings, [FORMATS["float16"]], ("numpy",), exhaustive=False))
+    here, there = (_run(every_task, spread=spread) for spread in (False, True))
     assert here == there
 
 
