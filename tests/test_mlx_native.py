@@ -46,6 +46,24 @@ def test_loss_has_the_bits_of_numpy(case: Case, rng: np.random.Generator) -> Non
 
 
 @IN_EVERY_DTYPE
+def test_loss_of_arrays_that_wait_has_the_same_bits(case: Case, rng: np.random.Generator) -> None:
+    """Few numbers that are there already are computed at once, others when MLX evaluates them."""
+    x, t = arrays(case, SHAPE, rng)
+    waiting = [-mx.negative(to_mlx(array)) for array in (x, t)]
+    large = [np.resize(array, 10_000) for array in (x, t)]
+    twin = on_numpy(case)
+    for given in combinations(case, rng):
+        keywords = {name: case.backend.array(option) for name, option in given.items()}
+        got = from_mlx(case.function(*waiting, **keywords))
+        assert_same_bits(got, twin.value(x, t, **given), case.fmt, f"{case} {given}")
+    for reduction in ("none", "mean"):
+        wanted = twin.value_and_grad(*large, reduction=reduction)
+        both = case.value_and_grad(*large, reduction=reduction)
+        for got, part in zip(both, wanted, strict=True):
+            assert_same_bits(got, part, case.fmt, f"{case} {reduction} of many")
+
+
+@IN_EVERY_DTYPE
 def test_loss_has_the_bits_of_numpy_in_any_layout(case: Case, rng: np.random.Generator) -> None:
     """Slices, transposed and broadcast views, empty arrays, arrays of no dimensions."""
     x, t = arrays(case, (8, 9), rng)
