@@ -59,6 +59,7 @@ bench: .venv/.installed  ## measure the kernels, and the calls on NumPy, MLX and
 	$(BIN)/python benchmarks/jax_calls.py $(ARGS)
 	$(BIN)/python benchmarks/mlx_calls.py $(ARGS)
 	$(BIN)/python benchmarks/torch_calls.py $(ARGS)
+	$(BIN)/python benchmarks/cross_entropy.py $(ARGS)
 
 claims: .venv/.installed  ## recompute what the README says of other libraries (ARGS=--quick: no timings)
 	$(BIN)/python benchmarks/claims.py $(ARGS)

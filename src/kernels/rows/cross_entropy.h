@@ -232,7 +232,7 @@ struct cross_entropy {
     }
   }
 
-  // (expm1(r) - r) / r^2 for |r| <= log(2) / 2, with an error of exp(r) of 2^-54.4 and, short, 2^-43.5. Even and odd
+  // (expm1(r) - r) / r^2 for |r| <= log(2) / 2, with an error of exp(r) of 2^-55.6 and, short, 2^-43.5. Even and odd
   // powers apart halve the chain of dependent operations.
   LOSSLESS_INLINE double tail(double r) {
     double even = polynomial(r * r, 0x1.0000000000001p-1, 0x1.5555555553d56p-5, 0x1.6c16c17890eb4p-10,
