@@ -61,6 +61,7 @@ bench: .venv/.installed  ## measure the kernels, the calls on NumPy, MLX, JAX an
 	$(BIN)/python benchmarks/jax_calls.py $(ARGS)
 	$(BIN)/python benchmarks/mlx_calls.py $(ARGS)
 	$(BIN)/python benchmarks/torch_calls.py $(ARGS)
+	$(BIN)/python benchmarks/cross_entropy.py $(ARGS)
 	$(BIN)/python benchmarks/score.py
 
 claims: .venv/.installed  ## recompute what the README says of other libraries (ARGS=--quick: no timings)

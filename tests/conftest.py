@@ -32,7 +32,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 # Quick and sharp: what is wrong with a kernel shows here.
-FIRST = ("test_tables", "test_special_values", "test_kernel_claims")
+FIRST = ("test_tables", "test_special_values", "test_kernel_claims", "test_cross_entropy_special")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

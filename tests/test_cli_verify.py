@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from command import after, error, interrupt, run, run_json
 
-from lossless.cli import _contract, _frameworks, _losses
+from lossless.cli import _contract, _frameworks
 from lossless.cli.oracle.formats import FLOAT32, FLOAT64, FORMATS
 from lossless.cli.oracle.judge import Bound, Tally, judge, tallies
 from lossless.cli.oracle.reference import LOSSES, OUTPUTS

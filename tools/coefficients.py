@@ -1,4 +1,4 @@
-"""Print the polynomial coefficients of src/kernels/elementary.h and losses/log_cosh.h, with errors.
+"""Print the polynomial coefficients of the headers in src/kernels, with their errors.
 
     python tools/coefficients.py
 
@@ -42,6 +42,9 @@ if __name__ == "__main__":
     reduced = [-LARGEST_REDUCED, LARGEST_REDUCED]
     show("exponential", exponential_tail, reduced, 10, exponential_weight)
     show("short_exponential", exponential_tail, reduced, 9, exponential_weight)
+    exponential_weight = LARGEST_REDUCED**2 / mp.exp(-LARGEST_REDUCED)
+    show("tail", exponential_tail, reduced, 10, exponential_weight)
+    show("short_tail", exponential_tail, reduced, 8, exponential_weight)
     squares = [mpf(0), LARGEST_SQUARE]
     show("inverse_tanh", atanh_tail, squares, 6, LARGEST_SQUARE / 2)
     show("short_inverse_tanh", atanh_tail, squares, 5, LARGEST_SQUARE / 2)

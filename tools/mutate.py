@@ -252,7 +252,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--file", type=Path, nargs="+", help="instead of src/kernels/losses/*.h")
+    parser.add_argument("--file", type=Path, nargs="+", help="instead of src/kernels/*/*.h")
     parser.add_argument("--sample", type=int, metavar="N", help="only N mutants")
     parser.add_argument("--per-line", action="store_true", help="only one mutant for each line")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
@@ -263,7 +263,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     options = parse()
-    files = options.file or sorted(ROOT.glob("src/kernels/losses/*.h"))
+    files = options.file or sorted(ROOT.glob("src/kernels/*/*.h"))
     tasks = [
         Task(path.resolve(), path.read_text(), mutant)
         for path in files

@@ -12,9 +12,11 @@ namespace {
 
 constexpr int group_elements = 64;
 
-// Every sum is made of these: whole groups, the last one filled up with zeros.
+// Every sum is made of these: whole groups, the last one filled up with zeros, or with nothing after as many as there
+// are lanes, which is the same.
+template <int elements = group_elements>
 LOSSLESS_INLINE void add_group(const double* terms, double* sums) {
-  for (int i = 0; i < group_elements; i += lanes)
+  for (int i = 0; i < elements; i += lanes)
     for (int lane = 0; lane < lanes; ++lane) sums[lane] += terms[i + lane];
 }
 

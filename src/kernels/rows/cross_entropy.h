@@ -84,7 +84,8 @@ struct cross_entropy {
         best[i] = best[i] < logit ? logit : best[i];
       }
     double result = -infinity;
-    for (number b : best) result = result < double(b) ? double(b) : result;
+    if (whole > 0)
+      for (number b : best) result = result < double(b) ? double(b) : result;
     for (int64_t i = whole; i < classes; ++i) result = result < T::load(x[i]) ? T::load(x[i]) : result;
     return result;
   }
@@ -120,50 +121,53 @@ struct cross_entropy {
         int elements = int(std::min<int64_t>(group_elements, end - at));
         if constexpr (soft) load_probabilities(row, at, elements, p);
         if (elements == group_elements && (place < at || place >= at + group_elements))
-          add_terms<T, soft, smooth>(x + at, p, m, share, group_elements, -1, sums);
+          add_terms<T, soft, smooth, group_elements>(x + at, p, m, share, group_elements, -1, sums);
         else
           add_some<T, soft, smooth>(x + at, p, m, share, x[place], elements, int(place - at), sums);
       }
       others.add(add_lanes(sums.others));
-      distance.add(add_lanes(sums.distance));
-      shared.add(add_lanes(sums.shared));
+      if constexpr (soft) distance.add(add_lanes(sums.distance));
+      if constexpr (smooth) shared.add(add_lanes(sums.shared));
     }
     return {others.value(), distance.value(), shared.value()};
   }
 
-  // A group that is not whole, or has the largest in it. What fills it up is as large, so that its distance is 0.
+  // A group that is not whole, or has the largest in it, by as many as there are lanes: rows may be short. What fills
+  // them up is as large, so that its distance is 0.
   template <class T, bool soft, bool smooth>
   static void add_some(const typename T::storage* x, const double* p, double m, double share, typename T::storage fill,
                        int elements, int place, LaneSums& sums) {
-    typename T::storage filled[group_elements];
-    for (int i = 0; i < group_elements; ++i) filled[i] = i < elements ? x[i] : fill;
-    add_terms<T, soft, smooth>(filled, p, m, share, elements, place, sums);
+    for (int at = 0; at < elements; at += lanes) {
+      typename T::storage filled[lanes];
+      for (int i = 0; i < lanes; ++i) filled[i] = at + i < elements ? x[at + i] : fill;
+      add_terms<T, soft, smooth, lanes>(filled, p + at, m, share, elements - at, place - at, sums);
+    }
   }
 
   // The first so many elements, and of these, the exponential of all but one.
-  template <class T, bool soft, bool smooth>
+  template <class T, bool soft, bool smooth, int width>
   LOSSLESS_INLINE void add_terms(const typename T::storage* x, const double* p, double m, double share, int elements,
                                  int place, LaneSums& sums) {
-    double exponentials[group_elements], distance[group_elements], shared[group_elements];
+    double exponentials[width], distance[width], shared[width];
 #pragma GCC unroll 4
-    for (int i = 0; i < group_elements; ++i) {
+    for (int i = 0; i < width; ++i) {
       double logit = T::load(x[i]);
       exponentials[i] = exponential<T>(logit, m);
       if constexpr (soft) distance[i] = p[i] * (m - logit);
       if constexpr (smooth) shared[i] = share * (m - logit);
     }
-    if (elements < group_elements || place >= 0)
-      for (int i = 0; i < group_elements; ++i) exponentials[i] = i < elements && i != place ? exponentials[i] : 0;
-    add_group(exponentials, sums.others);
-    if constexpr (soft) add_group(distance, sums.distance);
-    if constexpr (smooth) add_group(shared, sums.shared);
+    if (elements < width || place >= 0)
+      for (int i = 0; i < width; ++i) exponentials[i] = i < elements && i != place ? exponentials[i] : 0;
+    add_group<width>(exponentials, sums.others);
+    if constexpr (soft) add_group<width>(distance, sums.distance);
+    if constexpr (smooth) add_group<width>(shared, sums.shared);
   }
 
   // Filled up with zeros.
   LOSSLESS_INLINE void load_probabilities(const ScoreRow& row, int64_t at, int elements, double* p) {
     const char* from = static_cast<const char*>(row.probabilities) + at * row.probability_stride;
     row.load_probabilities(from, row.probability_stride, elements, p);
-    for (int i = elements; i < group_elements; ++i) p[i] = 0;
+    std::fill(p + elements, p + group_elements, 0.0);
   }
 
   // exp(x_j - m) * factor - offset, less the probabilities' part.
@@ -177,27 +181,29 @@ struct cross_entropy {
     double p[group_elements];
     for (int64_t at = 0; at < whole; at += group_elements) {
       if constexpr (soft) load_probabilities(row, at, group_elements, p);
-      write_group<T, soft>(x + at, p, m, factor, offset, weight, gradient + at, group_elements);
+      write_group<T, soft, group_elements>(x + at, p, m, factor, offset, weight, gradient + at, group_elements);
     }
-    if (int rest = int(row.classes - whole)) {
-      storage last[group_elements] = {};
-      std::memcpy(last, x + whole, rest * sizeof(storage));
-      if constexpr (soft) load_probabilities(row, whole, rest, p);
-      write_group<T, soft>(last, p, m, factor, offset, weight, gradient + whole, rest);
+    int rest = int(row.classes - whole);
+    if constexpr (soft) load_probabilities(row, whole, rest, p);
+    for (int at = 0; at < rest; at += lanes) {
+      storage last[lanes] = {};
+      int elements = std::min(lanes, rest - at);
+      std::memcpy(last, x + whole + at, elements * sizeof(storage));
+      write_group<T, soft, lanes>(last, p + at, m, factor, offset, weight, gradient + whole + at, elements);
     }
   }
 
-  template <class T, bool soft>
+  template <class T, bool soft, int width>
   LOSSLESS_INLINE void write_group(const typename T::storage* x, const double* p, double m, double factor,
                                    double offset, double weight, typename T::storage* to, int elements) {
-    typename T::storage gradients[group_elements];
+    typename T::storage gradients[width];
 #pragma GCC unroll 4
-    for (int i = 0; i < group_elements; ++i) {
+    for (int i = 0; i < width; ++i) {
       double away = soft ? std::fma(p[i], weight, offset) : offset;
       gradients[i] = T::pack(T::round(std::fma(exponential<T>(T::load(x[i]), m), factor, -away)));
     }
     size_t bytes = elements * sizeof *gradients;
-    if (elements == group_elements) bytes = sizeof gradients;  // known when compiling: a few vector moves
+    if (elements == width) bytes = sizeof gradients;  // known when compiling: a few vector moves
     std::memcpy(to, gradients, bytes);
   }
 
@@ -232,7 +238,7 @@ struct cross_entropy {
     }
   }
 
-  // (expm1(r) - r) / r^2 for |r| <= log(2) / 2, with an error of exp(r) of 2^-54.4 and, short, 2^-43.5. Even and odd
+  // (expm1(r) - r) / r^2 for |r| <= log(2) / 2, with an error of exp(r) of 2^-55.6 and, short, 2^-43.5. Even and odd
   // powers apart halve the chain of dependent operations.
   LOSSLESS_INLINE double tail(double r) {
     double even = polynomial(r * r, 0x1.0000000000001p-1, 0x1.5555555553d56p-5, 0x1.6c16c17890eb4p-10,

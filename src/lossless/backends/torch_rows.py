@@ -66,13 +66,13 @@ def _is_plain(problem: RowProblem, *others: Tensor) -> bool:
 
 def _of_one_dtype(problem: RowProblem) -> RowProblem:
     """The same problem with logits of the result's dtype and classes that the kernel reads."""
-    logits, *probabilities = problem.arrays
+    logits, labels = problem.arrays[0], problem.labels
     if logits.dtype is not problem.dtype:
-        logits = logits.to(problem.dtype)
-    labels = problem.labels
+        arrays = (logits.to(problem.dtype), *problem.arrays[1:])
+        problem = replace(problem, arrays=arrays)
     if labels is not None and labels.dtype not in _LABELS:
-        labels = labels.to(torch.int64)
-    return replace(problem, arrays=(logits, *probabilities), labels=labels)
+        problem = replace(problem, labels=labels.to(torch.int64))
+    return problem
 
 
 def _operands(problem: RowProblem) -> list[Any]:
@@ -105,8 +105,10 @@ def _sweep(
     """Run the kernel into these results; it takes rows along the last axis."""
     (smoothing,) = problem.parameters
     logits, soft, labels, weights, where = _operands(problem)
-    logits = logits.movedim(problem.axis, -1)
-    soft = None if soft is None else soft.movedim(problem.axis, -1)
+    if problem.axis != -1:
+        logits, soft, gradient = (
+            x if x is None else x.movedim(problem.axis, -1) for x in (logits, soft, gradient)
+        )
     _core.cross_entropy(
         CODES[problem.dtype],
         _REDUCTIONS[problem.reduction],
@@ -118,7 +120,7 @@ def _sweep(
         _readable(weights),
         where,
         value,
-        None if gradient is None else gradient.movedim(problem.axis, -1),
+        gradient,
         cotangent,
         torch.get_num_threads(),
     )
