@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from checks import assert_same_bits
 from entropy import REDUCTIONS, cross_entropy
-from formats import FLOAT32, FLOAT64, FORMATS, Array, Format
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT32, FLOAT64, FORMATS, Array, Format
 
 BOTH = lossless.value_and_grad(lossless.cross_entropy)
 SHAPE = (4, 6, 19)
