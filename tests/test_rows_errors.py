@@ -174,5 +174,7 @@ def test_result_has_the_promoted_dtype(name: str) -> None:
     assert value.dtype == gradient.dtype == np.float64
     assert function(mx.array(half), mx.array(single)).dtype == mx.float32
     message = "x1 and x2" if name.startswith("cosine") else "inputs and targets"
-    with pytest.raises(TypeError, match=f"^{name}: {message} must have dtypes that promote to one"):
+    with pytest.raises(
+        TypeError, match=f"^{name}: {message} must have dtypes that NumPy promotes to one"
+    ):
         function(half, X.astype("bfloat16"))
