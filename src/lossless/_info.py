@@ -13,10 +13,10 @@ def info() -> dict[str, Any]:
 
     Returns:
         A dictionary with `version` (of lossless) and `numpy` (its version), `losses` (the names
-        of the element-wise kernels), `backends` (for the arrays of each framework the `path` that serves them, which is
-        `"native"`, `"composed"` or `"none"`, and `why`), `instruction_set` (the one in use) and
-        `instruction_sets` (those that this processor runs, the best last), and `threads` (the
-        most that a call uses).
+        of the element-wise kernels), `backends` (for the arrays of each framework the `path` that
+        serves them, which is `"native"`, `"composed"` or `"none"`, and `why`), `instruction_set`
+        (the one in use) and `instruction_sets` (those that this processor runs, the best last),
+        and `threads` (the most that a call uses).
 
     Example:
         >>> import lossless
