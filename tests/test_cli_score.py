@@ -36,6 +36,7 @@ def truth(loss: str, rows: list[tuple[float, float]], **parameters: float) -> An
         return sum(real(LOSSES[loss], "value", x, t, **settings) for x, t in rows)
 
 
+PROVED = [argument for name in LOSSES for argument in ("--loss", name)]
 ROWS = [(1.0, 1.5), (2.0, 2.0), (10.0, 3.0)]
 
 
@@ -45,9 +46,11 @@ def test_score_prints_the_means_of_all_losses() -> None:
     assert (status, errors) == (0, "")
     assert "mean of the losses of x against y" in output
     heading, _, row = output.strip().splitlines()[-3:]
-    assert heading.split() == ["file", "rows", "huber", "delta=1", "log_cosh"]
-    expected = [repr(float(truth(loss, ROWS) / 3)) for loss in ("huber", "log_cosh")]
-    assert ["data.csv", "3", *expected] == row.split()
+    titles = "huber delta=1 l1 log_cosh mse smooth_l1 beta=1"
+    assert heading.split() == ["file", "rows", *titles.split()]
+    huber, _, log_cosh, _, smooth_l1 = row.split()[2:]
+    assert [huber, log_cosh] == [repr(float(truth(x, ROWS) / 3)) for x in ("huber", "log_cosh")]
+    assert ["data.csv", "3", huber] == [*row.split()[:2], smooth_l1]
 
 
 def test_score_json() -> None:
@@ -163,7 +166,7 @@ def test_score_is_the_same_for_any_chunk(
             patch.setattr(_tables, "ROWS", size)
             patch.setattr(_csv, "BLOCK", max(128, 40 * size))
             found += [
-                run_json("score", str(path / name), *COLUMNS, "--by", "g")
+                run_json("score", str(path / name), *COLUMNS, "--by", "g", *PROVED)
                 for name in ("data.parquet", "data.csv", "data.npz")
             ]
     expected = found[0]
