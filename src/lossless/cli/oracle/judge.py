@@ -29,7 +29,7 @@ class Case(Protocol):
     def fmt(self) -> Format: ...
 
     def element_wise(
-        self, inputs: Any, targets: Any, **parameters: Any
+        self, inputs: Any, targets: Any, /, **parameters: Any
     ) -> Iterable[tuple[str, str, Array]]:
         """(output, the call that gave it, result) for every public way to an output."""
 
