@@ -40,10 +40,19 @@ struct cross_entropy {
     int64_t place = 0;
     if (std::fabs(m) <= lossless::largest) {
       place = first<T>(x, row.classes, m);
-      if (row.probabilities)
-        sums = row.smoothing > 0 ? add<T, true, true>(row, m, place) : add<T, true, false>(row, m, place);
-      else
-        sums = row.smoothing > 0 ? add<T, false, true>(row, m, place) : add<T, false, false>(row, m, place);
+      if (row.probabilities) {
+        if (row.smoothing > 0)
+          sums = add<T, true, true>(row, m, place);
+        else
+          // mutation-equivalent(truth): what is added more is not used
+          sums = add<T, true, false>(row, m, place);
+      } else {
+        if (row.smoothing > 0)
+          sums = add<T, false, true>(row, m, place);
+        else
+          // mutation-equivalent(truth): what is added more is not used
+          sums = add<T, false, false>(row, m, place);
+      }
     }
     if (!row.probabilities) sums.distance = m - T::load(x[row.label]);
 
