@@ -40,10 +40,19 @@ struct cross_entropy {
     int64_t place = 0;
     if (std::fabs(m) <= lossless::largest) {
       place = first<T>(x, row.classes, m);
-      if (row.probabilities)
-        sums = row.smoothing > 0 ? add<T, true, true>(row, m, place) : add<T, true, false>(row, m, place);
-      else
-        sums = row.smoothing > 0 ? add<T, false, true>(row, m, place) : add<T, false, false>(row, m, place);
+      if (row.probabilities) {
+        if (row.smoothing > 0)
+          sums = add<T, true, true>(row, m, place);
+        else
+          // mutation-equivalent(truth): what is added more is not used
+          sums = add<T, true, false>(row, m, place);
+      } else {
+        if (row.smoothing > 0)
+          sums = add<T, false, true>(row, m, place);
+        else
+          // mutation-equivalent(truth): what is added more is not used
+          sums = add<T, false, false>(row, m, place);
+      }
     }
     if (!row.probabilities) sums.distance = m - T::load(x[row.label]);
 
@@ -81,12 +90,19 @@ struct cross_entropy {
     for (int64_t at = 0; at < whole; at += group_elements)
       for (int i = 0; i < group_elements; ++i) {
         number logit = number(T::load(x[at + i]));
+        // mutation-equivalent(boundary): of equal ones, zeros of both signs included, either will do
         best[i] = best[i] < logit ? logit : best[i];
       }
     double result = -infinity;
+    // mutation-equivalent(boundary, constant): without a whole group these are -inf
     if (whole > 0)
+      // mutation-equivalent(boundary): as above
       for (number b : best) result = result < double(b) ? double(b) : result;
-    for (int64_t i = whole; i < classes; ++i) result = result < T::load(x[i]) ? T::load(x[i]) : result;
+    for (int64_t i = whole; i < classes; ++i) {
+      double logit = T::load(x[i]);
+      // mutation-equivalent(boundary): as above
+      result = result < logit ? logit : result;
+    }
     return result;
   }
 
@@ -95,6 +111,7 @@ struct cross_entropy {
   static int64_t first(const typename T::storage* x, int64_t classes, double m) {
     using number = typename T::rounded;
     int64_t at = 0;
+    // mutation-equivalent(boundary): the last group is then searched below
     for (; at + group_elements <= classes; at += group_elements) {
       int found = 0;
       for (int i = 0; i < group_elements; ++i) found |= number(T::load(x[at + i])) == number(m);
@@ -113,9 +130,11 @@ struct cross_entropy {
     auto x = static_cast<const typename T::storage*>(row.logits);
     BlockSum others, distance, shared;
     double share = row.smoothing / double(row.classes);
+    // mutation-equivalent(boundary): a block of no elements adds nothing
     for (int64_t block = 0; block < row.classes; block += block_elements) {
       int64_t end = std::min(block + block_elements, row.classes);
       LaneSums sums;
+      // mutation-equivalent(boundary): a group of no elements adds nothing
       for (int64_t at = block; at < end; at += group_elements) {
         double p[group_elements];
         int elements = int(std::min<int64_t>(group_elements, end - at));
@@ -185,6 +204,7 @@ struct cross_entropy {
     }
     int rest = int(row.classes - whole);
     if constexpr (soft) load_probabilities(row, whole, rest, p);
+    // mutation-equivalent(boundary): no elements are written
     for (int at = 0; at < rest; at += lanes) {
       storage last[lanes] = {};
       int elements = std::min(lanes, rest - at);
@@ -214,6 +234,7 @@ struct cross_entropy {
       constexpr double vanishing = -753.5;
       constexpr double excess = 64;  // of the power, as the smallest numbers have no exponent of their own
       Split d = two_sum(x, -m);
+      // mutation-equivalent(boundary): the same there
       double clamped = d.high < vanishing ? vanishing : d.high;
       double d_low = d.high < vanishing ? 0 : d.low;  // NaN where the difference overflows
       double shifted = std::fma(clamped, inverse_ln2, round_to_integer + excess);
@@ -228,6 +249,7 @@ struct cross_entropy {
     } else {
       constexpr double vanishing = -709.2;
       double d = x - m;
+      // mutation-equivalent(boundary): the same there
       double clamped = d < vanishing ? vanishing : d;
       double shifted = std::fma(clamped, inverse_ln2, round_to_integer);
       double k = shifted - round_to_integer;
