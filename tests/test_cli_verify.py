@@ -143,7 +143,7 @@ class Fixed:
     def __init__(self, fmt: Any, results: dict[str, Any]) -> None:
         self.loss, self.fmt, self.results = LOSSES["log_cosh"], fmt, results
 
-    def element_wise(self, inputs: Any, targets: Any, **_: Any) -> Any:
+    def element_wise(self, inputs: Any, targets: Any, /, **_: Any) -> Any:
         for output, result in self.results.items():
             yield output, "fixed", self.fmt.array(result)
 

@@ -48,7 +48,7 @@ class Served:
         return f"{self.loss.name}-{self.framework.name}-{self.path}-{self.fmt.name}"
 
     def element_wise(
-        self, inputs: Any, targets: Any, **parameters: Any
+        self, inputs: Any, targets: Any, /, **parameters: Any
     ) -> Iterable[tuple[str, str, Array]]:
         framework, name = self.framework, self.loss.name
         loss: Callable[..., Any] = getattr(lossless, f"{name}_loss", None) or getattr(
