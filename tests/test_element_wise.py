@@ -401,6 +401,10 @@ def test_gaussian_nll_is_least_at_the_truth() -> None:
             lambda x: lossless.gaussian_nll_loss(x, x, x[:, :1]),
             r"gaussian_nll_loss: vars must have the shape of inputs \(3, 4\), got \(3, 1\)",
         ),
+        (
+            lambda x: lossless.gaussian_nll_loss(1.0, 2.0, x),
+            r"_loss: inputs or targets must have the shape of vars \(3, 4\), got scalars",
+        ),
         (lambda x: lossless.smooth_l1_loss(x, x, -0.5), r"beta must be >= 0, got -0.5"),
         (lambda x: lossless.smooth_l1_loss(x, x, NAN), r"beta must be >= 0, got nan"),
         (lambda x: lossless.gaussian_nll_loss(x, x, x, eps=0.0), r"eps must be > 0, got 0.0"),

@@ -227,7 +227,7 @@ def _check(name: str, call: Call, *, arrays_only: bool = False) -> tuple[Backend
 def _common_shape(
     name: str, operands: dict[str, Any], arrays: tuple[Array, ...], backend: Backend
 ) -> tuple[int, ...]:
-    """The shape that all have but for scalars, which go with any."""
+    """The shape that all have but for scalars; not both of the first two may be scalars."""
     leader = ""
     shape: tuple[int, ...] = ()
     for argument, x in zip(operands, arrays, strict=True):
@@ -239,6 +239,12 @@ def _common_shape(
             )
         if own and not shape:
             leader, shape = argument, own
+    first, second, *_ = operands
+    if leader not in ("", first, second):
+        raise ValueError(
+            f"{name}: {first} or {second} must have the shape of {leader} {tuple(shape)}, "
+            f"got scalars"
+        )
     return shape
 
 

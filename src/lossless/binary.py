@@ -151,10 +151,10 @@ def margin_ranking_loss(
     Args:
         inputs1: scores, an array of any shape, of NumPy, MLX, PyTorch, JAX or another library that
             follows the Python array API standard.
-        inputs2: the scores to compare with, of the same shape. Any of the three may be a scalar
-            instead; other shapes are not broadcast.
+        inputs2: the scores to compare with, of the same shape. Either one may be a scalar instead;
+            other shapes are not broadcast.
         targets: 1 where `inputs1` is to be higher, -1 where `inputs2` is (any number is taken), of
-            the same shape.
+            the same shape or a scalar.
         margin: by how much, in the units of the scores: a number, or an array that broadcasts to
             their shape.
         reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number

@@ -347,9 +347,10 @@ def gaussian_nll_loss(
     Args:
         inputs: the predicted means, an array of any shape, of NumPy, MLX, PyTorch, JAX or another
             library that follows the Python array API standard.
-        targets: the true values, of the same shape. Any of the three may be a scalar instead;
-            other shapes are not broadcast.
-        vars: the predicted variances, of the same shape, in the square of the units of the means.
+        targets: the true values, of the same shape. Either one may be a scalar instead; other
+            shapes are not broadcast.
+        vars: the predicted variances, of the same shape or a scalar, in the square of the units of
+            the means.
         full: whether to add the constant log(2 pi) / 2.
         eps: variances below it count as it; a number > 0.
         reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number
