@@ -63,7 +63,8 @@ def score_one(path: Path) -> None:
 
 def whole(path: Path) -> None:
     arrays = [column.to_numpy() for column in pa.parquet.read_table(path, columns=COLUMNS)]
-    lossless.huber_loss(*arrays, reduction="mean")
+    predictions, truth = arrays
+    lossless.huber_loss(predictions, truth, reduction="mean")
 
 
 WAYS = {
