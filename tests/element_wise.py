@@ -267,6 +267,8 @@ def points(
             t[::5] = x[::5]
         else:
             t[::5] = 1 / (1 + np.exp(-x[::5]))
+            beyond = (np.arange(size) % 7 == 3) & (x > 0.5)  # so that the value cancels
+            t[beyond] = np.log1p(np.exp(x[beyond])) / x[beyond]
     return fmt.array(x), fmt.array(t)
 
 

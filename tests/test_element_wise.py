@@ -11,7 +11,7 @@ import pytest
 from brute import assert_true
 from cases import Backend, Case
 from checks import WEIGHTED_ULP, assert_same_bits, assert_ulp, composed_ulp
-from element_wise import OTHERS, ElementWise, is_kink, points, slacks
+from element_wise import ALL, OTHERS, ElementWise, is_kink, points, slacks
 from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp
@@ -66,6 +66,12 @@ def test_loss_is_correctly_rounded(loss: ElementWise, fmt: Format, rng: Any) -> 
     for parameters in loss.settings:
         x, t = points(loss, fmt, 240, rng)
         assert_rounded(on_numpy(loss, fmt), x, t, **parameters)
+
+
+@pytest.mark.kernel
+def test_kernels_say_whether_only_the_residual_counts() -> None:
+    expected = {name: loss.of_residual for name, loss in ALL.items()}
+    assert expected == {name: flag for name, *_, flag in lossless._core.losses()}
 
 
 @LOSS

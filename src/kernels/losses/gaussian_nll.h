@@ -45,6 +45,7 @@ struct normal_density {
       low += with_constant.low + log_2_pi_rest;
     }
     double value = 0.5 * nearest({sum.high, low});
+    // mutation-equivalent(constant): a wider bound only costs time
     double lost = 0x1p-57 * (std::fabs(log_v.high) + exact_square.high + (full ? 2 : 0));
     return {{value, std::copysign(lost, value)}, {r / v, 0}, {r == r ? 1 / v : r, 0}};
   }
