@@ -3,7 +3,6 @@
 // A node computes any loss: some of value, gradient and second derivative, element by element or reduced over the last
 // dimensions. Its first derivatives by inputs and targets are nodes again; what else MLX may ask for (derivatives by
 // parameters and weights, forward mode, higher orders) it differentiates itself, from the composed formulas.
-#include <mlx/allocator.h>
 #include <mlx/array.h>
 #include <mlx/backend/cpu/encoder.h>
 #include <mlx/ops.h>
@@ -21,16 +20,13 @@
 #include <optional>
 
 #include "lend.h"
-#include "pages.h"
+#include "mlx_arrays.h"
 
 namespace nb = nanobind;
-namespace mx = mlx::core;
 using namespace nb::literals;
 
 namespace lossless {
 namespace {
-
-using Arrays = std::vector<mx::array>;
 
 const Lent* lent;
 PyObject* formulas;  // a Python function, kept for good
@@ -51,82 +47,6 @@ struct Plan {
 
   bool operator==(const Plan&) const = default;
 };
-
-DType dtype_of(mx::Dtype dtype) {
-  switch (dtype) {
-    case mx::float16:
-      return DType::float16;
-    case mx::bfloat16:
-      return DType::bfloat16;
-    case mx::float32:
-      return DType::float32;
-    case mx::float64:
-      return DType::float64;
-    case mx::bool_:
-      return DType::boolean;
-    default:
-      throw std::invalid_argument("lossless: the kernels do not read this dtype");
-  }
-}
-
-// A number that the graph knows before it runs, as the cotangents of a result (1) and of what was not used (0) are. The
-// arguments of a traced function are none: they have a primitive of their own, or no value yet.
-std::optional<double> known(mx::array x) {
-  while (x.has_primitive()) {
-    std::string name = x.primitive().name();
-    if (name != "Broadcast" && name != "Full" && name != "AsType") return {};
-    x = mx::array(x.inputs()[0]);
-  }
-  if (x.size() != 1 || x.status() != mx::array::Status::available) return {};
-  switch (x.dtype()) {
-    case mx::float32:
-      return x.data<float>()[0];
-    case mx::float16:
-      return float(x.data<mx::float16_t>()[0]);
-    case mx::bfloat16:
-      return float(x.data<mx::bfloat16_t>()[0]);
-    case mx::float64:
-      return x.data<double>()[0];
-    case mx::int32:
-      return x.data<int>()[0];
-    default:
-      return {};
-  }
-}
-
-// The sum over the dimensions that broadcasting added, in the array's own dtype.
-mx::array unbroadcast(const mx::array& x, const mx::Shape& shape, mx::Stream stream) {
-  int added = int(x.ndim() - shape.size());
-  std::vector<int> axes, leading;
-  for (int d = 0; d < int(x.ndim()); ++d) {
-    if (d < added) leading.push_back(d);
-    if (d < added || (shape[d - added] == 1 && x.shape(d) != 1)) axes.push_back(d);
-  }
-  return mx::squeeze(mx::sum(x, axes, true, stream), leading, stream);
-}
-
-void allocate(mx::array& x) {
-  x.set_data(mx::allocator::malloc(x.nbytes()));
-  prefer_large_pages(x.data<char>(), x.nbytes());
-}
-
-// Memory for a result in C order: that of an operand which nobody else needs, or fresh one.
-void allocate_over(mx::array& result, const Arrays& operands) {
-  for (int i = 0; i < 2; ++i) {
-    const mx::array& x = operands[i];
-    if (x.is_donatable() && x.flags().row_contiguous && x.dtype() == result.dtype() && x.shape() == result.shape()) {
-      result.copy_shared_buffer(x);
-      return;
-    }
-  }
-  allocate(result);
-}
-
-std::vector<int64_t> contiguous_strides(const mx::Shape& shape, int64_t item) {
-  std::vector<int64_t> strides(shape.size());
-  for (size_t d = shape.size(); d-- > 0; item *= shape[d]) strides[d] = item;
-  return strides;
-}
 
 class Node : public mx::Primitive {
  public:

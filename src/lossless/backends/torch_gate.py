@@ -1,7 +1,12 @@
 """Whether a tensor's memory may be read now: only if nothing but this call looks on."""
 
+from typing import Any
+
 import torch
 from torch import _C, Tensor
+from torch.autograd import forward_ad
+
+from .._composed import is_composed
 
 # Subclasses may mean something else by their memory, or not have any.
 _TENSORS = (Tensor, torch.nn.Parameter)
@@ -32,3 +37,13 @@ def is_observed() -> bool:
 def has_plain_memory(x: Tensor) -> bool:
     """No subclass; strided, on a CPU; no lazy negative, no wrapper around something else."""
     return type(x) in _TENSORS and _keys(x) in _KEYS
+
+
+def is_plain(*operands: Any) -> bool:
+    """Whether kernels may read these tensors (numbers and None aside), as nobody else looks on."""
+    if is_observed() or is_composed.get() or forward_ad._current_level >= 0:
+        return False
+    for x in operands:  # noqa: SIM110, since a generator takes as long as the rest
+        if not (x is None or type(x) is float or has_plain_memory(x)):
+            return False
+    return True

@@ -11,52 +11,41 @@ from typing import Any
 
 import torch
 from torch import _C, Tensor
-from torch.autograd import Function, forward_ad
+from torch.autograd import Function
 
 from .. import _core
 from .._call import REDUCTIONS, Problem
-from .._composed import is_composed
 from .._losses import LOSSES
 from .base import Array
 from .torch import CODES, FORMULAS, INTEGERS, Formulas
-from .torch_gate import has_plain_memory, is_observed
+from .torch_gate import is_plain
 
 _NUMBERS = {dtype: torch.zeros((), dtype=dtype, device="cpu") for dtype in CODES}
-_REDUCTIONS = {name: number for number, name in enumerate(REDUCTIONS)}
+REDUCTION_CODES = {name: number for number, name in enumerate(REDUCTIONS)}
 
 
 class Kernels(Formulas):
     """The kernels, for the calls that let them."""
 
     def value(self, problem: Problem) -> Array:
-        if not _is_plain(problem):
+        if not is_plain(*_operands(problem)):
             return super().value(problem)
         if torch.is_grad_enabled() and _requires_grad(problem):
             return _Value.apply(problem, *_operands(problem))  # type: ignore[no-untyped-call]
         return _sweep(problem, problem.dtype, value=True)
 
     def value_and_grad(self, problem: Problem) -> tuple[Array, Array]:
-        if not _is_plain(problem):
+        if not is_plain(*_operands(problem)):
             return super().value_and_grad(problem)
         gradient = torch.empty_like(problem.inputs, dtype=problem.dtype)
         return _sweep(problem, problem.dtype, True, gradient), gradient
 
     def grad_and_hess(self, problem: Problem) -> tuple[Array, Array]:
-        if not _is_plain(problem):
+        if not is_plain(*_operands(problem)):
             return super().grad_and_hess(problem)
         first, second = (torch.empty(problem.shape, dtype=problem.dtype) for _ in range(2))
         _sweep(problem, problem.dtype, gradient=first, curvature=second)
         return first, second
-
-
-def _is_plain(problem: Problem, cotangent: Tensor | None = None) -> bool:
-    """Whether nobody but this call looks on, and its tensors are what their memory says."""
-    if is_observed() or is_composed.get() or forward_ad._current_level >= 0:
-        return False
-    for x in (*_operands(problem), cotangent):
-        if not (x is None or type(x) is float or has_plain_memory(x)):
-            return False
-    return True
 
 
 def _requires_grad(problem: Problem) -> bool:
@@ -124,13 +113,13 @@ def _sweep(
     _core.sweep(
         LOSSES[problem.loss].number,
         CODES[dtype],
-        _REDUCTIONS[problem.reduction],
+        REDUCTION_CODES[problem.reduction],
         shape,
         kept,
         inputs,
         targets,
-        tuple([x if type(x) is float else _readable(x) for x in parameters]),
-        weights if weights is None else _readable(weights),
+        tuple([x if type(x) is float else readable(x) for x in parameters]),
+        weights if weights is None else readable(weights),
         where,
         result,
         gradient,
@@ -142,7 +131,7 @@ def _sweep(
     return result
 
 
-def _readable(x: Any) -> Any:
+def readable(x: Any) -> Any:
     """Weights or a parameter in a dtype that the kernels read."""
     return x.double() if isinstance(x, Tensor) and x.dtype in INTEGERS else x
 
@@ -186,7 +175,8 @@ class _Value(Function):
         problem, gradient = _saved(ctx)
         needed = [place for place, needs in enumerate(ctx.needs_input_grad[1:]) if needs]
         known = 2 if LOSSES[problem.loss].of_residual else 1  # to the kernels
-        by_kernels = [place for place in needed if place < known and _is_plain(problem, cotangent)]
+        plain = is_plain(*_operands(problem), cotangent)
+        by_kernels = [place for place in needed if place < known and plain]
         by_formulas = [place for place in needed if place not in by_kernels]
         results: list[Tensor | None] = [None] * (len(ctx.needs_input_grad) - 1)
         for place in by_kernels:

@@ -9,19 +9,16 @@ from typing import Any
 
 import torch
 from torch import _C, Tensor
-from torch.autograd import Function, forward_ad
+from torch.autograd import Function
 
 from .. import _core
-from .._call import REDUCTIONS
-from .._composed import is_composed
 from .._rows import RowProblem
 from .base import Array
 from .rows import HAVE_KERNELS
-from .torch import CODES, INTEGERS
-from .torch_gate import has_plain_memory, is_observed
-from .torch_kernels import Kernels
+from .torch import CODES
+from .torch_gate import is_plain
+from .torch_kernels import REDUCTION_CODES, Kernels, readable
 
-_REDUCTIONS = {name: number for number, name in enumerate(REDUCTIONS)}
 _LABELS = (torch.int32, torch.int64)
 
 Formula = Callable[[RowProblem], Tensor]
@@ -52,16 +49,7 @@ class RowKernels(Kernels):
 
 
 def _has_kernel(problem: RowProblem) -> bool:
-    return problem.loss in HAVE_KERNELS and _is_plain(problem)
-
-
-def _is_plain(problem: RowProblem, *others: Tensor) -> bool:
-    """Whether nobody but this call looks on, and its tensors are what their memory says."""
-    if is_observed() or is_composed.get() or forward_ad._current_level >= 0:
-        return False
-    return all(
-        x is None or type(x) is float or has_plain_memory(x) for x in (*_operands(problem), *others)
-    )
+    return problem.loss in HAVE_KERNELS and is_plain(*_operands(problem))
 
 
 def _of_one_dtype(problem: RowProblem) -> RowProblem:
@@ -111,24 +99,19 @@ def _sweep(
         )
     _core.cross_entropy(
         CODES[problem.dtype],
-        _REDUCTIONS[problem.reduction],
+        REDUCTION_CODES[problem.reduction],
         tuple(logits.shape),
         logits,
         labels,
-        _readable(soft),
+        readable(soft),
         smoothing,
-        _readable(weights),
+        readable(weights),
         where,
         value,
         gradient,
         cotangent,
         torch.get_num_threads(),
     )
-
-
-def _readable(x: Any) -> Any:
-    """Probabilities or weights in a dtype that the kernel reads."""
-    return x.double() if isinstance(x, Tensor) and x.dtype in INTEGERS else x
 
 
 class _Value(Function):
@@ -160,7 +143,7 @@ class _Value(Function):
         problem = _with(problem, operands)
         needed = [place for place, needs in enumerate(ctx.needs_input_grad[2:]) if needs]
         results: list[Tensor | None] = [None] * len(operands)
-        if 0 in needed and not torch.is_grad_enabled() and _is_plain(problem, cotangent):
+        if 0 in needed and not torch.is_grad_enabled() and is_plain(*operands, cotangent):
             needed.remove(0)
             if gradient is None:
                 gradient = torch.empty_like(operands[0])

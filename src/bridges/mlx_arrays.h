@@ -1,0 +1,99 @@
+// What a node of MLX's graph needs of arrays: their dtypes and memory, and what is known of them before they are
+// computed.
+#pragma once
+
+#include <mlx/allocator.h>
+#include <mlx/array.h>
+#include <mlx/ops.h>
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "pages.h"
+#include "sweep.h"
+
+namespace lossless {
+
+namespace mx = mlx::core;
+
+using Arrays = std::vector<mx::array>;
+
+inline DType dtype_of(mx::Dtype dtype) {
+  switch (dtype) {
+    case mx::float16:
+      return DType::float16;
+    case mx::bfloat16:
+      return DType::bfloat16;
+    case mx::float32:
+      return DType::float32;
+    case mx::float64:
+      return DType::float64;
+    case mx::bool_:
+      return DType::boolean;
+    default:
+      throw std::invalid_argument("lossless: the kernels do not read this dtype");
+  }
+}
+
+// A number that the graph knows before it runs, as the cotangents of a result (1) and of what was not used (0) are. The
+// arguments of a traced function are none: they have a primitive of their own, or no value yet.
+inline std::optional<double> known(mx::array x) {
+  while (x.has_primitive()) {
+    std::string name = x.primitive().name();
+    if (name != "Broadcast" && name != "Full" && name != "AsType") return {};
+    x = mx::array(x.inputs()[0]);
+  }
+  if (x.size() != 1 || x.status() != mx::array::Status::available) return {};
+  switch (x.dtype()) {
+    case mx::float32:
+      return x.data<float>()[0];
+    case mx::float16:
+      return float(x.data<mx::float16_t>()[0]);
+    case mx::bfloat16:
+      return float(x.data<mx::bfloat16_t>()[0]);
+    case mx::float64:
+      return x.data<double>()[0];
+    case mx::int32:
+      return x.data<int>()[0];
+    default:
+      return {};
+  }
+}
+
+// The sum over the dimensions that broadcasting added, in the array's own dtype.
+inline mx::array unbroadcast(const mx::array& x, const mx::Shape& shape, mx::Stream stream) {
+  int added = int(x.ndim() - shape.size());
+  std::vector<int> axes, leading;
+  for (int d = 0; d < int(x.ndim()); ++d) {
+    if (d < added) leading.push_back(d);
+    if (d < added || (shape[d - added] == 1 && x.shape(d) != 1)) axes.push_back(d);
+  }
+  return mx::squeeze(mx::sum(x, axes, true, stream), leading, stream);
+}
+
+inline void allocate(mx::array& x) {
+  x.set_data(mx::allocator::malloc(x.nbytes()));
+  prefer_large_pages(x.data<char>(), x.nbytes());
+}
+
+// Memory for a result in C order: that of an operand which nobody else needs, or fresh one.
+inline void allocate_over(mx::array& result, const Arrays& operands) {
+  for (int i = 0; i < 2; ++i) {
+    const mx::array& x = operands[i];
+    if (x.is_donatable() && x.flags().row_contiguous && x.dtype() == result.dtype() && x.shape() == result.shape()) {
+      result.copy_shared_buffer(x);
+      return;
+    }
+  }
+  allocate(result);
+}
+
+inline std::vector<int64_t> contiguous_strides(const mx::Shape& shape, int64_t item) {
+  std::vector<int64_t> strides(shape.size());
+  for (size_t d = shape.size(); d-- > 0; item *= shape[d]) strides[d] = item;
+  return strides;
+}
+
+}  // namespace lossless
