@@ -29,9 +29,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from timing import Timing, conditions, interleaved, spelled
+from timing import conditions, interleaved, spelled
 
 from lossless import _core
+from lossless.cli._timing import Timing
 
 ELEMENTS = 16_000_000
 # Of an element-wise float32 result; every library rounds, and that is not what is told here.

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import statistics
-import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +16,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 import lossless
-
-# A call shorter than this is repeated, and the clock read once for all repetitions.
-SHORTEST_SAMPLE = 1e-3
-FEWEST_ROUNDS = 5
-MOST_ROUNDS = 301
+from lossless.cli._machine import machine
+from lossless.cli._timing import Timing, seconds_of
+from lossless.cli._timing import interleaved as in_turns
 
 console = Console()
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds of one call: the median over the rounds, and between what half of the rounds were."""
-
-    median: float
-    lower_quartile: float
-    upper_quartile: float
-    rounds: int
 
 
 def interleaved(
@@ -49,78 +33,36 @@ def interleaved(
     loop, and not as the other library's did (mlx.nn.losses leaves memory so fragmented that the
     next call of anything that takes 64 MB costs 50 to 100 ms more). Short ones are repeated anyway.
     """
-    repetitions = {name: _repetitions(call) for name, call in cases.items()}
-    samples: dict[str, list[float]] = {name: [] for name in cases}
-    start = time.perf_counter()
+
+    def sampler(call: Callable[[], object]) -> Callable[[int], float]:
+        def sample(repetitions: int) -> float:
+            if repetitions == 1:
+                call()
+            return seconds_of(call, repetitions)
+
+        return sample
+
+    samplers = {name: sampler(call) for name, call in cases.items()}
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(title, total=seconds)
-        for done in range(MOST_ROUNDS):
-            elapsed = time.perf_counter() - start
-            if done >= FEWEST_ROUNDS and elapsed > seconds:
-                break
-            progress.update(task, completed=elapsed)
-            for name, call in cases.items():
-                if repetitions[name] == 1:
-                    call()
-                samples[name].append(_seconds(call, repetitions[name]))
-    return {name: _timing(sample) for name, sample in samples.items()}
-
-
-def _repetitions(call: Callable[[], object]) -> int:
-    call()
-    once = _seconds(call, 1)
-    return max(1, round(SHORTEST_SAMPLE / once))
-
-
-def _seconds(call: Callable[[], object], repetitions: int) -> float:
-    start = time.perf_counter()
-    for _ in range(repetitions):
-        call()
-    return (time.perf_counter() - start) / repetitions
-
-
-def _timing(sample: list[float]) -> Timing:
-    lower, median, upper = statistics.quantiles(sample, n=4, method="inclusive")
-    return Timing(median, lower, upper, len(sample))
+        task = progress.add_task(title, total=1.0)
+        return in_turns(samplers, seconds, lambda part: progress.update(task, completed=part))
 
 
 def conditions() -> dict[str, str]:
     """The machine and the versions, without which a figure means nothing."""
-    core = lossless.info()
-    return {
-        "processor": _processor(),
-        "processors": str(os.cpu_count()),
-        "threads": str(core["threads"]),
-        "instruction set": str(core["instruction_set"]),
-        "memory": f"{memory() / 2**30:.0f} GiB",
-        "system": platform.platform(),
-        "lossless": lossless.__version__,
-        "NumPy": np.__version__,
-        "ml_dtypes": ml_dtypes.__version__,
-        "Python": platform.python_version(),
-    }
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    found = {name.replace("_", " "): str(value) for name, value in machine().items()}
+    return found | {"NumPy": np.__version__, "ml_dtypes": ml_dtypes.__version__}
 
 
 def memory() -> int:
     """The bytes of memory that this machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(machine()["memory_gib"]) << 30
 
 
 def spelled(timing: Timing) -> str:
     """The median, and half the distance between the quartiles in percent of it."""
-    spread = (timing.upper_quartile - timing.lower_quartile) / 2 / timing.median
-    units = {"s": 1.0, "ms": 1e3, "µs": 1e6}
-    unit = next((unit for unit, factor in units.items() if timing.median * factor >= 1), "µs")
-    return f"{timing.median * units[unit]:.3g} {unit} [dim]±{spread:.0%}[/dim]"
+    median, spread = str(timing).rsplit(" ", 1)
+    return f"{median} [dim]{spread}[/dim]"
 
 
 def against_target(ratio: float, target: float | None, digits: str = ".1f") -> str:
