@@ -2,12 +2,13 @@
 // in its attribute `_lent`. They are built together, so they agree on what is in it.
 #pragma once
 
-#include "sweep.h"
+#include "row_sweep.h"
 
 namespace lossless {
 
 struct Lent {
   void (*sweep)(const Job&);
+  int64_t (*sweep_rows)(const RowJob&);
 };
 
 constexpr const char* lent_name = "lossless._core._lent";

@@ -110,7 +110,7 @@ void python_memory_pass(nb::handle inputs, nb::handle targets, nb::handle out) {
 
 NB_MODULE(_core, m) {
   using namespace lossless;
-  static const Lent lent = {sweep};
+  static const Lent lent = {sweep, sweep_rows};
   m.attr("_lent") = nb::capsule(&lent, lent_name);
   m.def(
       "built_for_mlx",
