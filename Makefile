@@ -42,8 +42,8 @@ demo: .venv/.package  ## install into .venv if needed, and train on real data wi
 test: .venv/.installed  ## install into .venv if needed, and run the everyday test suite
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
 
-exhaustive: .venv/.installed  ## check every float32, float16 and bfloat16 residual (long)
-	$(BIN)/python tests/exhaustive.py $(ARGS)
+exhaustive: .venv/.package  ## try the kernels on every float32, float16 and bfloat16 input (hours)
+	$(BIN)/lossless verify --exhaustive --backend numpy --path native $(ARGS)
 
 # The sanitizers' runtimes must be in the process before Python starts, and libstdc++ with them,
 # so that they see its exceptions. Capturing only sys.stderr lets their reports through.

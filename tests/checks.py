@@ -10,7 +10,6 @@ from cases import JAX, Case
 from mpmath import mp
 from numpy.typing import NDArray
 
-from lossless.cli.oracle.extended import Residual
 from lossless.cli.oracle.formats import FLOAT32, FLOAT64, FORMATS, Array, Format, ulp_error
 from lossless.cli.oracle.reference import rounded_array
 
@@ -70,12 +69,12 @@ def assert_correctly_rounded(
 ) -> None:
     """Every element-wise result, whichever call gives it, is the truth rounded once."""
     other = np.zeros_like(inputs) if targets is None else targets
-    residual = Residual.of(inputs, targets, case.fmt)
+    operands = case.loss.operands(inputs, targets, case.fmt)
     wanted: dict[str, Array] = {}
     for output, call, got in case.element_wise(inputs, other, **parameters):
         if output not in wanted:
             wanted[output] = rounded_array(
-                case.loss, output, inputs, targets, case.fmt, residual, **parameters
+                case.loss, output, inputs, targets, case.fmt, operands, **parameters
             )
         what = f"{case} {output} from {call} {parameters or ''}"
         assert_same_bits(got, wanted[output], case.fmt, what, inputs, other)

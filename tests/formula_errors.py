@@ -20,7 +20,7 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
-from cases import COMPOSED, Backend, Case, from_mlx, from_torch, to_mlx, to_torch
+from cases import COMPOSED, REPRESENTATIVES, Backend, Case, from_mlx, from_torch, to_mlx, to_torch
 from checks import ulp_errors
 from mpmath import mp
 from numpy.typing import NDArray
@@ -29,7 +29,8 @@ import lossless
 from lossless import formulas
 from lossless.cli.oracle.extended import Residual
 from lossless.cli.oracle.formats import FLOAT32, FLOAT64, NARROW, Array, Format, round_extended
-from lossless.cli.oracle.reference import LOSSES, OUTPUTS, real
+from lossless.cli.oracle.losses import LOSSES
+from lossless.cli.oracle.reference import OUTPUTS, real
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ class Truth:
 def table(points: int) -> None:
     rng = np.random.default_rng(3)
     print(f"{'loss':9} {'arrays':17} {'dtype':9} {'output':18} {'from':20} {'worst ULP':>9} at")
-    for loss in LOSSES.values():
+    for loss in REPRESENTATIVES.values():
         for backend in COMPOSED:
             for fmt in backend.formats:
                 case = Case(loss, backend, fmt)

@@ -17,11 +17,19 @@ from pathlib import Path
 
 import hard
 import numpy as np
-from hard import Pairs
+from cases import REPRESENTATIVES
 
 from lossless.cli.oracle import reference
 from lossless.cli.oracle.formats import FLOAT32, NARROW, Array, Format
-from lossless.cli.oracle.reference import LOSSES, OUTPUTS, Loss
+from lossless.cli.oracle.hard import (
+    batches,
+    beside_square_midpoints,
+    pairs,
+    rounding_ties,
+    square_midpoints,
+)
+from lossless.cli.oracle.points import Pairs
+from lossless.cli.oracle.reference import OUTPUTS, Loss
 
 TABLES = Path(__file__).parent / "tables"
 KEEP = 20  # of each searched family
@@ -66,7 +74,7 @@ def searched_residuals(loss: Loss, output: str, fmt: Format, parameters: dict[st
     found = []
     for exponent in range(low, high):
         candidates = binade(fmt, exponent, 1 << 23, rng)
-        for start, stop in hard.batches(len(candidates), 1 << 20):
+        for start, stop in batches(len(candidates), 1 << 20):
             part = candidates[start:stop]
             found.append(hard.residuals(loss, output, part, fmt, KEEP, **parameters))
     x, _ = hard.hardest(loss, output, with_zero(np.concatenate(found)), fmt, KEEP, **parameters)
@@ -87,7 +95,7 @@ def searched_pairs(
         x = binade(fmt, exponent, count, rng)
         for step in (0, 1, -3) if fmt is FLOAT32 else range(-8, 9):
             steps = np.full(len(x), step)
-            pair = hard.pairs(loss, output, x, steps, fmt, SEARCH, **parameters)
+            pair = pairs(loss, output, x, steps, fmt, SEARCH, **parameters)
             inputs.append(pair[0])
             targets.append(pair[1])
     points = np.concatenate(inputs), np.concatenate(targets)
@@ -118,14 +126,14 @@ def families(loss: Loss, fmt: Format, count: int) -> Iterator[tuple[str, Pairs, 
     exponents = range(-90, 20) if fmt is FLOAT32 else range(-20, 8)
     if fmt.name == "bfloat16":
         exponents = range(-70, 20)
-    x = hard.square_midpoints(fmt, exponents, every=131 if fmt is FLOAT32 else 1)
+    x = square_midpoints(fmt, exponents, every=131 if fmt is FLOAT32 else 1)
     rng = np.random.default_rng(3)
     chosen = np.sort(rng.permutation(x)[: 4 * KEEP])
     yield "square midpoint", with_zero(chosen), delta
     if not huber:
         small = x[x < 2.0**-2]
         chosen = np.sort(rng.permutation(small)[: 4 * KEEP])
-        yield "beside square midpoint", hard.beside_square_midpoints(fmt, chosen), delta
+        yield "beside square midpoint", beside_square_midpoints(fmt, chosen), delta
         yield "overflow", hard.overflow(fmt, LOG_2), delta
     else:
         for tiny in (0.0, fmt.smallest, -fmt.smallest):
@@ -137,7 +145,7 @@ def families(loss: Loss, fmt: Format, count: int) -> Iterator[tuple[str, Pairs, 
         yield "line midpoint", (line, np.full(7, fmt.smallest)), 1.0
         yield "line midpoint", (line, np.full(7, -fmt.smallest)), 1.0
     some = np.concatenate([binade(fmt, exponent, 1, rng) for exponent in range(-70, 60, 3)])
-    yield "tie of inputs - targets", hard.rounding_ties(fmt, some), delta
+    yield "tie of inputs - targets", rounding_ties(fmt, some), delta
 
 
 def short_hex(number: float) -> str:
@@ -163,7 +171,7 @@ def main() -> None:
     parser.add_argument("--inputs-per-binade", type=int, default=1 << 18)
     parser.add_argument("tables", nargs="*", help="such as log_cosh_float32; all of them if none")
     options = parser.parse_args()
-    for loss in LOSSES.values():
+    for loss in REPRESENTATIVES.values():
         for fmt in NARROW:
             name = f"{loss.name}_{fmt.name}"
             if options.tables and name not in options.tables:

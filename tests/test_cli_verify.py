@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from command import after, error, interrupt, run, run_json
 
+import lossless
 from lossless.cli import _contract, _frameworks
 from lossless.cli.oracle.formats import FLOAT32, FLOAT64, FORMATS
 from lossless.cli.oracle.judge import Bound, Tally, judge, tallies
-from lossless.cli.oracle.reference import LOSSES, OUTPUTS
-from lossless.cli.verify import _run
+from lossless.cli.oracle.losses import LOSSES
+from lossless.cli.oracle.reference import OUTPUTS
+from lossless.cli.verify import _run, _settings
 
 NUMPY = ("--backend", "numpy")
 
@@ -44,11 +46,13 @@ def damage(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> Non
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("backend", _frameworks.FRAMEWORKS)
 def test_verify_finds_the_contract_kept(backend: str) -> None:
-    found = run_json("verify", "--backend", backend)
+    names = ("log-cosh", "binary-cross-entropy")
+    chosen = [argument for name in names for argument in ("--loss", name)]
+    found = run_json("verify", "--backend", backend, *chosen)
     assert found["holds"] is True
     assert found["beyond_contract"] == 0
     rows = {(row["loss"], row["dtype"], row["path"]): row["outputs"] for row in found["rows"]}
-    assert len(rows) == len(found["rows"]) == len(LOSSES) * len(FORMATS) * 2
+    assert len(rows) == len(found["rows"]) == len(names) * len(FORMATS) * 2
     for (_, dtype, path), outputs in rows.items():
         assert set(OUTPUTS) == set(outputs)
         if path == "native" and dtype != "float64":
@@ -90,7 +94,8 @@ def test_verify_with_another_parameter() -> None:
     assert found["holds"]
 
 
-def test_verify_finds_one_wrong_result(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("loss", ["huber", "smooth_l1", "binary_cross_entropy"])
+def test_verify_finds_one_wrong_result(loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By one step, which the kernels may not, and the formulas may."""
 
     monkeypatch.setattr(_contract, "STRIDE", 1_900_000)  # so many numbers are in no other array
@@ -103,7 +108,7 @@ def test_verify_finds_one_wrong_result(monkeypatch: pytest.MonkeyPatch) -> None:
         return results
 
     damage(monkeypatch, change)
-    arguments = ("verify", *NUMPY, "--dtype", "float32", "--loss", "huber")
+    arguments = ("verify", *NUMPY, "--dtype", "float32", "--loss", loss)
     status, output, errors = run(*arguments, "--json")
     assert (status, errors) == (1, "")
     found = json.loads(output)
@@ -199,6 +204,8 @@ def test_judge_allows_only_what_is_promised_beyond_two_and_below_normal() -> Non
         ("--dtype float8", "--dtype must be one of float16, bfloat16, float32, float64, got"),
         ("--loss hubert", "there is no loss 'hubert'"),
         ("--loss huber --delta 0", "huber_loss: delta must be > 0, got 0.0"),
+        ("--loss hinge --delta 1", "--delta: hinge has no such parameter"),
+        ("--path kernel", "--path must be one of native, composed, got kernel"),
     ],
 )
 def test_verify_says_what_is_wrong_with_an_option(arguments: str, message: str) -> None:
@@ -220,21 +227,62 @@ def test_verify_without_a_native_path_judges_the_formulas_alone(
     assert [row["path"] for row in found["rows"]] == ["composed"]
 
 
-def test_verify_exhaustive_has_every_residual() -> None:
-    settings = [("huber", {"delta": 1.0})]
+@pytest.mark.parametrize(
+    ("loss", "largest"),
+    [
+        ("huber", 0x7F800000),
+        ("hinge", 0x7F800000),
+        ("binary_cross_entropy_of_probabilities", 0x3F800000),  # 1
+    ],
+)
+def test_verify_exhaustive_has_every_input(loss: str, largest: int) -> None:
+    settings = _settings([loss], {}, None, exhaustive=True)[:1]
     every_task = list(_contract.tasks(settings, [FLOAT32], ("numpy",), exhaustive=True))
-    swept = sorted((t.start, t.stop, t.stride) for t in every_task if t.kind == "residuals")
+    inputs = [task for task in every_task if task.kind == "inputs"]
+    assert {task.target for task in inputs} == set(LOSSES[loss].targets)
+    swept = sorted({(task.start, task.stop, task.stride) for task in inputs})
     assert swept[0][0] == 0
-    assert swept[-1][1] == 0x7F800001
+    assert swept[-1][1] == largest + 1
     assert {stride for *_, stride in swept} == {1}
     assert [start for start, *_ in swept[1:]] == [stop for _, stop, _ in swept[:-1]]
 
 
 def test_verify_spread_among_processes_finds_the_same() -> None:
-    settings: list[tuple[str, dict[str, float]]] = [("log_cosh", {})]
+    settings = _settings(["log_cosh", "hinge"], {}, None, exhaustive=False)
     every_task = list(_contract.tasks(settings, [FORMATS["float16"]], ("numpy",), exhaustive=False))
     here, there = (_run(every_task, spread=spread) for spread in (False, True))
     assert here == there
+
+
+def test_verify_tries_every_loss_and_exhaustively_other_parameters() -> None:
+    quick = _settings(None, {}, None, exhaustive=False)
+    assert set(lossless.info()["losses"]) == {name for name, *_ in quick}
+    assert {_contract.STRIDE} == {stride for *_, stride in quick}
+    expected = [("huber", {"delta": 1.0}, 1), ("mse", {}, 1), ("huber", {"delta": 0.1}, 17)]
+    assert expected == _settings(["huber", "mse"], {}, None, exhaustive=True)
+    expected = [("huber", {"delta": 0.1}, 5)]
+    assert expected == _settings(["huber"], {"delta": 0.1}, 5, exhaustive=True)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_verify_finds_one_wrong_bit_of_every_loss(
+    loss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In each sweep over all inputs of one sign, one result is off by the least that there is."""
+    sizes = {0x7C01, 0x3C01}  # the numbers up to infinity, and the probabilities
+
+    def change(results: Any) -> Any:
+        if results.size in sizes:
+            results.view(np.uint16)[9_000] += 1
+        return results
+
+    damage(monkeypatch, change)
+    arguments = ("--dtype", "float16", "--loss", loss, "--path", "native", "--json")
+    status, output, _ = run("verify", *NUMPY, *arguments)
+    assert status == 1
+    (row,) = json.loads(output)["rows"]
+    expected = [4, 4, 2]  # by so many calls, for two signs or two labels
+    assert expected == [out["beyond_contract"] for out in row["outputs"].values()]
 
 
 def test_verify_help_shows_an_example() -> None:

@@ -7,18 +7,19 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from cases import EVERYWHERE_BUT_JAX, Backend, Case
+from cases import EVERYWHERE_BUT_JAX, REPRESENTATIVES, Backend, Case
 from checks import assert_same_bits
 
 from lossless.cli.oracle.extended import Residual
 from lossless.cli.oracle.formats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, NARROW, Format
-from lossless.cli.oracle.reference import LOSSES, Loss, rounded_array
+from lossless.cli.oracle.losses import LOSSES
+from lossless.cli.oracle.reference import Loss, rounded_array
 
 HALVES = {FLOAT16, BFLOAT16}
 INTEGERS = ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 
 
-@pytest.fixture(params=LOSSES.values(), ids=lambda loss: loss.name)
+@pytest.fixture(params=REPRESENTATIVES.values(), ids=lambda loss: loss.name)
 def loss(request: pytest.FixtureRequest) -> Any:
     return request.param
 

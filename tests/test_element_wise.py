@@ -11,12 +11,13 @@ import pytest
 from brute import assert_true
 from cases import Backend, Case
 from checks import WEIGHTED_ULP, assert_same_bits, assert_ulp, composed_ulp
-from element_wise import ALL, OTHERS, ElementWise, is_kink, points, slacks
+from element_wise import OTHERS, is_kink, points, slacks
 from mpmath import mp
 
 import lossless
 from lossless.cli.oracle.formats import FLOAT16, FLOAT32, FLOAT64, FORMATS, NARROW, Array, Format
-from lossless.cli.oracle.reference import OUTPUTS, real, rounded
+from lossless.cli.oracle.losses import LOSSES
+from lossless.cli.oracle.reference import OUTPUTS, Loss, real, rounded
 
 NAN, INF = math.nan, math.inf
 LOSS = pytest.mark.parametrize("loss", OTHERS.values(), ids=lambda loss: loss.name)
@@ -36,7 +37,7 @@ def everywhere(*formats: Format) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", cases, ids=str)
 
 
-def on_numpy(loss: ElementWise, fmt: Format) -> Case:
+def on_numpy(loss: Loss, fmt: Format) -> Case:
     return Case(loss, Backend.NUMPY, fmt)
 
 
@@ -60,7 +61,7 @@ def assert_rounded(case: Case, x: Array, t: Array, **parameters: float) -> None:
 @LOSS
 @NARROW_FMT
 @pytest.mark.kernel
-def test_loss_is_correctly_rounded(loss: ElementWise, fmt: Format, rng: Any) -> None:
+def test_loss_is_correctly_rounded(loss: Loss, fmt: Format, rng: Any) -> None:
     for parameters in loss.settings:
         x, t = points(loss, fmt, 240, rng)
         assert_rounded(on_numpy(loss, fmt), x, t, **parameters)
@@ -68,13 +69,13 @@ def test_loss_is_correctly_rounded(loss: ElementWise, fmt: Format, rng: Any) -> 
 
 @pytest.mark.kernel
 def test_kernels_say_whether_only_the_residual_counts() -> None:
-    expected = {name: loss.of_residual for name, loss in ALL.items()}
+    expected = {name: loss.of_residual for name, loss in LOSSES.items()}
     assert expected == {name: flag for name, *_, flag in lossless._core.losses()}
 
 
 @LOSS
 @pytest.mark.kernel
-def test_loss_of_float16_inputs(loss: ElementWise) -> None:
+def test_loss_of_float16_inputs(loss: Loss) -> None:
     """Every 61st of all of them, with targets of 0, 1 and in between."""
     x = FLOAT16.from_bits(np.arange(0, 1 << 16, 61))
     x = x[np.isfinite(x)]
@@ -86,7 +87,7 @@ def test_loss_of_float16_inputs(loss: ElementWise) -> None:
 
 @LOSS
 @pytest.mark.kernel
-def test_loss_float64(loss: ElementWise, rng: Any) -> None:
+def test_loss_float64(loss: Loss, rng: Any) -> None:
     """Within the documented ULP, and so many of the terms where these cancel."""
     case, unit = on_numpy(loss, FLOAT64), mp.ldexp(8, -53)
     x, t = points(loss, FLOAT64, 300, rng)
@@ -106,7 +107,7 @@ def test_loss_float64(loss: ElementWise, rng: Any) -> None:
 @LOSS
 @NARROW_FMT
 @pytest.mark.kernel
-def test_loss_weighted_and_scaled(loss: ElementWise, fmt: Format, rng: Any) -> None:
+def test_loss_weighted_and_scaled(loss: Loss, fmt: Format, rng: Any) -> None:
     """Also where the terms of an element cancel, the promised digits are there."""
     x, t = points(loss, fmt, 150, rng)
     weights = rng.uniform(0.5, 2.0, x.size)
@@ -128,7 +129,7 @@ def test_loss_weighted_and_scaled(loss: ElementWise, fmt: Format, rng: Any) -> N
 @LOSS
 @pytest.mark.kernel
 @pytest.mark.usefixtures("native")
-def test_loss_same_bits_for_every_instruction_set(loss: ElementWise, rng: Any) -> None:
+def test_loss_same_bits_for_every_instruction_set(loss: Loss, rng: Any) -> None:
     for fmt in FORMATS.values():
         case = on_numpy(loss, fmt)
         x, t = (np.resize(array, 70_001) for array in points(loss, fmt, 999, rng))
@@ -227,7 +228,8 @@ def test_loss_special_values(case: Case) -> None:
     name = case.loss.name.removeprefix("full_")
     x, t = (case.fmt.array([pair[place] for pair, _ in OF_RESIDUALS[name]]) for place in range(2))
     constant = 0.5 * math.log(2 * math.pi) if name != case.loss.name else 0.0
-    for output, call, got in case.element_wise(x, t, **case.loss.parameters):
+    variances = {"vars": 1.0} if "vars" in case.loss.parameters else {}
+    for output, call, got in case.element_wise(x, t, **{**case.loss.parameters, **variances}):
         place = OUTPUTS.index(output)
         wanted = [
             row[place] + (constant if output == "value" else 0) for _, row in OF_RESIDUALS[name]
@@ -263,7 +265,7 @@ def test_loss_of_nothing_and_of_numbers(case: Case) -> None:
 @everywhere(*NARROW, FLOAT64)
 def test_loss_formulas_keep_the_contract(case: Case, rng: Any) -> None:
     """And native paths in other frameworks: NumPy's bits."""
-    x, t = points(case.loss, case.fmt, 120, rng)  # type: ignore[arg-type]
+    x, t = points(case.loss, case.fmt, 120, rng)
     if case.backend.flushes:  # XLA makes t/x² of t/x/x, which vanishes
         x, t = x[np.abs(x) > 2.0**-40], t[np.abs(x) > 2.0**-40]
     for parameters in case.loss.settings[:3]:
@@ -295,7 +297,7 @@ def test_loss_formulas_keep_the_contract(case: Case, rng: Any) -> None:
 
 @everywhere(FLOAT32)
 def test_loss_with_options(case: Case, rng: Any) -> None:
-    x, t = points(case.loss, case.fmt, 60, rng)  # type: ignore[arg-type]
+    x, t = points(case.loss, case.fmt, 60, rng)
     if case.loss.name == "hinge":
         t = case.fmt.array(np.sign(t))  # so that no product is 1 but for its rounding
     x, t = x.reshape(3, 4, 5), t.reshape(3, 4, 5)
@@ -316,7 +318,7 @@ def test_loss_with_options(case: Case, rng: Any) -> None:
 @everywhere(FLOAT32)
 def test_loss_mask_keeps_everything_out(case: Case, rng: Any) -> None:
     """A masked element may hold anything, in any operand: also its gradient is 0."""
-    x, t = points(case.loss, case.fmt, 40, rng)  # type: ignore[arg-type]
+    x, t = points(case.loss, case.fmt, 40, rng)
     mask = rng.random(40) < 0.6
     arrays = {
         name: np.full(40, number, np.float32) for name, number in case.loss.parameters.items()

@@ -64,10 +64,10 @@ def differentiated(case: Case, weighted: Callable[..., Any], arrays: list[Array]
 
 def problem(case: Case, rng: np.random.Generator) -> tuple[list[str], list[Array]]:
     """Operands, parameters and weights as arrays, away from kinks and from much cancellation."""
-    x, t = points(case.loss, case.fmt, 40 * SIZE, rng)  # type: ignore[arg-type]
+    x, t = points(case.loss, case.fmt, 40 * SIZE, rng)
     near = np.abs(x - t) if case.loss.of_residual else np.abs(x)
     keep = (near > 0.05) & (near < 8)
-    if getattr(case.loss, "probabilities", False):
+    if case.loss.probabilities:
         keep = (x > 0.05) & (x < 0.95) & (t >= 0) & (t <= 1)
     x, t = x[keep], t[keep]
     smooth = [

@@ -13,7 +13,7 @@ from cases import EVERYWHERE, REDUCTIONS, Backend, Case, cases
 
 import lossless
 from lossless.cli.oracle.formats import Array
-from lossless.cli.oracle.reference import LOSSES
+from lossless.cli.oracle.losses import LOSSES
 
 HUBER = [LOSSES["huber"]]
 

@@ -13,7 +13,8 @@ from checks import assert_ulp
 from mpmath import mp
 
 from lossless.cli.oracle.formats import FLOAT64, Array
-from lossless.cli.oracle.reference import LOSSES, OUTPUTS, real
+from lossless.cli.oracle.losses import LOSSES
+from lossless.cli.oracle.reference import OUTPUTS, real
 
 pytestmark = pytest.mark.kernel
 

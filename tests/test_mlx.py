@@ -22,7 +22,8 @@ from test_special_values import TABLES, number
 
 import lossless
 from lossless.cli.oracle.formats import BFLOAT16, FLOAT16, FLOAT32, Array
-from lossless.cli.oracle.reference import LOSSES, OUTPUTS
+from lossless.cli.oracle.losses import LOSSES
+from lossless.cli.oracle.reference import OUTPUTS
 
 pytestmark = ON_EVERY_PATH
 

@@ -22,7 +22,8 @@ from mpmath import mp
 
 import lossless
 from lossless.cli.oracle.formats import FLOAT16
-from lossless.cli.oracle.reference import LOSSES, real
+from lossless.cli.oracle.losses import LOSSES
+from lossless.cli.oracle.reference import real
 
 pytestmark = ON_EVERY_PATH
 

@@ -12,7 +12,7 @@ from cases import EVERYWHERE_BUT_JAX, REDUCTIONS, Case, cases
 from checks import WEIGHTED_ULP, assert_same_bits, assert_ulp
 
 from lossless.cli.oracle.formats import NARROW, Array
-from lossless.cli.oracle.reference import LOSSES
+from lossless.cli.oracle.losses import LOSSES
 
 HUBER = [LOSSES["huber"]]
 SHAPE = (4, 37)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lossless.cli.oracle.formats import FLOAT32, FORMATS, NARROW, Array, Format
-from lossless.cli.oracle.reference import LOSSES
+from lossless.cli.oracle.losses import LOSSES
 
 HUBER = LOSSES["huber"]
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=5)

@@ -15,7 +15,8 @@ from checks import assert_same_bits
 import lossless
 from lossless.cli.oracle.extended import Residual
 from lossless.cli.oracle.formats import FLOAT16, FLOAT32, Array
-from lossless.cli.oracle.reference import LOSSES, rounded
+from lossless.cli.oracle.losses import LOSSES
+from lossless.cli.oracle.reference import rounded
 
 HUBER = [LOSSES["huber"]]
 BLOCK = 1 << 16  # elements that one thread adds up at a time

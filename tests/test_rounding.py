@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import exhaustive
 import numpy as np
 import pytest
 from cases import Case, cases
 from checks import assert_correctly_rounded
+from element_wise import OTHERS
 
-from lossless.cli.oracle.formats import BFLOAT16, FLOAT16, FLOAT32, Array
-from lossless.cli.oracle.judge import Tallies, bit_patterns, judge, random_pairs, tallies
+from lossless.cli._contract import tasks
+from lossless.cli.oracle.formats import BFLOAT16, FLOAT16, FLOAT32, NARROW, Array
+from lossless.cli.oracle.hard import hard_pairs
+from lossless.cli.oracle.judge import Tallies, judge, tallies
+from lossless.cli.oracle.points import batches_of_inputs, bit_patterns, random_pairs
+from lossless.cli.oracle.reference import Loss
 
 pytestmark = pytest.mark.kernel
 
@@ -43,8 +47,8 @@ def test_loss_every_half_precision_residual(case: Case) -> None:
 def test_loss_strided_float32_residuals(case: Case) -> None:
     for offset, parameters in enumerate(case.loss.settings[:2]):
         found = tallies()
-        patterns = bit_patterns(case.fmt)
-        exhaustive.sweep(case, offset, patterns, STRIDE, parameters, found)
+        for x in batches_of_inputs(case.fmt, offset, bit_patterns(case.fmt), STRIDE):
+            judge(case, x, None, parameters, found, mirrored=True)
         assert_none_wrong(found)
 
 
@@ -57,12 +61,21 @@ def test_loss_two_million_residuals(case: Case, rng: np.random.Generator) -> Non
             assert_correctly_rounded(case, x[start : start + (1 << 18)], None, **parameters)
 
 
+@pytest.mark.parametrize("loss", OTHERS.values(), ids=lambda loss: loss.name)
+def test_other_losses_as_verify_tries_them(loss: Loss) -> None:
+    """Every half precision input, fewer in float32, special values, random and hard pairs."""
+    settings = [(loss.name, dict(loss.parameters), 25 * STRIDE)]
+    for task in tasks(settings, NARROW, ("numpy",), ("native",), exhaustive=False):
+        (found,) = task.run().values()
+        assert_none_wrong(found)
+
+
 def test_loss_random_pairs(narrow_case: Case, rng: np.random.Generator) -> None:
     """Any bits, like sizes, near cancellation, targets tiny against inputs."""
     count = (1 << 19) // len(narrow_case.loss.settings)
     for parameters in narrow_case.loss.settings:
         found = tallies()
-        for x, t in random_pairs(narrow_case.fmt, count // 4, rng):
+        for x, t in random_pairs(narrow_case.loss, narrow_case.fmt, count // 4, rng):
             judge(narrow_case, x, t, parameters, found)
         assert_none_wrong(found)
 
@@ -71,7 +84,7 @@ def test_loss_hard_pairs(narrow_case: Case, rng: np.random.Generator) -> None:
     """Pairs whose targets steer the result next to a midpoint."""
     for parameters in narrow_case.loss.settings:
         found = tallies()
-        for x, t in exhaustive.hard_pairs(narrow_case, 1000, rng, parameters):
+        for x, t in hard_pairs(narrow_case.loss, narrow_case.fmt, 1000, rng, parameters):
             judge(narrow_case, x, t, parameters, found)
         assert_none_wrong(found)
 

@@ -11,7 +11,7 @@ from cases import Case, cases
 from checks import assert_correctly_rounded, assert_same_bits
 
 from lossless.cli.oracle.formats import NARROW
-from lossless.cli.oracle.reference import LOSSES
+from lossless.cli.oracle.losses import LOSSES
 
 pytestmark = pytest.mark.kernel
 

@@ -18,7 +18,8 @@ from torch_cases import IN_FLOAT32, IN_FLOAT64, gradient, leaf
 
 import lossless
 from lossless.cli.oracle.formats import FLOAT32
-from lossless.cli.oracle.reference import LOSSES, OUTPUTS, real
+from lossless.cli.oracle.losses import LOSSES
+from lossless.cli.oracle.reference import OUTPUTS, real
 
 # PyTorch's own checks
 

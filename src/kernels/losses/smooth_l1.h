@@ -6,7 +6,8 @@
 // R. Girshick, "Fast R-CNN", ICCV 2015, with the beta of later implementations. beta = 0 is L1.
 //
 // Everything comes as a quotient or a sum high + low. The remainder of a division is exact (fma), and the sign of low,
-// which is all that a rounding needs to know beyond high, is that of the remainder.
+// which is all that a rounding needs to know beyond high, is that of the remainder. In float64 the square is a product
+// of the residual and the slope, each off by half an ULP at most: 2.5 ULP where they count double.
 #pragma once
 
 #include <type_traits>

@@ -14,25 +14,21 @@ import numpy as np
 import lossless
 
 from ._frameworks import FRAMEWORKS, Framework
-from .oracle.formats import FLOAT32, FLOAT64, FORMATS, Array, Format
-from .oracle.judge import (
-    Bound,
-    Tallies,
-    batches_of_residuals,
-    bit_patterns,
-    judge,
-    random_pairs,
-    tallies,
-)
-from .oracle.reference import LOSSES, OUTPUTS, Loss
+from .oracle.formats import FLOAT16, FLOAT32, FLOAT64, FORMATS, Array, Format
+from .oracle.hard import hard_pairs
+from .oracle.judge import Bound, Tallies, judge, tallies
+from .oracle.losses import LOSSES
+from .oracle.points import batches_of_inputs, bit_patterns, random_pairs, some_inputs
+from .oracle.reference import OUTPUTS, Loss
 
 PATHS = ("native", "composed")
-TASK = 1 << 20  # residuals in one task
-# Of the float32 residuals, without --exhaustive. Prime: every exponent, and low bits that never
+TASK = 1 << 20  # inputs in one task
+# Of the float32 inputs, without --exhaustive. Prime: every exponent, and low bits that never
 # repeat.
-STRIDE = 4_099
+STRIDE = 16_411
+OTHER_STRIDE = 17  # of these, with --exhaustive, for other parameters than the defaults
 PAIRS = 1 << 14
-POINTS = 2_000  # in float64
+POINTS = 1_000  # in float64
 
 
 @dataclass(frozen=True)
@@ -50,12 +46,10 @@ class Served:
     def element_wise(
         self, inputs: Any, targets: Any, /, **parameters: Any
     ) -> Iterable[tuple[str, str, Array]]:
-        framework, name = self.framework, self.loss.name
-        loss: Callable[..., Any] = getattr(lossless, f"{name}_loss", None) or getattr(
-            lossless, name
-        )
+        framework, size = self.framework, inputs.size
+        loss: Callable[..., Any] = getattr(lossless, self.loss.public)
         with framework.setting():
-            x, t = framework.array(inputs), framework.array(targets)
+            x, t = (framework.array(_filled(a, framework.filled(size))) for a in (inputs, targets))
             calls: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
                 "loss": (loss, OUTPUTS[:1]),
                 "value_and_grad": (lossless.value_and_grad(loss), OUTPUTS[:2]),
@@ -64,15 +58,21 @@ class Served:
             for call, (function, outputs) in calls.items():
                 results = self._call(function, x, t, parameters)
                 for output, result in zip(outputs, results, strict=True):
-                    yield output, call, framework.numpy(result)
+                    yield output, call, framework.numpy(result)[:size]
 
     def _call(
         self, function: Callable[..., Any], x: Any, t: Any, parameters: dict[str, Any]
     ) -> tuple[Any, ...]:
         composed = lossless.composed() if self.path == "composed" else nullcontext()
         with composed:
-            results = self.framework.finish(function(x, t, **parameters, reduction="none"))
+            options = {**parameters, **self.loss.fixed}
+            results = self.framework.finish(function(x, t, **options, reduction="none"))
         return tuple(results) if isinstance(results, tuple | list) else (results,)
+
+
+def _filled(numbers: Array, size: int) -> Array:
+    """The last number again, up to this size."""
+    return numbers if numbers.size == size else np.pad(numbers, (0, size - numbers.size), "edge")
 
 
 def bounds(loss: Loss, fmt: Format, backend: str, path: str) -> dict[str, Bound] | None:
@@ -80,14 +80,21 @@ def bounds(loss: Loss, fmt: Format, backend: str, path: str) -> dict[str, Bound]
     if path == "native":
         if fmt is not FLOAT64:
             return None
-        return {output: Bound(ulp) for output, ulp in loss.ulp_float64.items()}
+        return {output: Bound(ulp, terms=2.0**-50) for output, ulp in loss.ulp_float64.items()}
+    first, second, terms = (16.0, 16.0, 2.0**-20) if backend == "jax" else (8.0, 16.0, 2.0**-21)
     if fmt not in (FLOAT32, FLOAT64):
-        ulp = dict.fromkeys(OUTPUTS, 1.0)
-    else:
-        first = 16.0 if backend == "jax" else 8.0
-        ulp = dict(zip(OUTPUTS, (first, first, 16.0), strict=True))
-    beyond = {"second_derivative": 2.0**-22}
-    return {output: Bound(ulp[output], beyond.get(output, 0.0), flushes=True) for output in OUTPUTS}
+        first = second = 1.0
+    # XLA takes subnormal numbers for 0, of float16 only where it computes in float16.
+    flushed = 2.0**fmt.min_exponent if backend == "jax" and fmt is not FLOAT16 else 0.0
+    beyond = {"second_derivative": 2.0**-22} if loss.beyond_2 else {}
+    return {
+        output: Bound(
+            ulp, beyond.get(output, 0.0), flushes=True, flushed=flushed,
+            terms=2.0**-47 if fmt is FLOAT64 else terms,
+            of_exponential=loss.exponential and fmt is not FLOAT64,
+        )
+        for output, ulp in zip(OUTPUTS, (first, first, second), strict=True)
+    }  # fmt: skip
 
 
 def promised(loss: str, dtype: str, backend: str, path: str) -> str:
@@ -105,49 +112,69 @@ class Task:
 
     loss: str
     fmt: str
-    kind: str  # "residuals", "special values", "pairs"
+    kind: str  # "inputs", "special values", "pairs", "hard pairs"
     parameters: tuple[tuple[str, float], ...]
-    start: int  # bits of the first residual, or the seed
+    target: float  # of all inputs, but for pairs
+    start: int  # bits of the first input, or the seed
     stop: int
     stride: int
     size: int
-    backends: tuple[str, ...]
+    served: tuple[tuple[str, tuple[str, ...]], ...]  # backends, and the paths to judge on them
 
     def run(self) -> dict[tuple[str, str], Tallies]:
         """By backend and path."""
         loss, fmt, parameters = LOSSES[self.loss], FORMATS[self.fmt], dict(self.parameters)
+        # Pairs are for exact differences, which formulas do not promise.
+        no_formulas = "pairs" in self.kind
         cases = [
-            Served(loss, fmt, framework, path)
-            for framework, native in map(_framework, self.backends)
-            for path in PATHS
-            if native or path == "composed"
+            Served(loss, fmt, _framework(backend)[0], path)
+            for backend, paths in self.served
+            for path in paths
+            if (path == "composed" and not no_formulas)
+            or (path == "native" and _framework(backend)[1])
         ]
         found = {(case.framework.name, case.path): tallies() for case in cases}
-        for inputs, targets in self._numbers(fmt):
+        for inputs, targets in self._numbers(loss, fmt, parameters) if cases else ():
             truths = None
             for case in cases:
-                # Pairs are for exact differences, which formulas do not promise.
-                if case.path == "native" or targets is None:
-                    key = case.framework.name, case.path
-                    truths = judge(
-                        case, inputs, targets, parameters, found[key],
-                        mirrored=targets is None, bounds=bounds(loss, fmt, *key), truths=truths,
-                    )  # fmt: skip
+                key = case.framework.name, case.path
+                truths = judge(
+                    case, inputs, targets, parameters, found[key],
+                    mirrored=loss.even and targets is None, bounds=bounds(loss, fmt, *key),
+                    truths=truths,
+                )  # fmt: skip
         return found
 
-    def _numbers(self, fmt: Format) -> Iterator[tuple[Array, Array | None]]:
+    def _numbers(
+        self, loss: Loss, fmt: Format, parameters: dict[str, float]
+    ) -> Iterator[tuple[Array, Array | None]]:
         rng = np.random.default_rng(self.start)
-        if self.kind == "special values":
-            yield _special_values(fmt, dict(self.parameters)), None
-        elif self.kind == "pairs":
-            yield from random_pairs(fmt, self.size // 4, rng)
+        if self.kind == "pairs":
+            yield from random_pairs(loss, fmt, self.size // 4, rng)
+        elif self.kind == "hard pairs":
+            yield from hard_pairs(loss, fmt, self.size, rng, parameters)
+        elif self.kind == "special values":
+            yield from self._signed(loss, _special_values(fmt, parameters))
         elif fmt is FLOAT64:
-            spread = 10.0 ** rng.uniform(-18, 18, self.size // 4)
-            bend = np.exp2(rng.uniform(-12, 9.5, self.size // 4))
-            yield np.concatenate([spread, bend]), None
+            yield from self._signed(loss, _spread(loss, self.size // 2, rng))
         else:
-            for numbers in batches_of_residuals(fmt, self.start, self.stop, self.stride):
-                yield numbers, None
+            for numbers in batches_of_inputs(fmt, self.start, self.stop, self.stride):
+                yield from self._signed(loss, numbers)
+
+    def _signed(self, loss: Loss, numbers: Array) -> Iterator[tuple[Array, Array | None]]:
+        """With the target; if the loss is not even, their negatives, too."""
+        targets = None if self.target == 0 else np.full_like(numbers, self.target)
+        yield numbers, targets
+        if not loss.even and not (loss.probabilities and self.kind == "inputs"):
+            yield -numbers, targets
+
+
+def _spread(loss: Loss, count: int, rng: np.random.Generator) -> Array:
+    """Numbers of all sizes, and as many where losses bend."""
+    if loss.probabilities:
+        return some_inputs(loss, count, rng)
+    spread = 10.0 ** rng.uniform(-18, 18, count // 2)
+    return np.concatenate([spread, np.exp2(rng.uniform(-12, 9.5, count // 2))])
 
 
 @cache
@@ -171,35 +198,44 @@ def _special_values(fmt: Format, parameters: dict[str, float]) -> Array:
     return numbers[~np.signbit(numbers)]
 
 
+Setting = tuple[str, dict[str, float], int]  # a loss, its parameters, the stride of float32 inputs
+
+
 def tasks(
-    losses: Iterable[tuple[str, dict[str, float]]],
+    settings: Iterable[Setting],
     formats: Iterable[Format],
     backends: tuple[str, ...],
+    paths: tuple[str, ...] = PATHS,
     *,
     exhaustive: bool,
 ) -> Iterator[Task]:
-    formats = list(formats)
-    for loss, parameters in losses:
-        setting = tuple(parameters.items())
+    formats, served = list(formats), tuple((backend, paths) for backend in backends)
+    for name, given, float32_stride in settings:
+        loss, parameters = LOSSES[name], tuple(given.items())
         for fmt in formats:
-            patterns = bit_patterns(fmt)
-            stride, step = 1, TASK
-            if fmt is FLOAT32 and not exhaustive:
-                stride = STRIDE
-            if fmt is FLOAT64:
-                total = POINTS * (50 if exhaustive else 1)
-                starts = [(seed, 0, 500) for seed in range(total // 500)]
-            else:
-                starts = [
-                    (start, min(start + step * stride, patterns), 0)
-                    for start in range(0, patterns, step * stride)
-                ]
-            for start, stop, size in starts:
-                count = size or 2 * ((stop - start) // stride)
+            stride = float32_stride if fmt is FLOAT32 else 1
+            patterns = bit_patterns(fmt, 1.0 if loss.probabilities else np.inf)
+            for target in loss.targets:
+                if fmt is FLOAT64:
+                    total = POINTS * (50 if exhaustive else 1)
+                    ranges = [(seed, 0, 500) for seed in range(total // 500)]
+                else:
+                    ranges = [
+                        (start, min(start + TASK * stride, patterns), 0)
+                        for start in range(0, patterns, TASK * stride)
+                    ]
+                for start, stop, size in ranges:
+                    count = size or 2 * ((stop - start) // stride)
+                    yield Task(
+                        name, fmt.name, "inputs", parameters, target, start, stop, stride, count,
+                        served,
+                    )  # fmt: skip
                 yield Task(
-                    loss, fmt.name, "residuals", setting, start, stop, stride, count, backends
+                    name, fmt.name, "special values", parameters, target, 0, 0, 1, 200, served
                 )
-            yield Task(loss, fmt.name, "special values", setting, 0, 0, 1, 200, backends)
-            pairs = 1000 if fmt is FLOAT64 else 4 * PAIRS
-            for seed in range(64 if exhaustive else 1):
-                yield Task(loss, fmt.name, "pairs", setting, seed, seed, 1, pairs, backends)
+            kinds = {"pairs": (4 * PAIRS, 256), "hard pairs": (PAIRS // 8, 64)}
+            if fmt is FLOAT64:
+                kinds = {"pairs": (POINTS // 2, 64)}
+            for kind, (size, seeds) in kinds.items():
+                for seed in range(seeds if exhaustive else 1):
+                    yield Task(name, fmt.name, kind, parameters, 0.0, seed, seed, 1, size, served)

@@ -42,6 +42,10 @@ class Framework(ABC):
     def numpy(self, array: Any) -> NDArray[Any]:
         """The same numbers in the same dtype."""
 
+    def filled(self, size: int) -> int:
+        """The size to which many arrays of different sizes are best filled up."""
+        return size
+
     def finish(self, result: Any) -> Any:
         """Wait until a result, or several, are computed."""
         return result
@@ -125,6 +129,10 @@ class JAX(Framework):
 
     def numpy(self, array: Any) -> NDArray[Any]:
         return np.asarray(array)
+
+    def filled(self, size: int) -> int:
+        """Programs are compiled for each size anew."""
+        return max(512, 1 << 16 if size > 512 else 0, size)
 
     def finish(self, result: Any) -> Any:
         return self.jax.block_until_ready(result)

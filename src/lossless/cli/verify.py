@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,26 +17,44 @@ from rich.markup import escape
 from rich.table import Table
 
 import lossless
+from lossless import _core
 
 from . import _frameworks, _losses
 from ._console import print_json, print_table, progress, results
 from ._errors import UserError
 from ._frameworks import FRAMEWORKS, BackendOption
-from ._losses import LossOption, with_parameters
+from ._losses import with_parameters
 from ._machine import machine
 
 if TYPE_CHECKING:
-    from ._contract import Task
+    from ._contract import Setting, Task
     from .oracle.judge import Tallies
 
+NAMES = tuple(name for name, *_ in _core.losses())
 DTYPES = ("float16", "bfloat16", "float32", "float64")
+MANY = 1 << 23  # numbers for one process
 Key = tuple[str, tuple[tuple[str, float], ...], str, str, str]  # loss ... dtype, backend, path
 
 
 @with_parameters
 def verify(
-    loss: LossOption = None,
+    loss: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"{', '.join(NAMES)}; may be repeated.  [default: all]",
+            show_default=False,
+        ),
+    ] = None,
     backend: BackendOption = None,
+    path: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="native (kernels) or composed (formulas).  [default: both]",
+            show_default=False,
+        ),
+    ] = None,
     dtype: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,40 +64,48 @@ def verify(
         ),
     ] = None,
     exhaustive: Annotated[
-        bool, typer.Option("--exhaustive", help="Try every float32 residual, too: hours.")
+        bool, typer.Option("--exhaustive", help="Try every float32 input, too: hours.")
     ] = False,
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Try every N-th float32 input.  [default: 16411, exhaustively 1]",
+            show_default=False,
+        ),
+    ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     **parameters: float | None,
 ) -> None:
-    """Compare Huber and log-cosh with the truth, and see whether they keep the numerical contract.
+    """Compare the element-wise losses with the truth, and see whether they keep the contract.
 
     The truth is the definition in long double with an error bound, and in mpmath wherever this
-    bound leaves the rounding open. All float16 and bfloat16 residuals are tried, float32 at equal
-    steps of its bits, float64 at random; besides special values, and for the kernels random pairs
-    of inputs and targets. The exit code is 1 where the contract (docs/numerics.md) is broken.
+    bound leaves the rounding open. All float16 and bfloat16 inputs are tried, float32 at equal
+    steps of their bits, float64 at random, with targets 0 or, of losses of labels, with labels;
+    besides special values, and for the kernels random pairs of inputs and targets and such as are
+    hard to round. The exit code is 1 where the contract (docs/numerics.md) is broken.
 
         lossless verify
 
         lossless verify --loss huber --delta 0.1 --backend torch --dtype float32 --exhaustive
     """
-    from ._contract import tasks
+    from ._contract import PATHS, tasks
     from .oracle.formats import FORMATS
-    from .oracle.reference import LOSSES
 
-    losses = _losses.chosen(loss or list(LOSSES), parameters)
-    for one in losses:
-        if one.name not in LOSSES:
-            raise UserError(f"--loss must be one of {', '.join(LOSSES)}, got {one.name}")
-    settings = [(one.name, dict(one.parameters)) for one in losses]
+    settings = _settings(loss, parameters, stride, exhaustive=exhaustive)
     backends = tuple(_frameworks.chosen(backend))
+    if path not in (None, *PATHS):
+        raise UserError(f"--path must be one of {', '.join(PATHS)}, got {path}")
     for name in dtype or []:
         if name not in FORMATS:
             raise UserError(f"--dtype must be one of {', '.join(DTYPES)}, got {name}")
     formats = [fmt for name, fmt in FORMATS.items() if name in (dtype or DTYPES)]
-    every_task = list(tasks(settings, formats, backends, exhaustive=exhaustive))
+    paths = PATHS if path is None else (path,)
+    every_task = list(tasks(settings, formats, backends, paths, exhaustive=exhaustive))
     start = time.perf_counter()
-    found = _run(every_task, spread=exhaustive)
+    found = _run(every_task, spread=exhaustive or len(settings) > 1)
     document = _document(found, time.perf_counter() - start, exhaustive)
     if as_json:
         print_json(document)
@@ -88,6 +115,39 @@ def verify(
         _print(document)
     if not document["holds"]:
         raise typer.Exit(1)
+
+
+def _settings(
+    names: list[str] | None,
+    parameters: Mapping[str, float | None],
+    stride: int | None,
+    *,
+    exhaustive: bool,
+) -> list[Setting]:
+    """The losses with the parameters that are given, else, if exhaustively, with others, too."""
+    from . import _contract
+    from .oracle.losses import LOSSES
+
+    chosen = list(dict.fromkeys(map(_named, names or LOSSES)))
+    given = {name: value for name, value in parameters.items() if value is not None}
+    for parameter in given:
+        if not any(parameter in LOSSES[name].parameters for name in chosen):
+            raise UserError(f"--{parameter}: {', '.join(chosen)} has no such parameter")
+    own = {one.name: one.parameters for one in _losses.chosen(list(_losses.LOSSES), parameters)}
+    stride = stride or (1 if exhaustive else _contract.STRIDE)
+    settings = [(name, dict(own.get(name, LOSSES[name].parameters)), stride) for name in chosen]
+    if exhaustive and not given:
+        for name in chosen:
+            others = LOSSES[name].settings[1:2]
+            settings += [(name, other, max(stride, _contract.OTHER_STRIDE)) for other in others]
+    return settings
+
+
+def _named(name: str) -> str:
+    plain = name.lower().replace("-", "_").removesuffix("_loss")
+    if plain not in NAMES:
+        raise UserError(f"there is no loss {name!r}, only {', '.join(NAMES)}")
+    return plain
 
 
 def _run(every_task: list[Task], *, spread: bool) -> dict[Key, Tallies]:
@@ -116,6 +176,11 @@ def _finished(every_task: list[Task], *, spread: bool) -> Iterator[Finished]:
     if not spread:
         yield ((task, task.run()) for task in every_task)
         return
+    # What JAX compiles for a loss in a dtype is for one process, unless there is much to judge.
+    grouped = groupby(every_task, lambda task: (task.loss, task.parameters, task.fmt))
+    groups = [list(group) for _, group in grouped]
+    if max(sum(task.size for task in group) for group in groups) > MANY:
+        groups = [[task] for task in every_task]
     # Ctrl-C is for this process, from the first moment of the others on.
     own = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -124,11 +189,11 @@ def _finished(every_task: list[Task], *, spread: bool) -> Iterator[Finished]:
     finally:
         signal.signal(signal.SIGINT, own)
     with pool:
-        yield pool.imap_unordered(_judge, every_task)
+        yield chain.from_iterable(pool.imap_unordered(_judge, groups))
 
 
-def _judge(task: Task) -> tuple[Task, dict[tuple[str, str], Tallies]]:
-    return task, task.run()
+def _judge(group: list[Task]) -> list[tuple[Task, dict[tuple[str, str], Tallies]]]:
+    return [(task, task.run()) for task in group]
 
 
 def _document(found: dict[Key, Tallies], seconds: float, exhaustive: bool) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -11,11 +11,10 @@ import numpy as np
 from mpmath import mp
 from numpy.typing import NDArray
 
-from .extended import Residual
-from .formats import FLOAT64, Array, Format, round_real
-from .reference import OUTPUTS, Loss, real, rounded_array
+from .extended import Operands
+from .formats import FLOAT64, Array, Extended, Format, round_real
+from .reference import OUTPUTS, Loss, real, rounded, screen
 
-BATCH = 1 << 16  # numbers judged at once; their long doubles stay in the cache
 EXAMPLES = 5
 
 
@@ -41,6 +40,9 @@ class Bound:
     ulp: float
     absolute_beyond_2: float = 0.0  # for residuals larger than 2, in place of ULP
     flushes: bool = False  # subnormal results may be 0
+    terms: float = 0.0  # besides, of the sum of the magnitudes of terms that may cancel
+    of_exponential: bool = False  # that share grows with |inputs|
+    flushed: float = 0.0  # inputs below may count as 0
 
 
 @dataclass
@@ -76,6 +78,7 @@ class Truth:
     rest: NDArray[np.longdouble]  # real result - rounded result
     unit: NDArray[np.int64]  # log2 of the real result's ULP
     fmt: Format
+    terms: Extended | None = None  # the sum of their magnitudes, if they may cancel
 
     @classmethod
     def of(
@@ -85,23 +88,34 @@ class Truth:
         inputs: Array,
         targets: Array | None,
         fmt: Format,
-        residual: Residual,
+        operands: Operands,
+        /,
         **parameters: float,
     ) -> Truth:
         lowest = fmt.min_exponent - fmt.precision + 1
+        terms = loss.magnitudes(output, operands, **parameters)
         with np.errstate(invalid="ignore", over="ignore"):
             if fmt is FLOAT64:  # to which long double is too near
-                rounded, rest = _by_mpmath(loss, output, inputs, targets, **parameters)
-                truth = rounded.astype(np.longdouble)
+                nearest, rest = np.empty(inputs.shape), np.empty(inputs.shape, np.longdouble)
+                undecided = np.ones(inputs.shape, np.bool_)
             else:
-                rounded = rounded_array(loss, output, inputs, targets, fmt, residual, **parameters)
-                truth = loss.extended[output](residual, **parameters)[0]
-                rest = truth - rounded.astype(np.longdouble)
-            unit = np.where(truth == 0, lowest, np.frexp(truth)[1] - fmt.precision)
-        return cls(rounded, rest, np.maximum(unit, lowest), fmt)
+                truth, bound = loss.extended[output](operands, **parameters)
+                nearest, undecided = screen(truth, bound, fmt)
+                rest = truth - nearest.astype(np.longdouble)
+            others = np.zeros_like(inputs) if targets is None else targets
+            for i in np.flatnonzero(undecided):
+                point = float(inputs[i]), float(others[i])
+                near, rest[i] = _by_mpmath(loss, output, *point, fmt, **parameters)
+                nearest[i] = fmt.array(near)
+            if not loss.even:  # whose zeros have any sign
+                nearest = np.where(nearest == 0, fmt.array(0.0), nearest)
+            whole = nearest.astype(np.longdouble) + rest
+            whole = np.where(np.isfinite(whole), whole, nearest.astype(np.longdouble))
+            unit = np.where(whole == 0, lowest, np.frexp(whole)[1] - fmt.precision)
+        return cls(nearest, rest, np.maximum(unit, lowest), fmt, terms)
 
     def negated(self) -> Truth:
-        return Truth(-self.rounded, -self.rest, self.unit, self.fmt)
+        return Truth(-self.rounded, -self.rest, self.unit, self.fmt, self.terms)
 
     def errors(self, got: Array) -> NDArray[np.float64]:
         """In ULP. Zeros of either sign are equal, and so are NaN and infinities; else inf."""
@@ -121,20 +135,20 @@ class Truth:
 
 
 def _by_mpmath(
-    loss: Loss, output: str, inputs: Array, targets: Array | None, **parameters: float
-) -> tuple[Array, NDArray[np.longdouble]]:
-    """As `Truth` has them: 400 bits are more than any of these results needs to be rounded."""
-    rounded, rest = np.empty(inputs.shape), np.empty(inputs.shape, np.longdouble)
-    others = np.zeros_like(inputs) if targets is None else targets
+    loss: Loss, output: str, inputs: float, targets: float, fmt: Format, /, **parameters: float
+) -> tuple[float, float]:
+    """The correctly rounded result, and what the real one has beside it."""
+    # More bits than any result in float64 needs to be rounded.
     with mp.workprec(400):
-        for index, (x, t) in enumerate(zip(inputs.tolist(), others.tolist(), strict=True)):
-            truth = real(loss, output, x, t, **parameters)
-            rounded[index] = near = round_real(truth, FLOAT64)
+        truth = real(loss, output, inputs, targets, **parameters)
+        if fmt is FLOAT64:
+            near = round_real(truth, fmt)
             if output == "gradient" and not truth:
-                rounded[index] = np.copysign(0.0, x - t)
-            finite = mp.isfinite(truth) and np.isfinite(near)
-            rest[index] = float(truth - mp.mpf(near)) if finite else np.nan
-    return rounded, rest
+                near = np.copysign(0.0, inputs - targets)
+        else:
+            near = rounded(loss, output, inputs, targets, fmt, **parameters)
+        finite = mp.isfinite(truth) and np.isfinite(near)
+        return near, float(truth - mp.mpf(near)) if finite else np.nan
 
 
 def judge(
@@ -150,14 +164,14 @@ def judge(
 ) -> dict[str, Truth]:
     """Compare every output of flat arrays with the truth, which is returned.
 
-    `mirrored`, for inputs without targets, judges -inputs as well: the losses are even, so the
-    truths are the same values and the negated gradients. Without `bounds`, what is not correctly
-    rounded is broken.
+    `mirrored`, for an even loss of inputs without targets, judges -inputs as well: the truths are
+    the same values and the negated gradients. Without `bounds`, what is not correctly rounded is
+    broken.
     """
     if truths is None:
-        residual = Residual.of(inputs, targets, case.fmt)
+        operands = case.loss.operands(inputs, targets, case.fmt)
         truths = {
-            o: Truth.of(case.loss, o, inputs, targets, case.fmt, residual, **parameters)
+            o: Truth.of(case.loss, o, inputs, targets, case.fmt, operands, **parameters)
             for o in OUTPUTS
         }
     other = np.zeros_like(inputs) if targets is None else targets
@@ -168,6 +182,8 @@ def judge(
             if sign == -1 and output == "gradient":
                 truth = truth.negated()
             bound = None if bounds is None else bounds[output]
+            if not case.loss.even:
+                got = np.where(got == 0, case.fmt.array(0.0), got)
             wrong, broken = _enter(into[output], got, truth, bound, x, other)
             blamed = broken if bound is not None else wrong
             for i in blamed[: EXAMPLES - len(into[output].examples)]:
@@ -192,15 +208,16 @@ def _enter(
         if wrong.size:
             worst = max(worst, float(truth.errors(got)[wrong].max()))
     else:
-        errors = truth.errors(got)
-        excess = errors > bound.ulp
         with np.errstate(invalid="ignore", over="ignore"):
-            far = np.abs(inputs.astype(np.float64) - targets.astype(np.float64)) > 2
+            x, t = inputs.astype(np.float64), targets.astype(np.float64)
             real = np.abs(truth.rounded.astype(np.longdouble) + truth.rest)
-            excused = (got == 0) & (real < np.ldexp(1.0, truth.fmt.min_exponent))
-            excused &= bound.flushes
+            errors = np.maximum(truth.errors(got) - _slack(bound, truth, real, np.abs(x)), 0)
+            excess = errors > bound.ulp
+            excused = (got == 0) & (real < np.ldexp(1.0, truth.fmt.min_exponent)) & bound.flushes
+            excused |= (np.abs(x) < bound.flushed) & (x != 0)
             excess &= ~excused
             if bound.absolute_beyond_2:
+                far = np.abs(x - t) > 2
                 excused |= far
                 excess &= ~(far & (np.ldexp(errors, truth.unit) <= bound.absolute_beyond_2))
         broken = np.flatnonzero(excess)
@@ -210,29 +227,10 @@ def _enter(
     return wrong, broken
 
 
-def bit_patterns(fmt: Format) -> int:
-    """How many non-negative numbers there are, infinity included."""
-    return int(fmt.bits(fmt.array(np.inf))) + 1
-
-
-def batches_of_residuals(fmt: Format, start: int, stop: int, stride: int) -> Iterator[Array]:
-    """The non-negative numbers with bits in range(start, stop, stride), not too many at once."""
-    for first in range(start, stop, BATCH * stride):
-        yield fmt.from_bits(np.arange(first, min(first + BATCH * stride, stop), stride))
-
-
-def random_pairs(
-    fmt: Format, count: int, rng: np.random.Generator
-) -> Iterator[tuple[Array, Array]]:
-    """Pairs of any bits, of like size, that nearly cancel, and with targets tiny against inputs."""
-    patterns = bit_patterns(fmt)
-    for start in range(0, count, BATCH):
-        n = min(BATCH, count - start)
-        x, t = (fmt.from_bits(rng.integers(0, patterns, n)) for _ in range(2))
-        signs = fmt.array(rng.choice([-1.0, 1.0], n))
-        yield x * signs, t
-        x, t = (fmt.array(rng.standard_normal(n) * np.exp2(rng.integers(-9, 9, n))) for _ in "xt")
-        yield x, t
-        yield x, fmt.array(x.astype(np.float64) * (1 + rng.uniform(-1, 1, n) * 2.0**-6))
-        tiny = rng.standard_normal(n) * np.exp2(rng.uniform(-fmt.precision * 4.0, 0, n))
-        yield x, fmt.array(x.astype(np.float64) * tiny)
+def _slack(bound: Bound, truth: Truth, real: Extended, inputs: Array) -> Any:
+    """What terms that cancel may leave, in ULP of the result: nothing where all have one sign."""
+    if truth.terms is None or not bound.terms:
+        return 0.0
+    cancelled = truth.terms - real + truth.terms * inputs * bound.of_exponential
+    slack = np.ldexp(bound.terms * np.maximum(cancelled, 0), -truth.unit).astype(np.float64)
+    return np.where(np.isfinite(slack), slack, 0)

@@ -1,7 +1,4 @@
-"""The truth: every loss and its derivatives from their definitions, at any precision, in mpmath.
-
-`LOSSES` has one row per loss; tests, tables and the exhaustive proof all read it.
-"""
+"""What is known of a loss, and its correctly rounded results: screened, and decided by mpmath."""
 
 from __future__ import annotations
 
@@ -13,11 +10,15 @@ from typing import Any
 import numpy as np
 from mpmath import mp
 
-from . import extended
-from .extended import Residual, Screened
+from .extended import Bounds, Operands, Pair, Residual, Screened
 from .formats import Array, Extended, Format, Mpf, round_extended, round_real
 
 OUTPUTS = ("value", "gradient", "second_derivative")
+
+
+# A result whose long double is not known to so many bits more than the format has goes to mpmath,
+# so that its error in ULP is known, too.
+SPARE = 8
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Loss:
     name: str  # as in lossless.info()["losses"]
     real: Mapping[str, Callable[..., Mpf]]  # relative error below 2**(8 - mp.prec)
     extended: Mapping[str, Callable[..., Screened]]  # the same in long double, with bounds
-    exact: bool  # `real` does not round at all
+    exact: bool = False  # `real` does not round at all
     parameters: Mapping[str, Any] = field(default_factory=dict)  # with their defaults
     other_parameters: tuple[
         Mapping[str, float], ...
@@ -36,7 +37,16 @@ class Loss:
     function: str = ""  # the public one, if it is not called f"{name}_loss"
     fixed: Mapping[str, Any] = field(default_factory=dict)  # its arguments that choose this loss
     of_residual: bool = True  # else functions of inputs and targets
+    even: bool = True  # in the residual; its gradient at -0 is -0
     algebraic: bool = False  # may lie exactly half way between two numbers
+    targets: tuple[float, ...] = (0.0,)  # with which all inputs are tried
+    probabilities: bool = False  # whether inputs are from 0 to 1
+    exponential: bool = False  # of inputs, which MLX and XLA in float32 know but to |x| ULP
+    # The sums of the magnitudes of the terms of value, gradient and second derivative, in long
+    # double, of those that may cancel.
+    terms: tuple[Callable[..., Extended], ...] = ()
+    steered: tuple[str, ...] = ()  # outputs that targets bring next to the middle of two numbers
+    beyond_2: bool = False  # whether formulas promise the second derivative there absolutely only
 
     @property
     def public(self) -> str:
@@ -47,70 +57,18 @@ class Loss:
         """The parameters to try: the defaults, and the others."""
         return [dict(self.parameters), *map(dict, self.other_parameters)]
 
+    def operands(self, inputs: Array, targets: Array | None, fmt: Format) -> Operands:
+        """What the functions in long double take."""
+        return (Residual if self.of_residual else Pair).of(inputs, targets, fmt)
 
-def _log_cosh(r: Mpf) -> Mpf:
-    if not r:
-        return r
-    # cosh(r) - 1 begins that many bits behind the point.
-    cancelled = max(0, -2 * int(mp.mag(r))) if mp.isfinite(r) else 0
-    with mp.workprec(mp.prec + cancelled + 8):
-        return mp.log(mp.cosh(r))
-
-
-def _sech_squared(r: Mpf) -> Mpf:
-    return mp.sech(r) ** 2
-
-
-def _magnitude(r: Mpf) -> Mpf:
-    return mp.fneg(r, exact=True) if r < 0 else r  # abs() rounds to mp.prec
-
-
-def _huber(r: Mpf, delta: float) -> Mpf:
-    a, d = _magnitude(r), mp.mpf(delta)
-    if a <= d:
-        return mp.ldexp(mp.fmul(a, a, exact=True), -1)
-    return mp.fmul(d, mp.fsub(a, mp.ldexp(d, -1), exact=True), exact=True)
-
-
-def _huber_gradient(r: Mpf, delta: float) -> Mpf:
-    if _magnitude(r) <= mp.mpf(delta):
-        return r
-    return mp.mpf(delta if r > 0 else -delta)
-
-
-def _huber_second_derivative(r: Mpf, delta: float) -> Mpf:
-    return mp.mpf(1 if _magnitude(r) <= mp.mpf(delta) else 0)
-
-
-LOSSES = {
-    row.name: row
-    for row in (
-        Loss(
-            "huber",
-            dict(zip(OUTPUTS, (_huber, _huber_gradient, _huber_second_derivative), strict=True)),
-            {
-                "value": extended.huber_value,
-                "gradient": extended.huber_gradient,
-                "second_derivative": extended.huber_second_derivative,
-            },
-            exact=True,
-            parameters={"delta": 1.0},
-            other_parameters=tuple({"delta": delta} for delta in (0.1, 1.345, 3e-5, 1e4, math.inf)),
-            ulp_float64={"value": 1, "gradient": 1, "second_derivative": 0},
-        ),
-        Loss(
-            "log_cosh",
-            dict(zip(OUTPUTS, (_log_cosh, mp.tanh, _sech_squared), strict=True)),
-            {
-                "value": extended.log_cosh_value,
-                "gradient": extended.log_cosh_gradient,
-                "second_derivative": extended.log_cosh_second_derivative,
-            },
-            exact=False,
-            ulp_float64={"value": 6, "gradient": 6, "second_derivative": 8},
-        ),
-    )
-}
+    def magnitudes(
+        self, output: str, operands: Operands, /, **parameters: float
+    ) -> Extended | None:
+        """The sum of the magnitudes of the terms, if they may cancel."""
+        functions = dict(zip(OUTPUTS, self.terms, strict=False))
+        function = functions.get(output)
+        with np.errstate(invalid="ignore", over="ignore"):
+            return function(operands, **parameters) if function else None
 
 
 def exact_residual(inputs: float, targets: float) -> Mpf:
@@ -156,14 +114,15 @@ def rounded(
     raise ArithmeticError(loss.name, output, inputs, targets, fmt.name, parameters)
 
 
-def screen(result: Extended, bound: Extended | np.longdouble, fmt: Format) -> tuple[Array, Array]:
+def screen(result: Extended, bound: Bounds, fmt: Format) -> tuple[Array, Array]:
     """Results rounded from long double, and where its error bound leaves the rounding open."""
     if np.ndim(bound) == 0 and not bound:  # exact
         return round_extended(result, fmt), np.zeros(result.shape, np.bool_)
     with np.errstate(invalid="ignore", over="ignore", under="ignore"):
         low = round_extended(result * (1 - bound), fmt)
         high = round_extended(result * (1 + bound), fmt)
-    return high, (low != high) & ~np.isnan(result)
+        loose = bound > 2.0 ** -(fmt.precision + SPARE)
+    return high, ((low != high) | loose) & ~np.isnan(result)
 
 
 def rounded_array(
@@ -172,12 +131,13 @@ def rounded_array(
     inputs: Array,
     targets: Array | None,
     fmt: Format,
-    residual: Residual | None = None,
+    operands: Operands | None = None,
+    /,
     **parameters: float,
 ) -> Array:
     """Correctly rounded results for flat arrays: screened by long double, decided by mpmath."""
-    residual = residual or Residual.of(inputs, targets, fmt)
-    results, undecided = screen(*loss.extended[output](residual, **parameters), fmt)
+    operands = operands or loss.operands(inputs, targets, fmt)
+    results, undecided = screen(*loss.extended[output](operands, **parameters), fmt)
     for index in np.flatnonzero(undecided):
         target = 0.0 if targets is None else float(targets[index])
         truth = rounded(loss, output, float(inputs[index]), target, fmt, **parameters)
