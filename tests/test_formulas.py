@@ -211,3 +211,27 @@ def test_array_api_takes_real_arrays_only() -> None:
 def test_every_backend_has_a_case() -> None:
     found = {(case.values[0].backend, case.values[0].fmt) for case in cases(backends=Backend)}
     assert found == {(backend, fmt) for backend in Backend for fmt in backend.formats}
+
+
+@TORCH_JIT
+@pytest.mark.parametrize("case", cases([FLOAT32], [LOSSES["gaussian_nll"]], COMPOSED))
+def test_gaussian_nll_formula_reaches_the_largest_numbers(case: Case) -> None:
+    """Half of r**2 is a number where r**2 is not."""
+    x = np.array([2.5e19, -2.5e19], np.float32)
+    expected = np.square(x.astype(np.float64)) / 2
+    _, _, value = next(iter(case.element_wise(x, np.zeros_like(x), vars=1.0, eps=1e-6)))
+    np.testing.assert_allclose(value, expected, rtol=2.0**-22, atol=0)
+
+
+@TORCH_JIT
+@pytest.mark.parametrize(
+    "case", cases([FLOAT32], [LOSSES["binary_cross_entropy_of_probabilities"]], COMPOSED)
+)
+def test_probabilities_formula_does_not_square_what_vanishes(case: Case) -> None:
+    """The second derivative t / p**2 is a number where p**2 is none, whoever compiles it."""
+    p, t = np.array([1e-25, 1e-30], np.float32), np.array([1e-20, 1e-28], np.float32)
+    expected = t.astype(np.float64) / np.square(p.astype(np.float64))
+    found = [got for output, _, got in case.element_wise(p, t) if output == "second_derivative"]
+    assert found
+    for second in found:
+        np.testing.assert_allclose(second, expected, rtol=2.0**-20, atol=0)

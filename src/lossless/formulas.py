@@ -224,14 +224,16 @@ def binary_cross_entropy_of_probabilities_second_derivative(
     x = _probability(xp, x)
     none, all_ = x <= LEAST, x >= 1
     one, zero = xp.where(none, 1.0, x), 1.0 - xp.where(all_, 0.0, x)
-    by_one, by_zero = t / one / one, (1.0 - t) / zero / zero
+    by_one, by_zero = t / one, (1.0 - t) / zero / zero
+    # Of t / x / x XLA makes t / x², which is infinite where x² vanishes.
+    by_one = xp.where(by_one == 0, by_one, by_one * (1.0 / one))
     return xp.where(none, 0.0, by_one) + xp.where(all_, 0.0, by_zero)
 
 
 def gaussian_nll_value(xp: Namespace, r: Array, variances: Array, eps: Array) -> Array:
-    """Half of log v + r²/v."""
+    """Half of log v + r²/v, of which twice as much may overflow."""
     v = _variance(xp, variances, eps)
-    return 0.5 * (xp.log(v) + r * (r / v))
+    return 0.5 * xp.log(v) + (0.5 * r) * (r / v)
 
 
 def gaussian_nll_gradient(xp: Namespace, r: Array, variances: Array, eps: Array) -> Array:
