@@ -1,5 +1,6 @@
 #include "row_sweep.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <limits>
@@ -89,7 +90,7 @@ class RowSweep {
         size_(item_size(job.dtype)),
         classes_(job.shape.back()),
         rows_(product(job.shape, 0, job.shape.size() - 1)),
-        rows_together_(std::max<int64_t>(1, block_elements / classes_)),
+        rows_together_(std::clamp<int64_t>(block_elements / classes_, 1, most_rows)),
         chunks_((rows_ + rows_together_ - 1) / rows_together_),
         layout_(layout_of(job)),
         gathers_(!is_contiguous(job.logits.data, job.logits.strides)),
@@ -117,6 +118,7 @@ class RowSweep {
 
  private:
   static constexpr int64_t none = std::numeric_limits<int64_t>::max();
+  static constexpr int64_t most_rows = 1024;  // of a chunk: a short row takes as long as one of many classes
 
   bool is_contiguous(const void* data, const std::vector<int64_t>& strides) const {
     int64_t together = int64_t(reinterpret_cast<uintptr_t>(data));
