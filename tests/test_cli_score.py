@@ -226,6 +226,22 @@ def test_score_groups_by_any_type(key: Any) -> None:
     assert [row["values"]["huber"] for row in found] == [(0.5 + 2.5 + 3.5) / 3, 1.5]
 
 
+def test_score_columns_whose_batches_differ(rng: np.random.Generator) -> None:
+    """Parquet gives a column of a dictionary in batches that end where its row groups do."""
+    x, t = rng.normal(0.5, 2.0, (2, 500_000)).astype(np.float32)
+    keys = rng.integers(0, 3, len(x))
+    names = pa.DictionaryArray.from_arrays(keys, ["a", "b", "c"])
+    table = pa.table({"x": x, "y": t, "g": names})
+    parquet.write_table(table, "data.parquet", row_group_size=90_001)
+    arguments = ("--by", "g", "--loss", "huber", "--reduction", "sum")
+    found = run_json("score", "data.parquet", *COLUMNS, *arguments)
+    assert found["total"]["rows"] == len(x)
+    for row in found["groups"]:
+        where = keys == "abc".index(row["group"])
+        expected = lossless.huber_loss(x, t, reduction="sum", where=where)
+        assert expected == np.float32(row["values"]["huber"])
+
+
 def test_score_several_files() -> None:
     for name, rows in (("f1", "1,0\n"), ("f2", "2,0\n4,0\n"), ("other", "9,0\n")):
         Path(f"{name}.csv").write_text(f"x,y\n{rows}")

@@ -23,10 +23,8 @@ class Parts:
         if piece.weights is not None:
             everywhere = np.zeros(len(piece.inputs), np.intp)
             self._weights.add_to(part, group_sums(everywhere, piece.weights)[1])
-        # Twice as fast as the library's own conversion of mixed arrays.
-        inputs, targets = piece.inputs.astype(np.float64), piece.targets.astype(np.float64)
         for loss, totals in zip(self._losses, self._sums, strict=True):
-            totals.add_to(part, block_sums(loss, inputs, targets, piece.weights))
+            totals.add_to(part, block_sums(loss, piece.inputs, piece.targets, piece.weights))
 
     def add(self, piece: Piece) -> None:
         """Each row belongs to its group."""
@@ -34,9 +32,8 @@ class Parts:
         self._rows.add(*group_sums(piece.groups, np.ones(len(piece.groups))))
         if piece.weights is not None:
             self._weights.add(*group_sums(piece.groups, piece.weights))
-        inputs, targets = piece.inputs.astype(np.float64), piece.targets.astype(np.float64)
         for loss, totals in zip(self._losses, self._sums, strict=True):
-            values = loss(inputs, targets, weights=piece.weights)
+            values = loss(piece.inputs, piece.targets, weights=piece.weights)
             totals.add(*group_sums(piece.groups, values))
 
     def rows(self, part: int) -> int:

@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -35,8 +34,7 @@ class Columns:
         return list(dict.fromkeys(name for name in chosen if name is not None))
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """Some rows, in arrays of one length."""
 
     numbers: NDArray[np.int64] | None  # of the rows in the file
@@ -44,6 +42,11 @@ class Piece:
     targets: NDArray[Any]
     weights: NDArray[np.float64] | None
     groups: NDArray[np.intp] | None
+
+    def of(self, rows: Any) -> "Piece":
+        """Those of its rows that a slice or a mask selects."""
+        arrays: list[Any] = [None if array is None else array[rows] for array in self]
+        return Piece(*arrays)
 
 
 class Rows:
@@ -87,27 +90,16 @@ class Rows:
         return self._table.fraction(self._read)
 
     def __iter__(self) -> Iterator[Piece]:
-        """Pieces of one size, but for the last; the next is read while one is worked on."""
-        pieces = self._pieces()
-        with ThreadPoolExecutor(1) as reader:
-            following = reader.submit(next, pieces, None)
-            while (piece := following.result()) is not None:
-                following = reader.submit(next, pieces, None)
-                yield piece
+        """Pieces, while the next batches are read.
 
-    def _pieces(self) -> Iterator[Piece]:
-        waiting: list[tuple[Any, ...]] = []
-        size = 0
-        for batch in self._batches():
-            waiting.append(batch)
-            size += len(batch[1])
-            while size >= PIECE:
-                yield Piece(*_cut(waiting, PIECE))
-                size -= PIECE
-        if size:
-            yield Piece(*_cut(waiting, size))
+        With the numbers of the rows, they are the batches of the file, in the dtypes of its
+        columns. Without, they have one size, but for the last, and are in float64, in memory that
+        the next piece takes over.
+        """
+        batches = _tables.ahead(self._batches())
+        return batches if self._numbered else _of_one_size(batches)
 
-    def _batches(self) -> Iterator[tuple[Any, ...]]:
+    def _batches(self) -> Iterator[Piece]:
         names = self._columns.names
         batches = self._table.batches(names)
         while True:
@@ -120,7 +112,7 @@ class Rows:
             self._read += len(batch[0])
             yield piece
 
-    def _numbers(self, columns: dict[str, Any]) -> tuple[Any, ...]:
+    def _numbers(self, columns: dict[str, Any]) -> Piece:
         own = self._columns
         arrays = {
             name: self._column(name, columns[name])
@@ -128,21 +120,18 @@ class Rows:
             if name is not None
         }
         inputs, targets = arrays[own.inputs], arrays[own.targets]
-        weights = None if own.weights is None else arrays[own.weights].astype(np.float64)
+        weights = None if own.weights is None else np.asarray(arrays[own.weights], np.float64)
         groups = None if own.by is None else self._codes(columns[own.by])
         first = self._read + 1
         numbers = np.arange(first, first + len(inputs)) if self._numbered else None
-        piece = (numbers, inputs, targets, weights, groups)
-        with np.errstate(invalid="ignore", over="ignore"):
-            floats = np.result_type(inputs, targets, np.float16)
-            good = np.isfinite(np.subtract(inputs, targets, dtype=floats))
-        if weights is not None:
-            good &= np.isfinite(weights)
-        if groups is not None:
-            good &= groups >= 0
-        return piece if good.all() else self._without_missing(piece, columns)
+        piece = Piece(numbers, inputs, targets, weights, groups)
+        finite = all(
+            array.dtype.kind != "f" or np.isfinite(array).all() for array in arrays.values()
+        )
+        grouped = groups is None or groups.min(initial=0) >= 0
+        return piece if finite and grouped else self._without_missing(piece, columns)
 
-    def _without_missing(self, piece: tuple[Any, ...], columns: dict[str, Any]) -> tuple[Any, ...]:
+    def _without_missing(self, piece: Any, columns: dict[str, Any]) -> Piece:
         """The rows that have all numbers, if the others may be left out."""
         own = self._columns
         _, inputs, targets, weights, groups = piece
@@ -165,7 +154,8 @@ class Rows:
             what = f"both it and column {own.targets!r} are infinite: there is no difference"
             raise self._wrong(int(undefined.argmax()), own.inputs, what)
         self.skipped += int(left_out.sum())
-        return tuple(None if array is None else array[~left_out] for array in piece)
+        kept: Piece = piece.of(~left_out)
+        return kept
 
     def _column(self, name: str, array: Any) -> NDArray[Any]:
         """The numbers of a column, NaN where one is missing."""
@@ -232,18 +222,27 @@ def _spelled(array: Any, index: int) -> str:
     return f"{value!r}" if isinstance(value, str) else f"is {value}"
 
 
-def _cut(waiting: list[tuple[Any, ...]], size: int) -> tuple[Any, ...]:
-    """The first rows of the batches that wait, which lose them."""
-    taken = []
-    while size:
-        batch = waiting.pop(0)
-        here = min(size, len(batch[1]))
-        taken.append(tuple(None if array is None else array[:here] for array in batch))
-        if here < len(batch[1]):
-            waiting.insert(0, tuple(None if array is None else array[here:] for array in batch))
-        size -= here
-    if len(taken) == 1:
-        return taken[0]
-    return tuple(
-        None if arrays[0] is None else np.concatenate(arrays) for arrays in zip(*taken, strict=True)
-    )
+def _of_one_size(batches: Iterator[Piece]) -> Iterator[Piece]:
+    """The rows of the batches in pieces that begin where blocks of the library's sums do."""
+    room: Any = None
+    filled = 0
+    for batch in batches:
+        room = room or _room_for(batch)
+        taken, rows = 0, len(batch.inputs)
+        while taken < rows:
+            more = min(PIECE - filled, rows - taken)
+            for array, to in zip(batch, room, strict=True):
+                if array is not None:
+                    to[filled : filled + more] = array[taken : taken + more]
+            filled, taken = filled + more, taken + more
+            if filled == PIECE:
+                yield room
+                filled = 0
+    if filled:
+        yield room.of(slice(filled))
+
+
+def _room_for(batch: Piece) -> Piece:
+    groups = None if batch.groups is None else np.empty(PIECE, np.intp)
+    weights = None if batch.weights is None else np.empty(PIECE)
+    return Piece(None, np.empty(PIECE), np.empty(PIECE), weights, groups)
