@@ -1,6 +1,5 @@
 """The rows of a file as numbers, in pieces of one size; cells that are none are told."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from . import _csv, _tables
 from ._errors import UserError
+from ._groups import Groups, values
 from ._totals import BLOCK
 
 # Rows that are scored at once: enough to share among threads, few enough for the caches.
@@ -50,13 +49,13 @@ class Piece(NamedTuple):
 
 
 class Rows:
-    """The pieces of a file. New groups get the next number in `groups`."""
+    """The pieces of a file."""
 
     def __init__(
         self,
         path: Path,
         columns: Columns,
-        groups: dict[Any, int],
+        groups: Groups,
         *,
         skip_missing: bool,
         numbered: bool = False,
@@ -121,7 +120,7 @@ class Rows:
         }
         inputs, targets = arrays[own.inputs], arrays[own.targets]
         weights = None if own.weights is None else np.asarray(arrays[own.weights], np.float64)
-        groups = None if own.by is None else self._codes(columns[own.by])
+        groups = None if own.by is None else self._numbered_groups(columns[own.by])
         first = self._read + 1
         numbers = np.arange(first, first + len(inputs)) if self._numbered else None
         piece = Piece(numbers, inputs, targets, weights, groups)
@@ -177,46 +176,21 @@ class Rows:
         numbers: NDArray[Any] = array.to_numpy(zero_copy_only=False)
         return numbers
 
-    def _codes(self, array: Any) -> NDArray[np.intp]:
-        """The number of each row's group, -1 where it has none."""
-        if not pa.types.is_dictionary(array.type):
-            try:
-                array = array.dictionary_encode()
-            except pa.ArrowNotImplementedError:
-                raise UserError(
-                    f"{self._path}, column {self._columns.by!r}: cannot group by {array.type}"
-                ) from None
-        keys = _values(array.dictionary)
-        numbers = np.full(len(keys) + 1, -1, np.intp)
-        for code in pc.unique(array.indices).to_pylist():  # in order of appearance
-            if code is not None:
-                numbers[code] = self._number(keys[code])
-        codes = array.indices.fill_null(len(keys)).to_numpy(zero_copy_only=False)
-        result: NDArray[np.intp] = numbers[codes]
-        return result
-
-    def _number(self, key: Any) -> int:
-        if key is None or key == "" or (isinstance(key, float) and math.isnan(key)):
-            return -1
-        return self._groups.setdefault(key, len(self._groups))
+    def _numbered_groups(self, array: Any) -> NDArray[np.intp]:
+        try:
+            return self._groups.of(array)
+        except pa.ArrowNotImplementedError:
+            raise UserError(
+                f"{self._path}, column {self._columns.by!r}: cannot group by {array.type}"
+            ) from None
 
     def _wrong(self, index: int, column: str, what: str) -> UserError:
         where = self._table.where(self._read + index + 1)
         return UserError(f"{self._path}, {where}, column {column!r}: {what}")
 
 
-def _values(array: Any) -> list[Any]:
-    """What an array holds; bytes that are no text are shown all the same."""
-    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-        large = pa.types.is_large_string(array.type)
-        raw = array.cast(pa.large_binary() if large else pa.binary()).to_pylist()
-        return [None if cell is None else cell.decode("utf-8", "replace").strip() for cell in raw]
-    values: list[Any] = array.to_pylist()
-    return values
-
-
 def _spelled(array: Any, index: int) -> str:
-    (value,) = _values(array[index : index + 1])
+    (value,) = values(array[index : index + 1])
     if value is None or value == "":
         return "the cell is empty"
     return f"{value!r}" if isinstance(value, str) else f"is {value}"
