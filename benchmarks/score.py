@@ -75,7 +75,7 @@ WAYS = {
     "reader alone": read,
     "lossless score --loss huber": score_one,
     "lossless score (all losses)": score,
-    "whole file, Huber by the library": whole,
+    "whole file, huber_loss": whole,
 }
 
 
@@ -124,12 +124,17 @@ def main() -> None:
     table = Table(title=title, box=SIMPLE_HEAD)
     for heading in ("", "seconds", "CPU seconds", "rows / s", "peak"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    cpus: dict[str, float] = {}
     for way, results in found.items():
         seconds, busy, _ = map(statistics.median, zip(*results, strict=True))
         peak = max(peak for *_, peak in results)
+        cpus[way] = busy
         speed = f"{options.rows / seconds / 1e6:.0f} million"
         table.add_row(way, f"{seconds:.2f}", f"{busy:.2f}", speed, f"{peak:.2f} GB")
     console.print(table)
+    reader, *scores, _ = cpus
+    for way in scores:
+        console.print(f"{way}: {cpus[reader] / cpus[way]:.0%} of its CPU time is the reader's")
 
 
 if __name__ == "__main__":

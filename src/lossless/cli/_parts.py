@@ -40,8 +40,9 @@ class Parts:
         self._rows.add(parts, np.bincount(groups).astype(np.float64))
         if piece.weights is not None:
             self._weights.add(parts, *group_sums(groups, piece.weights))
+        inputs, targets = (x.astype(np.float64) for x in (piece.inputs, piece.targets))
         for loss, totals in zip(self._losses, self._sums, strict=True):
-            values = loss(piece.inputs, piece.targets, weights=piece.weights)
+            values = loss(inputs, targets, weights=piece.weights)
             totals.add(parts, *group_sums(groups, values))
 
     def reduced(self, reduction: str, parts: list[int]) -> dict[str, float]:

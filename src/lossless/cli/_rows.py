@@ -1,4 +1,4 @@
-"""The rows of a file as numbers, in pieces of one size; cells that are none are told."""
+"""The rows of a file as numbers, in pieces; cells that are none are told."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,13 +9,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from . import _csv, _tables
+from . import _csv, _tables, _totals
 from ._errors import UserError
 from ._groups import Groups, values
-from ._totals import BLOCK
 
-# Rows that are scored at once: enough to share among threads, few enough for the caches.
-PIECE = 4 * BLOCK
+# The most rows that are scored at once: enough to share among threads, few enough for the caches.
+PIECE = 4 * _totals.BLOCK
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,11 @@ class Piece(NamedTuple):
     def of(self, rows: Any) -> "Piece":
         """Those of its rows that a slice or a mask selects."""
         arrays: list[Any] = [None if array is None else array[rows] for array in self]
+        return Piece(*arrays)
+
+    def room(self, rows: int) -> "Piece":
+        """Memory for so many rows of the same kinds."""
+        arrays: list[Any] = [None if x is None else np.empty(rows, x.dtype) for x in self]
         return Piece(*arrays)
 
 
@@ -92,11 +96,11 @@ class Rows:
         """Pieces, while the next batches are read.
 
         With the numbers of the rows, they are the batches of the file, in the dtypes of its
-        columns. Without, they have one size, but for the last, and are in float64, in memory that
-        the next piece takes over.
+        columns. Without, they are blocks of the library's sums, of which only the last may be
+        short, in the dtype that the library computes with; the next piece may take their memory.
         """
         batches = _tables.ahead(self._batches())
-        return batches if self._numbered else _of_one_size(batches)
+        return batches if self._numbered else _of_whole_blocks(batches)
 
     def _batches(self) -> Iterator[Piece]:
         names = self._columns.names
@@ -123,6 +127,10 @@ class Rows:
         groups = None if own.by is None else self._numbered_groups(columns[own.by])
         first = self._read + 1
         numbers = np.arange(first, first + len(inputs)) if self._numbered else None
+        if numbers is None:
+            kinds = (x.dtype if x.dtype.kind == "f" else np.float64 for x in (inputs, targets))
+            dtype = np.result_type(*kinds)
+            inputs, targets = (np.asarray(x, dtype) for x in (inputs, targets))
         piece = Piece(numbers, inputs, targets, weights, groups)
         finite = all(
             array.dtype.kind != "f" or np.isfinite(array).all() for array in arrays.values()
@@ -196,27 +204,28 @@ def _spelled(array: Any, index: int) -> str:
     return f"{value!r}" if isinstance(value, str) else f"is {value}"
 
 
-def _of_one_size(batches: Iterator[Piece]) -> Iterator[Piece]:
-    """The rows of the batches in pieces that begin where blocks of the library's sums do."""
+def _of_whole_blocks(batches: Iterator[Piece]) -> Iterator[Piece]:
+    """The rows of the batches; only blocks that begin in one and end in another are copied."""
+    block = _totals.BLOCK
     room: Any = None
     filled = 0
     for batch in batches:
-        room = room or _room_for(batch)
         taken, rows = 0, len(batch.inputs)
         while taken < rows:
-            more = min(PIECE - filled, rows - taken)
-            for array, to in zip(batch, room, strict=True):
-                if array is not None:
-                    to[filled : filled + more] = array[taken : taken + more]
-            filled, taken = filled + more, taken + more
-            if filled == PIECE:
-                yield room
-                filled = 0
+            left = rows - taken
+            if not filled and left >= block:
+                more = min(PIECE, left // block * block)
+                yield batch.of(slice(taken, taken + more))
+            else:
+                more = min(block - filled, left)
+                room = room or batch.room(block)
+                for array, to in zip(batch, room, strict=True):
+                    if array is not None:
+                        to[filled : filled + more] = array[taken : taken + more]
+                filled += more
+                if filled == block:
+                    yield room
+                    filled = 0
+            taken += more
     if filled:
         yield room.of(slice(filled))
-
-
-def _room_for(batch: Piece) -> Piece:
-    groups = None if batch.groups is None else np.empty(PIECE, np.intp)
-    weights = None if batch.weights is None else np.empty(PIECE)
-    return Piece(None, np.empty(PIECE), np.empty(PIECE), weights, groups)

@@ -1,12 +1,13 @@
 """Sums that are, but for one rounding, those of the library, whatever the pieces of a file are."""
 
 import math
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ._losses import Loss
 
 Vector = NDArray[np.float64]
 Groups = NDArray[np.intp]
@@ -118,9 +119,7 @@ def _halves(x: Vector) -> tuple[Vector, Vector]:
     return high, x - high
 
 
-def block_sums(
-    loss: Callable[..., Any], inputs: Any, targets: Any, weights: Vector | None
-) -> Vector:
+def block_sums(loss: Loss, inputs: Any, targets: Any, weights: Vector | None) -> Vector:
     """The sums of the losses of each block of rows, of which the last may be short."""
     whole = len(inputs) // BLOCK * BLOCK
     sums = []
@@ -128,7 +127,7 @@ def block_sums(
         if inputs[part].size:
             x, t = inputs[part].reshape(shape), targets[part].reshape(shape)
             w = None if weights is None else weights[part].reshape(shape)
-            sums.append(loss(x, t, reduction="sum", axis=1, weights=w))
+            sums.append(loss.sums(x, t, w))
     return np.concatenate(sums)
 
 
