@@ -158,7 +158,8 @@ def _print(
 
         names = (escape(document[name]) for name in ("inputs", "targets"))
         console.print(f"{document['reduction']} of the losses of {' against '.join(names)}")
-        print_rows(console, [by or part, "rows", *(loss.title for loss in losses)], rows)
+        headings = [_printable(by or part), "rows", *(loss.title for loss in losses)]
+        print_rows(console, headings, rows)
     if total["skipped"]:
         console.print(f"{total['skipped']:,} rows with missing cells were left out")
 
