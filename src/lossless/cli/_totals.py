@@ -38,7 +38,8 @@ class Totals:
 
     def add_to(self, group: int, sums: Vector) -> None:
         """Add several sums to one group."""
-        self.add(np.array([group]), np.zeros(1))
+        if group >= len(self._sums):
+            self.add(np.array([group]), np.zeros(1))
         total, error = float(self._sums[group]), float(self._errors[group])
         for number in sums.tolist():
             before, total = total, total + number
