@@ -4,6 +4,8 @@
 #include <Python.h>
 #include <nanobind/nanobind.h>
 
+#include <optional>
+
 #include "arguments.h"
 
 namespace lossless {
@@ -15,6 +17,6 @@ void define_tensors(nb::module_& m);  // tensors.cpp
 void python_sweep(int loss, int dtype, int reduction, const Shape& shape, int kept, nb::handle inputs,
                   nb::handle targets, nb::tuple parameters, nb::handle weights, nb::handle where, nb::handle value,
                   nb::handle gradient, nb::handle curvature, nb::handle total_gradient, nb::handle cotangent,
-                  int threads);
+                  int threads, std::optional<int> value_dtype);
 
 }  // namespace lossless

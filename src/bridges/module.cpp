@@ -72,7 +72,7 @@ void python_memory_pass(nb::handle inputs, nb::handle targets, nb::handle out) {
 void python_sweep(int loss, int dtype, int reduction, const Shape& shape, int kept, nb::handle inputs,
                   nb::handle targets, nb::tuple parameters, nb::handle weights, nb::handle where, nb::handle value,
                   nb::handle gradient, nb::handle curvature, nb::handle total_gradient, nb::handle cotangent,
-                  int threads) {
+                  int threads, std::optional<int> value_dtype) {
   if (int(parameters.size()) != kernels_of(loss).parameters) throw nb::value_error("a parameter is missing");
   static constexpr int64_t sizes[result_dtypes] = {2, 2, 4, 8};
   Arguments arguments(shape);
@@ -89,8 +89,10 @@ void python_sweep(int loss, int dtype, int reduction, const Shape& shape, int ke
   job.where = arguments.operand(where);
   job.cotangent = arguments.operand(cotangent, job.reduction == Reduction::none ? shape.size() : kept);
   job.threads = threads;
-  job.value = job.reduction == Reduction::none ? arguments.result(value)
-                                               : arguments.reduced(value, count(shape, kept) * sizes[dtype]);
+  if (value_dtype) job.value_dtype = DType(*value_dtype);
+  job.value = job.reduction == Reduction::none
+                  ? arguments.result(value)
+                  : arguments.reduced(value, count(shape, kept) * sizes[value_dtype.value_or(dtype)]);
   job.gradient = arguments.result(gradient);
   job.curvature = arguments.result(curvature);
   job.total_gradient = arguments.reduced(total_gradient, sizes[dtype]);
@@ -121,8 +123,10 @@ NB_MODULE(_core, m) {
   m.def("sweep", python_sweep, "loss"_a, "dtype"_a, "reduction"_a, "shape"_a, "kept"_a, "inputs"_a, "targets"_a,
         "parameters"_a, "weights"_a.none(), "where"_a.none(), "value"_a.none(), "gradient"_a.none(),
         "curvature"_a.none(), "total_gradient"_a.none(), "cotangent"_a.none() = nb::none(), "threads"_a = 0,
+        "value_dtype"_a = nb::none(),
         "Compute one loss in one pass. Operands are None, a float, (array, dtype number) or a tensor; results are "
-        "arrays, tensors or None. The cotangent, in the shape of the value, is a factor of the derivatives.");
+        "arrays, tensors or None. The cotangent, in the shape of the value, is a factor of the derivatives. A reduced "
+        "value may be of a wider dtype, to be added to others.");
   m.def(
       "reads_tensors", [](nb::handle kind) { return dlpack::exchange_api(kind) != nullptr; }, "kind"_a,
       "Whether the kernels reach the memory of tensors of this type.");

@@ -100,7 +100,7 @@ class Tensors {
     int threads = is_small ? 1 : nb::cast<int>(threads_());
     nb::handle none = Py_None;
     python_sweep(loss, dtype, reduction, shape, 0, inputs, targets, nb::tuple(named.values()), none, none, result, none,
-                 none, none, none, threads);
+                 none, none, none, threads, {});
     return result;
   }
 

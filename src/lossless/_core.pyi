@@ -24,6 +24,7 @@ def sweep(
     total_gradient: _Result,
     cotangent: _Operand = None,
     threads: int = 0,
+    value_dtype: int | None = None,
 ) -> None: ...
 def cross_entropy(
     dtype: int,
