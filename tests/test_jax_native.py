@@ -274,6 +274,16 @@ assert lossless.info()["backends"]["jax"]["path"] == "native"
     assert printed(code) == ["[0.25, -0.5]"]
 
 
+def test_first_array_may_come_inside_of_a_mesh() -> None:
+    code = """
+import jax, jax.numpy as jnp, lossless
+with jax.set_mesh(jax.make_mesh((8,), ("a",))):
+    value = jax.jit(lossless.huber_loss)(jnp.full(16, 0.5), 0.0)
+print(value.sum(), lossless.info()["backends"]["jax"]["path"])
+"""
+    assert printed(code) == ["2.0 native"]
+
+
 def test_mismatch_without_jaxlib(monkeypatch: pytest.MonkeyPatch) -> None:
     assert xla_ffi.mismatch() is None
     monkeypatch.setattr(xla_ffi, "HEADER", "no/such/header.h")

@@ -242,7 +242,7 @@ def _backend() -> tuple[Formulas, str]:
         try:
             kernels = importlib.import_module("lossless.backends.jax_kernels")
             bridge = importlib.import_module("lossless._xla")
-            native = kernels.Kernels(_Namespace(), bridge.handler)
+            native = kernels.Kernels(_Namespace(), bridge)
             native.probe()
         except Exception as error:
             why = f"the bridge to jax {jax.__version__} does not work: {error}"
