@@ -186,7 +186,8 @@ VALUES = {
     "execute": "ExecutionStage_EXECUTE",
     "internal_error": "Error_Code_INTERNAL",
     **{
-        dtype: f"DataType_{dtype.upper()}" for dtype in ("pred", "f16", "f32", "f64", "bf16", "s64")
+        dtype: f"DataType_{dtype.upper()}"
+        for dtype in ("pred", "s32", "s64", "f16", "f32", "f64", "bf16")
     },
 }
 
@@ -253,6 +254,7 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     first = lossless.huber_loss(x, 0.0)
     assert lossless.huber_loss(x, 0.0).tolist() == first.tolist() == [0.125, 2.5]
+    assert abs(lossless.cross_entropy(x, 0) / 0.0297504 - 1) < 1e-5
 assert float((x * x).sum()) == 9.25
 path = lossless.info()["backends"]["jax"]
 assert path["path"] == "composed", path

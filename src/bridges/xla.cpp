@@ -88,4 +88,5 @@ NB_MODULE(_xla, m) {
   lent = static_cast<const Lent*>(PyCapsule_Import(lent_name, 0));
   if (!lent) throw nb::python_error();
   m.attr("handler") = nb::capsule(reinterpret_cast<void*>(handle<run>));
+  m.attr("rows_handler") = nb::capsule(reinterpret_cast<void*>(xla_ffi::call_rows));
 }

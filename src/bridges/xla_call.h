@@ -41,6 +41,7 @@ inline int64_t item_size(const Buffer& buffer) {
     case f16:
     case bf16:
       return 2;
+    case s32:
     case f32:
       return 4;
     default:
@@ -96,6 +97,9 @@ Error* handle(CallFrame* frame) {
   }
   return nullptr;
 }
+
+// Cross entropy: xla_rows.cpp.
+Error* call_rows(CallFrame* frame);
 
 }  // namespace xla_ffi
 }  // namespace lossless

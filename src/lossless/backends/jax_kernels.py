@@ -1,6 +1,5 @@
 """The kernels on JAX arrays: the backend, and what `jax_layers` asks of element-wise losses."""
 
-import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -11,9 +10,12 @@ import numpy as np
 
 from .._call import REDUCTIONS
 from .._losses import LOSSES
+from .._rows import RowProblem
 from .base import Array
 from .jax import Formulas, Plan
 from .jax_layers import DTYPES, Layers, mask, moves, multiplied
+from .jax_rows import Rows
+from .rows import HAVE_KERNELS
 
 # Places in the masks of the attribute `plan`: Plan in src/bridges/xla.cpp.
 _OUTPUTS = ("value", "gradient", "second_derivative")
@@ -27,6 +29,7 @@ class Kernels(Formulas):
     def __init__(self, namespace: Any, bridge: Any) -> None:
         super().__init__(namespace)
         self._element_wise = ElementWise(bridge.handler, self)
+        self._rows = Rows(bridge.rows_handler, self)
 
     def probe(self) -> None:
         """Compute something: a version of JAX may call or do something otherwise.
@@ -39,19 +42,29 @@ class Kernels(Formulas):
             name, ("value",), "mean", (0,), half.dtype, ((1.0).hex(),) * len(loss.parameters), None,
             ("inputs", "targets"), True,
         )  # fmt: skip
+        label = np.zeros((), np.int32)
+        row = RowProblem("cross_entropy", (), None, -1, (), half.dtype, "sum", (0.0,), None, None)
 
-        def result() -> Any:
+        def program(x: Array, label: Array) -> tuple[Array, ...]:
+            problem = replace(row, arrays=(x,), labels=label)
+            return *self.compute(plan, x, -x), *self.rows(problem, gradient=False, native=True)
+
+        def results() -> tuple[Array, ...]:
             with jax.default_device(jax.devices("cpu")[0]):
-                (value,) = jax.jit(functools.partial(self.compute, plan))(half, -half)
-            return np.asarray(value)
+                return tuple(map(np.asarray, jax.jit(program)(half, label)))
 
         with ThreadPoolExecutor(1) as thread:
-            value = thread.submit(result).result()
-        if not np.isfinite(value):
-            raise RuntimeError(f"a loss came out as {value}")
+            found = thread.submit(results).result()
+        if not np.isfinite(found).all():
+            raise RuntimeError(f"losses came out as {found}")
 
     def compute(self, plan: Plan, *arrays: Array) -> tuple[Array, ...]:
         return self._element_wise(plan, *arrays) if plan.native else self.formula(plan, *arrays)
+
+    def rows(self, problem: RowProblem, *, gradient: bool, native: bool) -> tuple[Array, ...]:
+        if native and problem.loss in HAVE_KERNELS:
+            return self._rows.outputs(problem, gradient=gradient)
+        return super().rows(problem, gradient=gradient, native=native)
 
 
 class ElementWise(Layers):
