@@ -111,6 +111,12 @@ def test_cross_entropy_is_one_custom_call(
         for function in (both, explicit, jax.vmap(both)):
             program = text(function, *arrays)
             assert operations(program) == ["custom-call", "parameter", "parameter"], program
+        along = (
+            jnp.moveaxis(arrays[0], -1, 0),
+            jnp.moveaxis(arrays[1], -1, 0) if soft else arrays[1],
+        )
+        program = text(lambda x, t, r=reduction: BOTH(x, t, axis=0, reduction=r), *along)
+        assert operations(program) == ["custom-call", "parameter", "parameter"], program
 
 
 @SOFT

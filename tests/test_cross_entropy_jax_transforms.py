@@ -15,6 +15,7 @@ from jax.test_util import check_grads
 from jax_cases import WITH_FLOAT64
 from mpmath import mp
 
+from lossless.backends.jax_layers import Layers
 from lossless.cli.oracle.formats import FLOAT32, FLOAT64
 
 
@@ -129,3 +130,33 @@ def test_cross_entropy_inside_of_loops_and_checkpoint(rng: np.random.Generator) 
     for what, function in (("scan", scanned), ("checkpoint", lambda x: kept(x, targets))):
         got = jax.jit(jax.grad(lambda x, f=function: f(x).sum()))(x)
         assert_same_bits(got, slope, FLOAT32, f"grad of {what}")
+
+
+@SOFT
+@WITH_FLOAT64
+def test_cross_entropy_of_batches_on_other_platforms(
+    soft: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a program for GPUs would compute, on the CPU: the formula, of a batch."""
+    monkeypatch.setattr(Layers, "_on_platform", lambda self, *given: self.formula(*given))
+    x = rng.normal(0.5, 2.0, (3, 4, 7))  # a shape of this test, as programs are kept
+    targets = rng.dirichlet(np.ones(7), (3, 4)) if soft else rng.integers(7, size=(3, 4))
+    arguments = (x, targets, rng.uniform(0.5, 2.0, (3, 4)), rng.random((3, 4)) < 0.7)
+    for reduction, place in itertools.product(("none", "mean", "weighted_mean"), range(4)):
+
+        def function(x: Any, t: Any, w: Any, where: Any, reduction: Any = reduction) -> Any:
+            return BOTH(x, t, w, label_smoothing=0.1, reduction=reduction, where=where)
+
+        axes = [0 if place in (0, other) else None for other in range(4)]
+        given = [
+            array if axis == 0 else array[1] for array, axis in zip(arguments, axes, strict=True)
+        ]
+        program = jax.jit(jax.vmap(function, axes))
+        assert "lossless_rows" not in program.lower(*given).as_text()
+        for batch, results in enumerate(zip(*program(*given), strict=True)):
+            one = [
+                array if axis is None else array[batch]
+                for array, axis in zip(given, axes, strict=True)
+            ]
+            for got, wanted in zip(results, function(*one), strict=True):  # NumPy's
+                np.testing.assert_allclose(got, wanted, 1e-13, err_msg=f"{reduction} {axes}")
