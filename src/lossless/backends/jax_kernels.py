@@ -136,8 +136,8 @@ class ElementWise(Layers):
     def _along(self, plan: Plan, slope: Array, tangents: Any, moved: list[bool]) -> Array:
         """The change by a change of inputs and targets."""
         by_inputs, *others = (
-            multiplied(slope, x) if moves else None
-            for x, moves in zip(tangents, moved, strict=False)
+            multiplied(slope, x) if has_moved else None
+            for x, has_moved in zip(tangents, moved, strict=False)
         )
         by_targets = others[0] if others else None
         if by_targets is None:

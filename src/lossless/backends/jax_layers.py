@@ -32,8 +32,7 @@ DTYPES = ("float16", "bfloat16", "float32", "float64")
 class Layers(ABC):
     """Computations of one kind, each known by its plan.
 
-    Whatever dimensions an array has, they are some of those of the first one, as which it counts
-    here with size 1 where it repeats.
+    Each of its arrays has some of the dimensions of the first one, with size 1 where it repeats.
     """
 
     target: str  # the name of the custom call
@@ -63,11 +62,11 @@ class Layers(ABC):
 
     @abstractmethod
     def attributes(self, plan: Any, dimensions: int) -> tuple[list[int], list[float]]:
-        """What the custom call is told: its plan and its numbers."""
+        """What the custom call is told: its plan, as integers, and numbers."""
 
     @abstractmethod
     def dimensions(self, plan: Any, name: str, every: int) -> list[int]:
-        """Which of so many an array or result has."""
+        """Which of so many dimensions an array or a result has."""
 
     def together(self, plan: Any, every: int) -> list[int]:
         """Dimensions that must not be spread over devices."""
