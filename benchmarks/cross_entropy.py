@@ -2,9 +2,10 @@
 
 Float32, rows of 32,000 logits with class labels, the mean and its gradient by the logits: 8192 rows
 where the machine has 20 GiB of memory, else 2048. lossless comes on NumPy arrays
-(`lossless.value_and_grad`) and on PyTorch tensors (autograd); against it stand PyTorch's
-`F.cross_entropy`, eager and by `torch.compile`, `mlx.nn.losses.cross_entropy` by
-`mx.value_and_grad`, and optax's by `jax.jit(jax.value_and_grad(...))`, compiled beforehand.
+(`lossless.value_and_grad`), on PyTorch tensors (autograd) and on JAX arrays
+(`jax.jit(jax.value_and_grad(...))`); against it stand PyTorch's `F.cross_entropy`, eager and by
+`torch.compile`, `mlx.nn.losses.cross_entropy` by `mx.value_and_grad`, and optax's, jitted as ours.
+What is compiled is so beforehand.
 
 To keep in mind: all return fresh gradients. lossless and PyTorch run on as many threads as
 `--threads` says; XLA uses the machine's, MLX one for most operations.
@@ -39,9 +40,9 @@ CLASSES = 32_000
 ENOUGH = 20 << 30
 # None of the others may be faster.
 TARGET = 1.0
-OURS = ("lossless, NumPy", "lossless, PyTorch")
+OURS = ("lossless, NumPy", "lossless, PyTorch", "lossless, JAX")
 EAGER, COMPILED, MLX, OPTAX = "PyTorch, eager", "PyTorch, compiled", "MLX", "optax, jitted"
-OF_MEMORY = (*OURS, EAGER, MLX)
+OF_MEMORY = (*OURS[:2], EAGER, MLX)
 
 Call = Callable[[], object]
 
@@ -56,12 +57,13 @@ def calls(names: tuple[str, ...], logits: Any, labels: Any) -> dict[str, Call]:
     makers: dict[str, Callable[[Any, Any], Call]] = {
         OURS[0]: on_numpy,
         OURS[1]: lambda x, t: by_autograd(lossless.cross_entropy, x, t),
+        OURS[2]: lambda x, t: jitted(lossless.cross_entropy, x, t, reduction="mean"),
         EAGER: lambda x, t: by_autograd(functional.cross_entropy, x, t),
         COMPILED: lambda x, t: by_autograd(
             torch.compile(functional.cross_entropy, dynamic=False), x, t
         ),
         MLX: on_mlx,
-        OPTAX: by_optax,
+        OPTAX: lambda x, t: jitted(mean_by_optax, x, t),
     }
     return {name: makers[name](logits, labels) for name in names}
 
@@ -83,11 +85,15 @@ def on_mlx(logits: Any, labels: Any) -> Call:
     return lambda: mx.eval(step(x))
 
 
-def by_optax(logits: Any, labels: Any) -> Call:
-    x, t = jnp.asarray(logits), jnp.asarray(labels)
-    loss = optax.softmax_cross_entropy_with_integer_labels
-    step = jax.jit(jax.value_and_grad(lambda x: loss(x, t).mean()))
-    return lambda: jax.block_until_ready(step(x))
+def jitted(function: Callable[..., Any], logits: Any, labels: Any, **options: Any) -> Call:
+    x, t = jax.block_until_ready((jnp.asarray(logits), jnp.asarray(labels)))
+    step = jax.jit(jax.value_and_grad(lambda x, t: function(x, t, **options)))
+    program = step.lower(x, t).compile()
+    return lambda: jax.block_until_ready(program(x, t))
+
+
+def mean_by_optax(logits: Any, labels: Any) -> Any:
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
 def measure(rows: int, seconds: float) -> dict[str, Any]:
@@ -103,8 +109,8 @@ def measure(rows: int, seconds: float) -> dict[str, Any]:
 
 
 def like(name: str) -> str:
-    """What of ours another library is compared with: PyTorch with itself."""
-    return OURS[1] if name in (EAGER, COMPILED) else OURS[0]
+    """What of ours another library is compared with: that on the same arrays, if there is one."""
+    return {EAGER: OURS[1], COMPILED: OURS[1], OPTAX: OURS[2]}.get(name, OURS[0])
 
 
 PEAK = """

@@ -112,7 +112,7 @@ class RowSweep {
         },
         job_.threads);
     if (reduces_ && job_.value.data)
-      store(add_blocks(sums_.data(), chunks_) / denominator_, job_.dtype, job_.value.data);
+      store(add_blocks(sums_.data(), chunks_) / denominator_, job_.value_dtype.value_or(job_.dtype), job_.value.data);
     return first_bad_ == none ? -1 : first_bad_.load();
   }
 

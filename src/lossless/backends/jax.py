@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 
 from .._call import Problem
 from .._composed import is_composed
@@ -116,18 +117,35 @@ class Formulas(ArrayApi):
         return self.cast(x, jnp.dtype(jnp.result_type(int)))
 
     def row_outputs(self, problem: RowProblem, *, gradient: bool) -> tuple[Array, ...]:
-        operands = (problem.arrays, problem.labels, problem.weights, problem.where)
-        plan = replace(problem, arrays=(), labels=None, weights=None, where=None)
-        outputs: tuple[Array, ...] = self._jitted_rows(plan, gradient, operands)
+        weights, number = problem.weights, None
+        if isinstance(weights, float):  # a constant of the program, as in a Plan
+            number, weights = weights.hex(), None
+        operands = (problem.arrays, problem.labels, weights, problem.where)
+        plan = replace(problem, arrays=(), labels=None, weights=number, where=None)
+        native = not is_composed.get()
+        outputs: tuple[Array, ...] = self._jitted_rows(plan, gradient, native, operands)
         return outputs
 
     @functools.cached_property
     def _jitted_rows(self) -> Any:
-        return jax.jit(self._traced_rows, static_argnums=(0, 1), inline=True)
+        return jax.jit(self._traced_rows, static_argnums=(0, 1, 2), inline=True)
 
-    def _traced_rows(self, plan: RowProblem, gradient: bool, operands: Any) -> tuple[Array, ...]:
+    def _traced_rows(
+        self, plan: RowProblem, gradient: bool, native: bool, operands: Any
+    ) -> tuple[Array, ...]:
         arrays, labels, weights, where = operands
+        if plan.weights is not None:
+            weights = float.fromhex(plan.weights)
+        spread = jax.typeof(arrays[0]).sharding.spec
+        arrays = tuple(_with_whole_rows(x, plan.axis) for x in arrays)
         problem = replace(plan, arrays=arrays, labels=labels, weights=weights, where=where)
+        value, *slopes = self.rows(problem, gradient=gradient, native=native)
+        if slopes and spread[plan.axis] is not None:
+            slopes = [jax.sharding.reshard(slopes[0], spread)]
+        return value, *slopes
+
+    def rows(self, problem: RowProblem, *, gradient: bool, native: bool) -> tuple[Array, ...]:
+        """The outputs of a problem, inside of a program."""
         return super().row_outputs(problem, gradient=gradient)
 
     def value(self, problem: Problem) -> Array:
@@ -224,6 +242,15 @@ class Formulas(ArrayApi):
         return tuple(results)
 
 
+def _with_whole_rows(x: Array, axis: int) -> Array:
+    """Not spread along the axis over a mesh whose axes are explicit, where formulas may not be."""
+    spread = list(jax.typeof(x).sharding.spec)
+    if spread[axis] is None:
+        return x
+    spread[axis] = None
+    return jax.sharding.reshard(x, PartitionSpec(*spread))
+
+
 class _Namespace:
     """jax.numpy, but for what a setting of JAX would forbid inside of the formulas."""
 
@@ -242,7 +269,7 @@ def _backend() -> tuple[Formulas, str]:
         try:
             kernels = importlib.import_module("lossless.backends.jax_kernels")
             bridge = importlib.import_module("lossless._xla")
-            native = kernels.Kernels(_Namespace(), bridge.handler)
+            native = kernels.Kernels(_Namespace(), bridge)
             native.probe()
         except Exception as error:
             why = f"the bridge to jax {jax.__version__} does not work: {error}"
