@@ -104,6 +104,7 @@ def _load_torch() -> Callable[[], Backend]:
 def _load_jax() -> Callable[[], Backend]:
     from . import jax
 
+    _shortcuts.update(jax.shortcuts())
     return lambda: jax.backend
 
 
