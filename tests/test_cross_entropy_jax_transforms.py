@@ -57,6 +57,21 @@ def test_cross_entropy_derivatives_by_every_mode(soft: bool, rng: np.random.Gene
             assert_ulp(hessian, list(true.flat), FLOAT64, 8, what, slack=slack)
 
 
+@WITH_FLOAT64
+def test_cross_entropy_third_derivatives(rng: np.random.Generator) -> None:
+    """The third cumulants of the distribution that softmax gives."""
+    x = rng.normal(0.5, 2.0, 4)
+    with mp.workprec(200):
+        exponentials = [mp.exp(float(logit)) for logit in x]
+        softmax = np.array(exponentials, object) / mp.fsum(exponentials)
+        apart = np.diag([mp.mpf(1)] * 4) - softmax  # of each outcome from the mean
+        true = np.einsum("o,oi,oj,ok->ijk", softmax, apart, apart, apart)
+        terms = np.einsum("o,oi,oj,ok->ijk", softmax, *[abs(apart)] * 3)
+    found = jax.jit(jax.jacfwd(jax.hessian(lambda x: CROSS_ENTROPY(x, 2))))(x)
+    slack = [mp.ldexp(part, -49) for part in terms.flat]
+    assert_ulp(found, list(true.flat), FLOAT64, 8, "third order", slack=slack)
+
+
 @SOFT
 @pytest.mark.parametrize("reduction", ["none", "weighted_mean"])
 @WITH_FLOAT64
