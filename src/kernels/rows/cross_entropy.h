@@ -15,18 +15,17 @@
 // A row is read from memory once, for its maximum, and again from the cache for S and for the gradient, if it fits
 // there. The exponentials are computed twice: to keep them would take as much memory again as a row of doubles.
 //
-// For float64 results the exponential is good to the double and takes in the rounding error of x_j - m. Results of
-// narrower types come from a short one, good to 2^-43: together with at most 2^12 additions in each lane of a sum,
-// whose blocks are added without error to speak of, that is less than 2^-40 of the sum of the terms.
+// Results narrower than float64 come from short exponentials, good to 2^-43: together with at most 2^12 additions in
+// each lane of a sum, whose blocks are added without error to speak of, that is less than 2^-40 of the sum of the
+// terms.
 //
-// A NaN or a largest logit that is infinite makes the row NaN. tools/coefficients.py makes the coefficients.
+// A NaN or a largest logit that is infinite makes the row NaN.
 #pragma once
-
-#include <type_traits>
 
 #include "../dtypes.h"
 #include "../kernels.h"
 #include "../sums.h"
+#include "exponential.h"
 
 namespace lossless {
 namespace {
@@ -226,63 +225,6 @@ struct cross_entropy {
     }
     std::memcpy(to, gradients, sizeof gradients);
   }
-
-  // exp(x - m) for x <= m: x - m = k log(2) + r, exp(r) - 1 = e. From `vanishing` on the bits of 2^k are those of 0.
-  template <class T>
-  LOSSLESS_INLINE double exponential(double x, double m) {
-    if constexpr (std::is_same_v<typename T::storage, double>) {
-      constexpr double vanishing = -753.5;
-      constexpr double excess = 64;  // of the power, as the smallest numbers have no exponent of their own
-      Split d = two_sum(x, -m);
-      // mutation-equivalent(boundary): the same there
-      double clamped = d.high < vanishing ? vanishing : d.high;
-      double d_low = d.high < vanishing ? 0 : d.low;  // NaN where the difference overflows
-      double shifted = std::fma(clamped, inverse_ln2, round_to_integer + excess);
-      double k = shifted - (round_to_integer + excess);
-      double power = from_bits(to_bits(shifted) << 52);
-      double most = std::fma(k, -ln2_high, clamped);
-      double r = std::fma(k, -ln2_low, most);
-      double r_low = std::fma(k, -ln2_low, most - r) + d_low;
-      double e = std::fma(r * r, tail(r), r);
-      e += std::fma(r_low, e, r_low);
-      return std::fma(power, e, power) * 0x1p-64;
-    } else {
-      constexpr double vanishing = -709.2;
-      double d = x - m;
-      // mutation-equivalent(boundary): the same there
-      double clamped = d < vanishing ? vanishing : d;
-      double shifted = std::fma(clamped, inverse_ln2, round_to_integer);
-      double k = shifted - round_to_integer;
-      double power = from_bits(to_bits(shifted) << 52);
-      double r = std::fma(k, -ln2, clamped);
-      double e = std::fma(r * r, short_tail(r), r);
-      return std::fma(power, e, power);
-    }
-  }
-
-  // (expm1(r) - r) / r^2 for |r| <= log(2) / 2, with an error of exp(r) of 2^-55.6 and, short, 2^-43.5. Even and odd
-  // powers apart halve the chain of dependent operations.
-  LOSSLESS_INLINE double tail(double r) {
-    double even = polynomial(r * r, 0x1.0000000000001p-1, 0x1.5555555553d56p-5, 0x1.6c16c17890eb4p-10,
-                             0x1.a019b8f9792eep-16, 0x1.28919ccaf9211p-22);
-    double odd = polynomial(r * r, 0x1.5555555555556p-3, 0x1.11111111109afp-7, 0x1.a01a01a7c73c0p-13,
-                            0x1.71de0da24602dp-19, 0x1.af38c67fbb53ep-26);
-    return std::fma(odd, r, even);
-  }
-  LOSSLESS_INLINE double short_tail(double r) {
-    double even =
-        polynomial(r * r, 0x1.fffffffffe051p-2, 0x1.55555565ce931p-5, 0x1.6c166bc75e823p-10, 0x1.a136e5a92400ep-16);
-    double odd =
-        polynomial(r * r, 0x1.5555555554f93p-3, 0x1.111111170e2fap-7, 0x1.a019c35adf08ep-13, 0x1.72ad61987410cp-19);
-    return std::fma(odd, r, even);
-  }
-
-  static constexpr double inverse_ln2 = 0x1.71547652b82fep0;
-  static constexpr double ln2 = 0x1.62e42fefa39efp-1;
-  static constexpr double ln2_high = 0x1.62e42fef00000p-1;  // 33 bits: exact times an exponent
-  static constexpr double ln2_low = 0x1.473de6af278edp-34;
-  static constexpr double round_to_integer =
-      0x1.8p52 + 1023;  // x + this - this; the bits of x + this end in an exponent
 };
 
 }  // namespace
