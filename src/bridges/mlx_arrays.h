@@ -78,9 +78,9 @@ inline void allocate(mx::array& x) {
   prefer_large_pages(x.data<char>(), x.nbytes());
 }
 
-// Memory for a result in C order: that of an operand which nobody else needs, or fresh one.
-inline void allocate_over(mx::array& result, const Arrays& operands) {
-  for (int i = 0; i < 2; ++i) {
+// Memory for a result in C order: that of one of the first operands if nobody else needs it, or fresh one.
+inline void allocate_over(mx::array& result, const Arrays& operands, int first) {
+  for (int i = 0; i < first; ++i) {
     const mx::array& x = operands[i];
     if (x.is_donatable() && x.flags().row_contiguous && x.dtype() == result.dtype() && x.shape() == result.shape()) {
       result.copy_shared_buffer(x);
@@ -90,10 +90,27 @@ inline void allocate_over(mx::array& result, const Arrays& operands) {
   allocate(result);
 }
 
+// None, for a result that nobody reads.
+inline void leave_out(mx::array& x) { x.set_data(mx::allocator::malloc(0), 0, x.strides(), x.flags()); }
+
 inline std::vector<int64_t> contiguous_strides(const mx::Shape& shape, int64_t item) {
   std::vector<int64_t> strides(shape.size());
   for (size_t d = shape.size(); d-- > 0; item *= shape[d]) strides[d] = item;
   return strides;
+}
+
+// The strides of an array, in bytes, that broadcast it to so many dimensions; the last ones, as many as it lacks,
+// repeat it.
+inline std::vector<int64_t> strides_of(const mx::array& x, size_t dimensions, int lacks) {
+  std::vector<int64_t> strides(dimensions, 0);
+  size_t missing = dimensions - lacks - x.ndim();
+  for (size_t d = 0; d < x.ndim(); ++d)
+    if (x.shape(d) != 1) strides[missing + d] = x.strides()[d] * int64_t(x.itemsize());
+  return strides;
+}
+
+inline Operand operand(const mx::array& x, size_t dimensions, int lacks = 0) {
+  return {x.data<char>(), dtype_of(x.dtype()), strides_of(x, dimensions, lacks)};
 }
 
 }  // namespace lossless
