@@ -1,4 +1,4 @@
-// lossless._mlx: the kernels as nodes of MLX's lazy graph. Those of element-wise losses.
+// lossless._mlx: the kernels as nodes of MLX's lazy graph. Here, those of element-wise losses.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
@@ -15,6 +15,8 @@ using namespace nb::literals;
 namespace lossless {
 
 const Lent* lent;
+
+void define_rows(nb::module_& m);  // mlx_rows.cpp
 
 namespace {
 
@@ -134,4 +136,5 @@ NB_MODULE(_mlx, m) {
   m.def(
       "set_formulas", [](nb::object function) { formulas = function.release().ptr(); }, "function"_a,
       "Set what computes the same as a node in MLX's own operations, which MLX can differentiate.");
+  define_rows(m);
 }

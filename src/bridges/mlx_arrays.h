@@ -7,6 +7,7 @@
 #include <mlx/ops.h>
 
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -40,9 +41,9 @@ inline DType dtype_of(mx::Dtype dtype) {
 // A number that the graph knows before it runs, as the cotangents of a result (1) and of what was not used (0) are. The
 // arguments of a traced function are none: they have a primitive of their own, or no value yet.
 inline std::optional<double> known(mx::array x) {
+  static const std::set<std::string> repeating = {"Broadcast", "Full", "AsType", "ExpandDims", "Squeeze", "Reshape"};
   while (x.has_primitive()) {
-    std::string name = x.primitive().name();
-    if (name != "Broadcast" && name != "Full" && name != "AsType") return {};
+    if (!repeating.count(x.primitive().name())) return {};
     x = mx::array(x.inputs()[0]);
   }
   if (x.size() != 1 || x.status() != mx::array::Status::available) return {};

@@ -3,7 +3,7 @@
 // It computes some of value, gradient and second derivative, not reduced or reduced over the last dimensions. The first
 // derivatives of these are nodes again; what else MLX may ask for (derivatives by parameters and weights, forward mode,
 // higher orders) it differentiates itself, from the composed formulas. What is computed, and from which arrays, say the
-// classes that are derived from this one, as that of element-wise losses (mlx.cpp).
+// classes that are derived from this one: of element-wise losses (mlx.cpp) and of those of rows (mlx_rows.cpp).
 #pragma once
 
 #include <mlx/array.h>

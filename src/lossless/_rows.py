@@ -64,8 +64,8 @@ class RowProblem:
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """Of the loss, to reduce."""
-        return tuple(range(len(self.shape)))
+        """Of the loss, to reduce, counted from the end."""
+        return tuple(range(-len(self.shape), 0))
 
 
 def row_loss(body: Callable[P, RowCall]) -> Callable[P, Array]:

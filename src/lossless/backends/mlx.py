@@ -95,10 +95,10 @@ def _kernels() -> "tuple[Kernels | None, str]":
     version, built_for = metadata.version("mlx"), _core.built_for_mlx()
     why = f"lossless was built for mlx {built_for}, not {version}"
     if version == built_for:
-        from .mlx_kernels import Kernels
+        from .mlx_rows import RowKernels
 
         try:
-            kernels = Kernels(importlib.import_module("lossless._mlx"))
+            kernels = RowKernels(importlib.import_module("lossless._mlx"))
             kernels.probe()
         except Exception as error:
             why = f"the bridge to mlx {version} does not work: {error}"
