@@ -20,6 +20,7 @@ SHAPE = (5, 4, 33)
 
 
 def samples(fmt: Format, soft: bool, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Logits, and labels or probabilities."""
     x = fmt.array(rng.normal(0.5, 4.0, SHAPE))
     if soft:
         return x, fmt.array(rng.dirichlet(np.ones(SHAPE[-1]), SHAPE[:-1]))
@@ -27,6 +28,7 @@ def samples(fmt: Format, soft: bool, rng: np.random.Generator) -> tuple[Array, A
 
 
 def options(rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Every combination, for samples."""
     weights = rng.uniform(0.5, 2.0, SHAPE[:-1]).astype(np.float32)
     return [
         {"weights": weight, "where": where, "label_smoothing": smoothing, "reduction": reduction}

@@ -157,7 +157,7 @@ class RowWise(Composed):
             labels = self.xp.where(where, labels, 0)
         valid = (labels >= 0) & (labels < problem.arrays[0].shape[problem.axis])
         factors = self.xp.where(valid, self.number(1.0, problem.dtype, labels), math.nan)
-        return self.xp.where(valid, labels, 0), factors
+        return self.constant(self.xp.where(valid, labels, 0)), factors
 
 
 class RowsInNumPy(InNumPy, RowWise):
