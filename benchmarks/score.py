@@ -2,15 +2,22 @@
 
 The file has two columns of float32, in row groups of a million rows, and stays in the system's
 cache: with a slower disk the reader takes longer, the rest does not. The reader alone does what
-`lossless score` begins with, and throws the columns away; both are a process of their own, whose
-peak of memory is printed. Beside them stands what people write with the library: read the whole
-file into arrays, then call the losses.
+`lossless score` begins with, a thread decoding each column, and throws the columns away; both are
+a process of their own, whose CPU time, of all its threads, and peak of memory are printed. Beside
+them stands what people write with the library: read the whole file into arrays, then call the
+losses.
+
+Where the reader alone keeps all processors busy, nothing can be added to it without taking longer:
+the CPU time divided by the processors is the least that anything could take. At the end, once,
+comes `--by` with so many keys that most have few rows.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -32,14 +39,19 @@ GROUP = 1_000_000
 COLUMNS = ["prediction", "truth"]
 
 
-def write(path: Path, rows: int) -> None:
+def write(path: Path, rows: int, keys: int = 0) -> None:
     generator = np.random.default_rng(rows)
     schema = pa.schema([(name, pa.float32()) for name in COLUMNS])
+    if keys:
+        schema = schema.append(pa.field("key", pa.int64()))
     with pa.parquet.ParquetWriter(path, schema) as writer:
         for start in range(0, rows, GROUP):
             truth = generator.standard_normal(min(GROUP, rows - start), np.float32)
             noise = generator.standard_normal(len(truth), np.float32)
-            table = pa.table([truth + np.float32(0.3) * noise, truth], schema=schema)
+            columns = [truth + np.float32(0.3) * noise, truth]
+            if keys:
+                columns.append(generator.integers(0, keys, len(truth)))
+            table = pa.table(columns, schema=schema)
             writer.write_table(table)
 
 
@@ -61,6 +73,10 @@ def score_one(path: Path) -> None:
     score(path, "--loss", "huber")
 
 
+def score_groups(path: Path) -> None:
+    score(path, "--loss", "huber", "--by", "key", "--json")
+
+
 def whole(path: Path) -> None:
     arrays = [column.to_numpy() for column in pa.parquet.read_table(path, columns=COLUMNS)]
     predictions, truth = arrays
@@ -71,28 +87,33 @@ WAYS = {
     "reader alone": read,
     "lossless score --loss huber": score_one,
     "lossless score (all losses)": score,
-    "whole file, Huber by the library": whole,
+    "whole file, huber_loss": whole,
 }
 
 
-def measured(way: str, path: Path) -> tuple[float, float]:
-    """Seconds, without the start of Python, and GB at the peak of a new process."""
+GROUPS = "lossless score --loss huber --by key --json"
+
+
+def measured(way: str, path: Path) -> list[float]:
+    """Seconds, CPU seconds and GB at the peak of a process of its own, which has started."""
     command = [sys.executable, __file__, "--way", way, "--file", str(path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    seconds, peak = json.loads(done.stdout.splitlines()[-1])
-    return seconds, peak
+    found: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def measure_here(way: str, path: Path) -> None:
     warm = path.with_name("warm.parquet")
-    write(warm, 1000)
-    WAYS[way](warm)  # imports
-    start = time.perf_counter()
-    WAYS[way](path)
-    seconds = time.perf_counter() - start
+    write(warm, 1000, 10)
+    run = score_groups if way == GROUPS else WAYS[way]
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        run(warm)  # imports
+        start, busy = time.perf_counter(), time.process_time()
+        run(path)
+    seconds, busy = time.perf_counter() - start, time.process_time() - busy
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-    print(json.dumps([seconds, peak]))
+    print(json.dumps([seconds, busy, peak]))
 
 
 def main() -> None:
@@ -101,7 +122,8 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=50_000_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--keys", type=int, default=5_000_000, help="of twice as many rows")
+    parser.add_argument("--way", choices=[*WAYS, GROUPS], help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way:
@@ -111,21 +133,33 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "predictions.parquet"
         write(path, options.rows)
-        found: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+        found: dict[str, list[list[float]]] = {way: [] for way in WAYS}
         for _ in range(options.rounds):
             for way, results in found.items():
                 results.append(measured(way, path))
         size = path.stat().st_size
+        write(path, 2 * options.keys, options.keys)
+        in_groups = measured(GROUPS, path)
     title = f"{options.rows:,} rows of Parquet, {size / 1e6:.0f} MB"
     table = Table(title=title, box=SIMPLE_HEAD)
-    for heading in ("", "seconds", "rows / s", "peak of memory"):
+    for heading in ("", "seconds", "CPU seconds", "rows / s", "peak"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    cpus: dict[str, float] = {}
     for way, results in found.items():
-        seconds = statistics.median(seconds for seconds, _ in results)
-        peak = max(peak for _, peak in results)
+        seconds, busy, _ = map(statistics.median, zip(*results, strict=True))
+        peak = max(peak for *_, peak in results)
+        cpus[way] = busy
         speed = f"{options.rows / seconds / 1e6:.0f} million"
-        table.add_row(way, f"{seconds:.2f}", speed, f"{peak:.2f} GB")
+        table.add_row(way, f"{seconds:.2f}", f"{busy:.2f}", speed, f"{peak:.2f} GB")
     console.print(table)
+    reader, *scores, _ = cpus
+    for way in scores:
+        console.print(f"{way}: {cpus[reader] / cpus[way]:.0%} of its CPU time is the reader's")
+    seconds, busy, peak = in_groups
+    console.print(
+        f"{GROUPS}: {options.keys:,} keys of {2 * options.keys:,} rows took {seconds:.0f} s "
+        f"({busy:.0f} CPU seconds) and {peak:.2f} GB, once"
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
+import mlx.core as mx
 from cases import Backend
 from framework_cases import on
 
@@ -9,3 +13,19 @@ from lossless.cli.oracle.formats import FLOAT32
 
 IN_EVERY_DTYPE = on(Backend.MLX)
 IN_FLOAT32 = on(Backend.MLX, [FLOAT32])
+
+
+def peak_beyond(function: Any, *arrays: Any) -> float:
+    """The most memory that evaluating function(*arrays) takes beside what there is, in bytes."""
+    mx.eval(function(*arrays))
+    mx.reset_peak_memory()
+    before = mx.get_active_memory()
+    mx.eval(function(*arrays))
+    return float(mx.get_peak_memory() - before)
+
+
+def nodes(*results: Any) -> int:
+    """How many of our nodes are in the graph of results that are not computed yet."""
+    graph: Any = io.StringIO()
+    mx.export_to_dot(graph, *results)
+    return int(graph.getvalue().count("to_export_use_lossless.composed()"))

@@ -191,3 +191,18 @@ def test_score_ends_cleanly_when_interrupted() -> None:
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "lossless score: interrupted\n"
     assert {path.name for path in Path().iterdir()} == {"first.csv", "a.parquet", "big.npy"}
+
+
+def test_score_ends_cleanly_when_interrupted_while_columns_are_decoded() -> None:
+    """The threads that read ahead end too."""
+    ones = pa.array(np.ones(4_000_000))
+    with parquet.ParquetWriter("big.parquet", pa.schema([("x", ones.type), ("y", ones.type)])) as w:
+        for _ in range(10):
+            w.write_table(pa.table({"x": ones, "y": ones}))
+    done = interrupt(
+        ["score", "big.parquet", *COLUMNS, "--reduction", "none", "-o", "o.csv"],
+        lambda: any(path.stat().st_size > 1e6 for path in Path().glob("tmp*.csv")),
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "lossless score: interrupted\n"
+    assert {path.name for path in Path().iterdir()} == {"big.parquet"}

@@ -18,8 +18,9 @@ pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("native")]
 FMT = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 SMOOTHING = pytest.mark.parametrize("smoothing", [0.0, 0.1], ids=["sharp", "smoothed"])
 SOFT = pytest.mark.parametrize("soft", [False, True], ids=["labels", "probabilities"])
+FEW = pytest.mark.parametrize("few", [False, True], ids=["many", "few"])  # classes
 # Below, at and above the groups in which rows are computed.
-SIZES = [1, 2, 3, 15, 64, 65, 150]
+SIZES = [1, 2, 3, 15, 32, 33, 64, 65, 150]
 BLOCK = 1 << 16  # of the elements of a sum
 
 
@@ -151,10 +152,11 @@ def test_cross_entropy_does_not_depend_on_an_offset(
 
 @FMT
 @SOFT
+@FEW
 def test_cross_entropy_bits_do_not_depend_on_the_layout(
-    fmt: Format, soft: bool, rng: np.random.Generator
+    fmt: Format, soft: bool, few: bool, rng: np.random.Generator
 ) -> None:
-    shape = (4, 6, 75)
+    shape = (4, 6, 21 if few else 75)
     x = scores(fmt, shape, rng)
     targets = targets_of(x, soft, rng)
     options: dict[str, Any] = {
@@ -183,9 +185,10 @@ def spread(x: Array, order: tuple[int, ...], step: int) -> Array:
 
 
 @FMT
-def test_cross_entropy_at_any_address(fmt: Format, rng: np.random.Generator) -> None:
+@FEW
+def test_cross_entropy_at_any_address(fmt: Format, few: bool, rng: np.random.Generator) -> None:
     """Also at one that is no multiple of the size of an element; and in the place of the logits."""
-    x = scores(fmt, (9, 70), rng)
+    x = scores(fmt, (19, 9 if few else 70), rng)
     targets = classes_of(x, rng)
     wanted = cross_entropy(x, targets)
     for offset in (1, 2, 4, 8, 24):
@@ -203,15 +206,17 @@ def test_cross_entropy_at_any_address(fmt: Format, rng: np.random.Generator) -> 
 
 @FMT
 @SOFT
+@FEW
 def test_cross_entropy_bits_do_not_depend_on_threads_and_instructions(
-    fmt: Format, soft: bool, rng: np.random.Generator
+    fmt: Format, soft: bool, few: bool, rng: np.random.Generator
 ) -> None:
-    x = scores(fmt, (700, 333), rng)
+    rows = 2100 if few else 700  # several chunks
+    x = scores(fmt, (rows, 10 if few else 333), rng)
     x[5, 7], x[8, 9] = np.nan, -np.inf
     targets = targets_of(x, soft, rng)
     if soft:
         targets[8, 9] = 0.5
-    weights, where = rng.uniform(0.5, 2.0, 700), rng.random(700) < 0.9
+    weights, where = rng.uniform(0.5, 2.0, rows), rng.random(rows) < 0.9
     where[5] = False
     found = []
     for instructions in lossless.info()["instruction_sets"]:

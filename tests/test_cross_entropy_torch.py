@@ -8,35 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import REDUCTIONS, from_torch, to_torch
+from cases import from_torch, to_torch
 from checks import assert_same_bits
+from entropy_cases import BOTH, CROSS_ENTROPY, FMT, SHAPE, SOFT, options, samples
 from torch_cases import gradient, leaf
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64, FORMATS, NARROW, Array, Format
-
-FMT = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
-SOFT = pytest.mark.parametrize("soft", [False, True], ids=["labels", "probabilities"])
-CROSS_ENTROPY: Any = lossless.cross_entropy
-ON_NUMPY = lossless.value_and_grad(lossless.cross_entropy)
-SHAPE = (5, 4, 33)
-
-
-def samples(fmt: Format, soft: bool, rng: np.random.Generator) -> tuple[Array, Array]:
-    x = fmt.array(rng.normal(0.5, 4.0, SHAPE))
-    if soft:
-        return x, fmt.array(rng.dirichlet(np.ones(SHAPE[-1]), SHAPE[:-1]))
-    return x, rng.integers(SHAPE[-1], size=SHAPE[:-1])
-
-
-def options(rng: np.random.Generator) -> list[dict[str, Any]]:
-    weights = rng.uniform(0.5, 2.0, SHAPE[:-1]).astype(np.float32)
-    return [
-        {"weights": weight, "where": where, "label_smoothing": smoothing, "reduction": reduction}
-        for weight, where, smoothing, reduction in itertools.product(
-            (None, weights), (None, rng.random(SHAPE[:-1]) < 0.7), (0.0, 0.2), REDUCTIONS
-        )
-    ]
+from lossless.cli.oracle.formats import FLOAT32, FLOAT64, NARROW, Format
 
 
 def as_tensors(given: dict[str, Any]) -> dict[str, Any]:
@@ -53,8 +31,8 @@ def test_cross_entropy_has_the_bits_of_numpy(
 ) -> None:
     x, targets = samples(fmt, soft, rng)
     for given in options(rng):
-        value, slope = ON_NUMPY(x, targets, **given)
-        both = ON_NUMPY(to_torch(x), to_torch(targets), **as_tensors(given))
+        value, slope = BOTH(x, targets, **given)
+        both = BOTH(to_torch(x), to_torch(targets), **as_tensors(given))
         y = leaf(x)
         loss = lossless.cross_entropy(y, to_torch(targets), **as_tensors(given))
         results = [
@@ -73,7 +51,7 @@ def test_cross_entropy_has_the_bits_of_numpy_along_any_axis(
     fmt: Format, soft: bool, rng: np.random.Generator
 ) -> None:
     x, targets = samples(fmt, soft, rng)
-    value, slope = ON_NUMPY(x, targets, reduction="mean")
+    value, slope = BOTH(x, targets, reduction="mean")
     for axis, order in itertools.product(range(3), itertools.permutations(range(3))):
         moved = to_torch(x).movedim(-1, axis)
         moved = moved.permute(order).contiguous().permute(np.argsort(order).tolist())
@@ -95,12 +73,12 @@ def test_cross_entropy_cotangents_are_folded_in(
     """Rounded once: as weights are, not multiplied afterwards."""
     x, targets = samples(fmt, soft, rng)
     factors = fmt.array(rng.normal(1.0, 2.0, SHAPE[:-1]))
-    _, wanted = ON_NUMPY(x, targets, factors)
+    _, wanted = BOTH(x, targets, factors)
     y = leaf(x)
     loss = lossless.cross_entropy(y, to_torch(targets))
     found = gradient(loss, y, cotangent=to_torch(factors))
     assert_same_bits(from_torch(found), wanted, fmt, f"{fmt.name} of each row")
-    _, wanted = ON_NUMPY(x, targets, np.full(SHAPE[:-1], -2.75), reduction="sum")
+    _, wanted = BOTH(x, targets, np.full(SHAPE[:-1], -2.75), reduction="sum")
     loss = lossless.cross_entropy(y, to_torch(targets), reduction="sum")
     found = gradient(loss, y, cotangent=torch.tensor(-2.75, dtype=loss.dtype))
     assert_same_bits(from_torch(found), wanted, fmt, f"{fmt.name} of the sum")
@@ -150,7 +128,7 @@ def test_cross_entropy_gradgradcheck(soft: bool, reduction: str, rng: np.random.
 
 def test_cross_entropy_backward_twice(rng: np.random.Generator) -> None:
     x, targets = samples(FLOAT32, False, rng)
-    _, wanted = ON_NUMPY(x, targets, reduction="mean")
+    _, wanted = BOTH(x, targets, reduction="mean")
     y = leaf(x)
     loss = lossless.cross_entropy(y, to_torch(targets), reduction="mean")
     for keep in (True, True, False):
@@ -198,13 +176,13 @@ def test_cross_entropy_dtypes_of_classes_and_weights(
 ) -> None:
     x, targets = samples(FLOAT32, False, rng)
     weights = rng.integers(1, 5, SHAPE[:-1])
-    wanted, slope = ON_NUMPY(x, targets, weights.astype(float))
+    wanted, slope = BOTH(x, targets, weights.astype(float))
     y = leaf(x)
     given = to_torch(targets).to(dtype), to_torch(weights)
     loss = lossless.cross_entropy(y, *given)
     assert_same_bits(from_torch(loss), wanted, FLOAT32, str(dtype))
     assert_same_bits(from_torch(gradient(loss, y)), slope, FLOAT32, str(dtype))
-    value, slope = ON_NUMPY(x[0, 0], targets[0, 0], 2.5)
+    value, slope = BOTH(x[0, 0], targets[0, 0], 2.5)
     one = lossless.cross_entropy(z := leaf(x[0, 0]), given[0][0, 0], 2.5)
     assert_same_bits(from_torch(one), value, FLOAT32, "one row")
     assert_same_bits(from_torch(gradient(one, z)), slope, FLOAT32, "one row")
@@ -214,14 +192,14 @@ def test_cross_entropy_of_mixed_dtypes(rng: np.random.Generator) -> None:
     """In the wider one; each gradient in the dtype of what it is by."""
     x, p = samples(FLOAT32, True, rng)
     wide = p.astype(np.float64)
-    value, slope = ON_NUMPY(x, wide)
+    value, slope = BOTH(x, wide)
     y = leaf(x)
     loss = lossless.cross_entropy(y, to_torch(wide))
     assert_same_bits(from_torch(loss), value, FLOAT64, "value")
     found = gradient(loss, y)
     assert_same_bits(from_torch(found), slope.astype(np.float32), FLOAT32, "gradient")
     hot = np.eye(SHAPE[-1], dtype=np.int64)[rng.integers(SHAPE[-1], size=SHAPE[:-1])]
-    wanted, _ = ON_NUMPY(x, hot.argmax(axis=-1))
+    wanted, _ = BOTH(x, hot.argmax(axis=-1))
     got = lossless.cross_entropy(to_torch(x), to_torch(hot))
     assert_same_bits(from_torch(got), wanted, FLOAT32, "integers as probabilities")
 

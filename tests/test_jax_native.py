@@ -186,7 +186,8 @@ VALUES = {
     "execute": "ExecutionStage_EXECUTE",
     "internal_error": "Error_Code_INTERNAL",
     **{
-        dtype: f"DataType_{dtype.upper()}" for dtype in ("pred", "f16", "f32", "f64", "bf16", "s64")
+        dtype: f"DataType_{dtype.upper()}"
+        for dtype in ("pred", "s32", "s64", "f16", "f32", "f64", "bf16")
     },
 }
 
@@ -253,6 +254,7 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     first = lossless.huber_loss(x, 0.0)
     assert lossless.huber_loss(x, 0.0).tolist() == first.tolist() == [0.125, 2.5]
+    assert abs(lossless.cross_entropy(x, 0) / 0.0297504 - 1) < 1e-5
 assert float((x * x).sum()) == 9.25
 path = lossless.info()["backends"]["jax"]
 assert path["path"] == "composed", path
@@ -272,6 +274,16 @@ print(function(jnp.asarray([0.5, -3.0])).tolist())
 assert lossless.info()["backends"]["jax"]["path"] == "native"
 """
     assert printed(code) == ["[0.25, -0.5]"]
+
+
+def test_first_array_may_come_inside_of_a_mesh() -> None:
+    code = """
+import jax, jax.numpy as jnp, lossless
+with jax.set_mesh(jax.make_mesh((8,), ("a",))):
+    value = jax.jit(lossless.huber_loss)(jnp.full(16, 0.5), 0.0)
+print(value.sum(), lossless.info()["backends"]["jax"]["path"])
+"""
+    assert printed(code) == ["2.0 native"]
 
 
 def test_mismatch_without_jaxlib(monkeypatch: pytest.MonkeyPatch) -> None:

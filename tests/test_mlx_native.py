@@ -13,7 +13,7 @@ from cases import Case, from_mlx, to_mlx
 from checks import assert_same_bits
 from framework_cases import SHAPE, arrays, combinations, on_numpy, printed
 from mlx import nn, optimizers, utils
-from mlx_cases import IN_EVERY_DTYPE, IN_FLOAT32
+from mlx_cases import IN_EVERY_DTYPE, IN_FLOAT32, nodes, peak_beyond
 
 import lossless
 
@@ -90,15 +90,6 @@ def test_loss_has_the_bits_of_numpy_in_any_layout(case: Case, rng: np.random.Gen
     assert_same_bits(from_mlx(got), wanted_rows, case.fmt, f"{case} broadcast")
 
 
-def peak_beyond(function: Any, *arrays: Any) -> float:
-    """The most memory that evaluating function(*arrays) takes beside what there is, in bytes."""
-    mx.eval(function(*arrays))
-    mx.reset_peak_memory()
-    before = mx.get_active_memory()
-    mx.eval(function(*arrays))
-    return float(mx.get_peak_memory() - before)
-
-
 @IN_FLOAT32
 def test_loss_and_gradient_are_one_pass(case: Case) -> None:
     """Beside inputs and targets, only the gradient is in memory, and nothing if it is not asked."""
@@ -128,6 +119,20 @@ def test_loss_and_gradient_are_one_pass(case: Case) -> None:
         return loss(x + 1, t)
 
     assert peak_beyond(mx.value_and_grad(of_prediction), x, t) <= one_array
+
+
+@IN_FLOAT32
+def test_sum_of_losses_and_gradient_are_one_node(case: Case, rng: np.random.Generator) -> None:
+    """As a reduction is; with a factor the gradient is a node of its own."""
+    x, t = map(to_mlx, arrays(case, (300, 20), rng))
+    sums: list[Any] = [
+        lambda x: case.function(x, t, reduction="sum"),
+        lambda x: case.function(x, t, reduction="none").sum(),
+        lambda x: case.function(x, t, reduction="sum", axis=1).reshape(15, 20).sum(axis=0).sum(),
+    ]
+    for loss in sums:
+        assert nodes(*mx.value_and_grad(loss)(x)) == 1
+    assert nodes(*mx.value_and_grad(lambda x: 3 * sums[0](x))(x)) == 2
 
 
 def test_loss_evaluated_while_it_is_traced(rng: np.random.Generator) -> None:

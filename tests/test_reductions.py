@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from cases import EVERYWHERE_BUT_JAX, Case, cases
 from checks import assert_same_bits
 
 import lossless
+from lossless import _losses
+from lossless.backends import numpy
 from lossless.cli.oracle.extended import Residual
 from lossless.cli.oracle.formats import FLOAT16, FLOAT32, Array
 from lossless.cli.oracle.losses import LOSSES
@@ -222,3 +225,30 @@ def test_huber_many_short_rows(case: Case, rng: np.random.Generator) -> None:
     value, gradient = case.value_and_grad(x, t, delta=4.0, reduction="mean", axis=1)
     assert_same_bits(value, case.fmt.array(values.sum(1) / 3), case.fmt, f"{case}")
     assert_same_bits(gradient, case.fmt.array(slopes / 3), case.fmt, f"{case} gradient", x, t)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_huber_sums_in_float64_of_narrower_numbers_are_exact(
+    dtype: type[np.floating[Any]], weighted: bool, rng: np.random.Generator
+) -> None:
+    """For those who add up more sums: neither rounded to float32 nor infinite in float16."""
+    x = rng.integers(-2000, 2000, (3, BLOCK + 5)).astype(dtype)
+    t = rng.integers(-3, 4, x.shape).astype(dtype)
+    weights: Any = rng.integers(1, 9, x.shape).astype(np.float64) if weighted else np.ones(())
+    expected = np.sum(exact_huber(x, t)[0] * weights, axis=1)
+    assert (expected != expected.astype(np.float32)).any()
+    actual = numpy.sums("huber", x, t, (4.0,), weights if weighted else None)
+    assert actual.dtype == np.float64
+    np.testing.assert_array_equal(expected, actual)
+
+
+def test_a_value_of_a_wider_dtype_needs_its_memory() -> None:
+    x = (np.ones((2, 3), np.float32), 2)
+    value = np.zeros(2, np.float32)
+    number = _losses.LOSSES["huber"].number
+    arguments = (number, 2, 1, (2, 3), 1, x, x, (1.0,), None, None, value, None, None, None)
+    lossless._core.sweep(*arguments)
+    with pytest.raises(ValueError, match="the value has not the size"):
+        lossless._core.sweep(*arguments, value_dtype=3)

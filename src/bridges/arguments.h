@@ -30,11 +30,7 @@ class Memory {
       if (PyObject_GetBuffer(object.ptr(), &buffer_, flags) != 0) throw nb::python_error();
       return;
     }
-    const dlpack::ExchangeApi* api = dlpack::exchange_api(object.type());
-    if (!api) throw nb::type_error("neither a buffer nor a tensor of DLPack 1");
-    if (api->tensor_from_python(object.ptr(), &tensor_) != 0) throw nb::python_error();
-    if (tensor_.device.type != dlpack::on_cpu || tensor_.dtype.lanes != 1)
-      throw nb::value_error("a tensor is not in a CPU's memory");
+    if (!dlpack::read(object, &tensor_)) throw nb::type_error("neither a buffer nor a tensor in a CPU's memory");
     is_tensor_ = true;
   }
   ~Memory() {
@@ -54,7 +50,19 @@ class Memory {
     return bytes;
   }
 
-  // Of a tensor, which knows it.
+  // Of a tensor, which knows them: whether it has the dtype and shape of another one, and what they are.
+  bool is_like(const Memory& other) const {
+    return tensor_.dtype.code == other.tensor_.dtype.code && tensor_.dtype.bits == other.tensor_.dtype.bits &&
+           shape() == other.shape();
+  }
+
+  Shape shape() const { return Shape(tensor_.shape, tensor_.shape + tensor_.dimensions); }
+
+  bool is_floating() const {
+    bool has_kernels = tensor_.dtype.bits == 16 || tensor_.dtype.bits == 32 || tensor_.dtype.bits == 64;
+    return tensor_.dtype.code == dlpack::brain_floating || (tensor_.dtype.code == dlpack::floating && has_kernels);
+  }
+
   DType dtype() const {
     if (is_tensor_ && tensor_.dtype.code == dlpack::boolean) return DType::boolean;
     if (is_tensor_ && tensor_.dtype.code == dlpack::brain_floating) return DType::bfloat16;

@@ -6,6 +6,7 @@
 #include <Python.h>
 #include <nanobind/nanobind.h>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace lossless::dlpack {
@@ -47,13 +48,33 @@ constexpr uint32_t known_version = 1;
 
 // Null, without an exception, where the type lends none that is known here.
 inline const ExchangeApi* exchange_api(nanobind::handle type) {
+  static PyObject* latest = nullptr;  // type that lends one, as nearly all tensors are of the same
+  static const ExchangeApi* lent = nullptr;
+  if (type.ptr() == latest) return lent;
   static PyObject* const name = PyUnicode_InternFromString("__dlpack_c_exchange_api__");
   PyObject* capsule = PyObject_GetAttr(type.ptr(), name);
   void* pointer = capsule ? PyCapsule_GetPointer(capsule, "dlpack_exchange_api") : nullptr;
   Py_XDECREF(capsule);  // the type has another reference
   PyErr_Clear();
   auto api = static_cast<const ExchangeApi*>(pointer);
-  return api && api->version.major == known_version && api->tensor_from_python ? api : nullptr;
+  if (!api || api->version.major != known_version || !api->tensor_from_python) return nullptr;
+  Py_XSETREF(latest, Py_NewRef(type.ptr()));
+  lent = api;
+  return lent;
+}
+
+// Reads what can be read of a tensor's memory: false, without an exception, where that is not in a CPU's, or there is
+// none, as of a wrapper.
+inline bool read(nanobind::handle object, Tensor* tensor) {
+  const ExchangeApi* api = exchange_api(object.type());
+  if (!api) return false;
+  if (api->tensor_from_python(object.ptr(), tensor) != 0) {
+    PyErr_Clear();
+    return false;
+  }
+  if (tensor->device.type != on_cpu || tensor->dtype.lanes != 1) return false;
+  bool is_empty = std::count(tensor->shape, tensor->shape + tensor->dimensions, 0) > 0;
+  return tensor->data || is_empty;
 }
 
 }  // namespace lossless::dlpack

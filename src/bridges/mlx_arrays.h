@@ -7,6 +7,7 @@
 #include <mlx/ops.h>
 
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -40,9 +41,9 @@ inline DType dtype_of(mx::Dtype dtype) {
 // A number that the graph knows before it runs, as the cotangents of a result (1) and of what was not used (0) are. The
 // arguments of a traced function are none: they have a primitive of their own, or no value yet.
 inline std::optional<double> known(mx::array x) {
+  static const std::set<std::string> repeating = {"Broadcast", "Full", "AsType", "ExpandDims", "Squeeze", "Reshape"};
   while (x.has_primitive()) {
-    std::string name = x.primitive().name();
-    if (name != "Broadcast" && name != "Full" && name != "AsType") return {};
+    if (!repeating.count(x.primitive().name())) return {};
     x = mx::array(x.inputs()[0]);
   }
   if (x.size() != 1 || x.status() != mx::array::Status::available) return {};
@@ -78,9 +79,9 @@ inline void allocate(mx::array& x) {
   prefer_large_pages(x.data<char>(), x.nbytes());
 }
 
-// Memory for a result in C order: that of an operand which nobody else needs, or fresh one.
-inline void allocate_over(mx::array& result, const Arrays& operands) {
-  for (int i = 0; i < 2; ++i) {
+// Memory for a result in C order: that of one of the first operands if nobody else needs it, or fresh one.
+inline void allocate_over(mx::array& result, const Arrays& operands, int first) {
+  for (int i = 0; i < first; ++i) {
     const mx::array& x = operands[i];
     if (x.is_donatable() && x.flags().row_contiguous && x.dtype() == result.dtype() && x.shape() == result.shape()) {
       result.copy_shared_buffer(x);
@@ -90,10 +91,27 @@ inline void allocate_over(mx::array& result, const Arrays& operands) {
   allocate(result);
 }
 
+// None, for a result that nobody reads.
+inline void leave_out(mx::array& x) { x.set_data(mx::allocator::malloc(0), 0, x.strides(), x.flags()); }
+
 inline std::vector<int64_t> contiguous_strides(const mx::Shape& shape, int64_t item) {
   std::vector<int64_t> strides(shape.size());
   for (size_t d = shape.size(); d-- > 0; item *= shape[d]) strides[d] = item;
   return strides;
+}
+
+// The strides of an array, in bytes, that broadcast it to so many dimensions; the last ones, as many as it lacks,
+// repeat it.
+inline std::vector<int64_t> strides_of(const mx::array& x, size_t dimensions, int lacks) {
+  std::vector<int64_t> strides(dimensions, 0);
+  size_t missing = dimensions - lacks - x.ndim();
+  for (size_t d = 0; d < x.ndim(); ++d)
+    if (x.shape(d) != 1) strides[missing + d] = x.strides()[d] * int64_t(x.itemsize());
+  return strides;
+}
+
+inline Operand operand(const mx::array& x, size_t dimensions, int lacks = 0) {
+  return {x.data<char>(), dtype_of(x.dtype()), strides_of(x, dimensions, lacks)};
 }
 
 }  // namespace lossless

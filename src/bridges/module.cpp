@@ -11,59 +11,21 @@
 #include <string>
 
 #include "arguments.h"
+#include "bindings.h"
 #include "kernels.h"
 #include "lend.h"
 #include "pool.h"
 #include "sweep.h"
 
-namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace lossless {
-
-void define_rows(nb::module_& m);  // rows.cpp
-
 namespace {
 
 const LossKernels& kernels_of(int loss) {
   const Kernels& kernels = *instruction_set().kernels;
   if (loss < 0 || loss >= kernels.count) throw nb::index_error("no loss has this number");
   return kernels.losses[loss];
-}
-
-void python_sweep(int loss, int dtype, int reduction, nb::tuple lengths, int kept, nb::handle inputs,
-                  nb::handle targets, nb::tuple parameters, nb::handle weights, nb::handle where, nb::handle value,
-                  nb::handle gradient, nb::handle curvature, nb::handle total_gradient, nb::handle cotangent,
-                  int threads) {
-  if (int(parameters.size()) != kernels_of(loss).parameters) throw nb::value_error("a parameter is missing");
-  static constexpr int64_t sizes[result_dtypes] = {2, 2, 4, 8};
-  Shape shape;
-  for (nb::handle length : lengths) shape.push_back(nb::cast<int64_t>(length));
-  Arguments arguments(shape);
-  Job job;
-  job.loss = loss;
-  job.dtype = DType(dtype);
-  job.reduction = Reduction(reduction);
-  job.shape = shape;
-  job.kept = kept;
-  job.inputs = arguments.operand(inputs);
-  job.targets = arguments.operand(targets);
-  for (size_t i = 0; i < parameters.size(); ++i) job.parameters[i] = arguments.operand(parameters[i]);
-  job.weights = arguments.operand(weights);
-  job.where = arguments.operand(where);
-  job.cotangent = arguments.operand(cotangent, job.reduction == Reduction::none ? shape.size() : kept);
-  job.threads = threads;
-  job.value = job.reduction == Reduction::none ? arguments.result(value)
-                                               : arguments.reduced(value, count(shape, kept) * sizes[dtype]);
-  job.gradient = arguments.result(gradient);
-  job.curvature = arguments.result(curvature);
-  job.total_gradient = arguments.reduced(total_gradient, sizes[dtype]);
-  if (count(shape, shape.size()) < worth_releasing_the_gil) {
-    sweep(job);
-  } else {
-    nb::gil_scoped_release release;
-    sweep(job);
-  }
 }
 
 nb::list python_losses() {
@@ -106,6 +68,42 @@ void python_memory_pass(nb::handle inputs, nb::handle targets, nb::handle out) {
 }
 
 }  // namespace
+
+void python_sweep(int loss, int dtype, int reduction, const Shape& shape, int kept, nb::handle inputs,
+                  nb::handle targets, nb::tuple parameters, nb::handle weights, nb::handle where, nb::handle value,
+                  nb::handle gradient, nb::handle curvature, nb::handle total_gradient, nb::handle cotangent,
+                  int threads, std::optional<int> value_dtype) {
+  if (int(parameters.size()) != kernels_of(loss).parameters) throw nb::value_error("a parameter is missing");
+  static constexpr int64_t sizes[result_dtypes] = {2, 2, 4, 8};
+  Arguments arguments(shape);
+  Job job;
+  job.loss = loss;
+  job.dtype = DType(dtype);
+  job.reduction = Reduction(reduction);
+  job.shape = shape;
+  job.kept = kept;
+  job.inputs = arguments.operand(inputs);
+  job.targets = arguments.operand(targets);
+  for (size_t i = 0; i < parameters.size(); ++i) job.parameters[i] = arguments.operand(parameters[i]);
+  job.weights = arguments.operand(weights);
+  job.where = arguments.operand(where);
+  job.cotangent = arguments.operand(cotangent, job.reduction == Reduction::none ? shape.size() : kept);
+  job.threads = threads;
+  if (value_dtype) job.value_dtype = DType(*value_dtype);
+  job.value = job.reduction == Reduction::none
+                  ? arguments.result(value)
+                  : arguments.reduced(value, count(shape, kept) * sizes[value_dtype.value_or(dtype)]);
+  job.gradient = arguments.result(gradient);
+  job.curvature = arguments.result(curvature);
+  job.total_gradient = arguments.reduced(total_gradient, sizes[dtype]);
+  if (count(shape, shape.size()) < worth_releasing_the_gil) {
+    sweep(job);
+  } else {
+    nb::gil_scoped_release release;
+    sweep(job);
+  }
+}
+
 }  // namespace lossless
 
 NB_MODULE(_core, m) {
@@ -125,8 +123,10 @@ NB_MODULE(_core, m) {
   m.def("sweep", python_sweep, "loss"_a, "dtype"_a, "reduction"_a, "shape"_a, "kept"_a, "inputs"_a, "targets"_a,
         "parameters"_a, "weights"_a.none(), "where"_a.none(), "value"_a.none(), "gradient"_a.none(),
         "curvature"_a.none(), "total_gradient"_a.none(), "cotangent"_a.none() = nb::none(), "threads"_a = 0,
+        "value_dtype"_a = nb::none(),
         "Compute one loss in one pass. Operands are None, a float, (array, dtype number) or a tensor; results are "
-        "arrays, tensors or None. The cotangent, in the shape of the value, is a factor of the derivatives.");
+        "arrays, tensors or None. The cotangent, in the shape of the value, is a factor of the derivatives. A reduced "
+        "value may be of a wider dtype, to be added to others.");
   m.def(
       "reads_tensors", [](nb::handle kind) { return dlpack::exchange_api(kind) != nullptr; }, "kind"_a,
       "Whether the kernels reach the memory of tensors of this type.");
@@ -138,6 +138,7 @@ NB_MODULE(_core, m) {
         "Value, first and second derivative of one element before rounding, each as a sum (high, low): as for results "
         "of a dtype or, with None, as computed again near a rounding boundary.");
   define_rows(m);
+  define_tensors(m);
   m.def("memory_pass", python_memory_pass, "inputs"_a, "targets"_a, "out"_a,
         "out = inputs - targets for contiguous float32, by the same threads: the speed that memory allows.");
   m.def("threads", threads, "The number of threads that a call may use.");

@@ -4,6 +4,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "arguments.h"
+#include "bindings.h"
 #include "row_sweep.h"
 
 namespace lossless {

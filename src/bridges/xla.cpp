@@ -1,25 +1,20 @@
 // lossless._xla: the kernels as one custom call of XLA's programs on CPUs.
 //
-// A call computes any loss: some of value, gradient and second derivative, element by element or reduced over some
-// dimensions. All its arrays have all dimensions, of size 1 where they repeat.
+// A call computes any element-wise loss: some of value, gradient and second derivative, element by element or reduced
+// over some dimensions. All its arrays have all dimensions, of size 1 where they repeat.
 #include <nanobind/nanobind.h>
 
-#include <exception>
-#include <stdexcept>
-#include <string>
-
-#include "lend.h"
-#include "pages.h"
-#include "xla_ffi.h"
+#include "xla_call.h"
 
 namespace nb = nanobind;
 
 namespace lossless {
+
+const Lent* lent;
+
 namespace {
 
 using namespace xla_ffi;
-
-const Lent* lent;
 
 // The attribute "plan", in order; backends/jax_kernels.py makes it.
 struct Plan {
@@ -31,31 +26,9 @@ struct Plan {
 };
 constexpr int operands = 7;
 
-DType dtype_of(unsigned dtype) {
-  switch (dtype) {
-    case f16:
-      return DType::float16;
-    case bf16:
-      return DType::bfloat16;
-    case f32:
-      return DType::float32;
-    case f64:
-      return DType::float64;
-    case pred:
-      return DType::boolean;
-    default:
-      throw std::invalid_argument("the kernels do not read this dtype");
-  }
-}
-
-int64_t item_size(unsigned dtype) { return dtype == pred ? 1 : dtype == f32 ? 4 : dtype == f64 ? 8 : 2; }
-
 void run(const CallFrame& frame) {
-  const Attributes& attributes = frame.attributes;
-  if (attributes.size != 2 || attributes.values[1]->size * sizeof(int64_t) != sizeof(Plan))
-    throw std::invalid_argument("this call was not made by this version of lossless");
-  const double* numbers = static_cast<const double*>(attributes.values[0]->data);
-  const Plan& plan = *static_cast<const Plan*>(attributes.values[1]->data);
+  const Plan& plan = plan_of<Plan>(frame.attributes);
+  const double* numbers = numbers_of(frame.attributes);
   const Buffers& arguments = frame.arguments;
   int64_t dimensions = arguments.buffers[0]->rank;
 
@@ -77,9 +50,7 @@ void run(const CallFrame& frame) {
     for (int64_t d = 0; d < dimensions; ++d) job.kept += !(plan.reduced >> d & 1);
 
   auto strides = [&](const Buffer& buffer) {
-    std::vector<int64_t> natural(dimensions), result(dimensions);
-    int64_t stride = item_size(buffer.dtype);
-    for (int64_t d = dimensions; d-- > 0; stride *= buffer.dims[d]) natural[d] = buffer.dims[d] == 1 ? 0 : stride;
+    std::vector<int64_t> natural = strides_of(buffer), result(dimensions);
     for (int64_t d = 0; d < dimensions; ++d) result[d] = natural[order[d]];
     return result;
   };
@@ -89,7 +60,7 @@ void run(const CallFrame& frame) {
   for (int i = 0; i < operands; ++i) {
     if (plan.arrays >> i & 1) {
       const Buffer& buffer = *arguments.buffers[next++];
-      *places[i] = {buffer.data, dtype_of(buffer.dtype), strides(buffer)};
+      *places[i] = {buffer.data, dtype_of(buffer), strides(buffer)};
     } else if (plan.numbers >> i & 1) {
       *places[i] = {numbers + i, DType::float64, std::vector<int64_t>(dimensions, 0)};
     }
@@ -100,35 +71,13 @@ void run(const CallFrame& frame) {
   for (int i = 0; i < 3; ++i) {
     if (!(plan.outputs >> i & 1)) continue;
     const Buffer& buffer = *frame.results.buffers[next++];
-    int64_t bytes = item_size(buffer.dtype);
-    for (int64_t d = 0; d < buffer.rank; ++d) bytes *= buffer.dims[d];
-    prefer_large_pages(buffer.data, bytes);
-    results[i]->data = buffer.data;
+    results[i]->data = fresh(buffer);
     if (i == 0 && job.reduction != Reduction::none)
-      job.value_dtype = dtype_of(buffer.dtype);
+      job.value_dtype = dtype_of(buffer);
     else
       results[i]->strides = strides(buffer);
   }
   lent->sweep(job);
-}
-
-Error* call(CallFrame* frame) {
-  if (frame->extension_start && frame->extension_start->type == metadata_extension) {
-    Metadata& metadata = *reinterpret_cast<MetadataExtension*>(frame->extension_start)->metadata;
-    metadata.api_version.major_version = api_major;
-    metadata.api_version.minor_version = api_minor;
-    metadata.traits = 0;
-    return nullptr;
-  }
-  if (frame->stage != execute) return nullptr;
-  try {
-    run(*frame);
-  } catch (const std::exception& error) {
-    std::string message = std::string("lossless: ") + error.what();
-    ErrorCreateArgs args = {sizeof args, nullptr, message.c_str(), internal_error};
-    return frame->api->error_create(&args);
-  }
-  return nullptr;
 }
 
 }  // namespace
@@ -138,5 +87,6 @@ NB_MODULE(_xla, m) {
   using namespace lossless;
   lent = static_cast<const Lent*>(PyCapsule_Import(lent_name, 0));
   if (!lent) throw nb::python_error();
-  m.attr("handler") = nb::capsule(reinterpret_cast<void*>(call));
+  m.attr("handler") = nb::capsule(reinterpret_cast<void*>(handle<run>));
+  m.attr("rows_handler") = nb::capsule(reinterpret_cast<void*>(xla_ffi::call_rows));
 }

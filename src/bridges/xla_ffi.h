@@ -16,7 +16,7 @@ constexpr int api_major = 0, api_minor = 1;
 enum Extensions : unsigned { metadata_extension = 1 };
 enum Stage : unsigned { execute = 3 };
 enum ErrorCode : unsigned { internal_error = 13 };
-enum DataType : unsigned { pred = 1, s64 = 5, f16 = 10, f32 = 11, f64 = 12, bf16 = 16 };
+enum DataType : unsigned { pred = 1, s32 = 4, s64 = 5, f16 = 10, f32 = 11, f64 = 12, bf16 = 16 };
 
 struct Extension {
   size_t struct_size;

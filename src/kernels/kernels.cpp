@@ -8,6 +8,7 @@
 #include "dtypes.h"
 #include "outcome.h"
 #include "rows/cross_entropy.h"
+#include "rows/few_classes.h"
 #include "sums.h"
 
 #include "losses.inc"
@@ -344,6 +345,8 @@ const Kernels LOSSLESS_INSTRUCTION_SET = {
     subtract,
     {cross_entropy::row<float16>, cross_entropy::row<bfloat16>, cross_entropy::row<float32>,
      cross_entropy::row<float64>},
+    {cross_entropy_of_few::rows<float16>, cross_entropy_of_few::rows<bfloat16>, cross_entropy_of_few::rows<float32>,
+     nullptr},
 };
 
 }  // namespace lossless

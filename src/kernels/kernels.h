@@ -64,16 +64,18 @@ struct LossKernels {
 
 // One row of scores, contiguous, and what it is compared with.
 struct ScoreRow {
-  const void* logits;  // of the result's dtype, as the gradient
-  int64_t classes;
-  int64_t label;              // one of the classes; not looked at beside probabilities
-  const void* probabilities;  // null: the label has all
-  int64_t probability_stride;
-  void (*load_probabilities)(const void* from, int64_t stride, int elements, double* to);
-  double smoothing;
-  void* gradient;  // null: not wanted; may be where the logits are
-  double gradient_scale;
+  const void* logits = nullptr;  // of the result's dtype, as the gradient
+  int64_t classes = 0;
+  int64_t label = 0;                    // one of the classes; not looked at beside probabilities
+  const void* probabilities = nullptr;  // null: the label has all
+  int64_t probability_stride = 0;
+  void (*load_probabilities)(const void* from, int64_t stride, int elements, double* to) = nullptr;
+  double smoothing = 0;
+  void* gradient = nullptr;  // null: not wanted; may be where the logits are
+  double gradient_scale = 1;
 };
+
+constexpr int few_classes = 32;
 
 struct Kernels {
   const LossKernels* losses;
@@ -82,6 +84,9 @@ struct Kernels {
   void (*load[all_dtypes])(const void* from, int64_t stride, int elements, double* to);
   void (*subtract)(const float* inputs, const float* targets, float* out, int64_t elements);
   double (*cross_entropy[result_dtypes])(const ScoreRow&);  // the loss
+  // The losses of so many rows, at most `lanes`, of one number of classes, at most `few_classes`, with labels. Null: of
+  // this dtype none.
+  void (*cross_entropy_of_few[result_dtypes])(const ScoreRow* rows, int count, double* losses);
 };
 
 // In order of preference, worst first; only those that this processor runs.

@@ -1,10 +1,13 @@
 #include "row_sweep.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <utility>
 
 #include "float_environment.h"
 #include "kernels.h"
@@ -89,11 +92,13 @@ class RowSweep {
         size_(item_size(job.dtype)),
         classes_(job.shape.back()),
         rows_(product(job.shape, 0, job.shape.size() - 1)),
-        rows_together_(std::max<int64_t>(1, block_elements / classes_)),
+        rows_together_(std::clamp<int64_t>(block_elements / classes_, 1, most_rows)),
         chunks_((rows_ + rows_together_ - 1) / rows_together_),
         layout_(layout_of(job)),
         gathers_(!is_contiguous(job.logits.data, job.logits.strides)),
-        scatters_(job.gradient.data && !is_contiguous(job.gradient.data, job.gradient.strides)) {}
+        scatters_(job.gradient.data && !is_contiguous(job.gradient.data, job.gradient.strides)),
+        of_few_(classes_ <= few_classes && !job.probabilities.data ? kernels_.cross_entropy_of_few[int(job.dtype)]
+                                                                   : nullptr) {}
 
   int64_t run() {
     if (reduces_) find_scale();
@@ -111,12 +116,13 @@ class RowSweep {
         },
         job_.threads);
     if (reduces_ && job_.value.data)
-      store(add_blocks(sums_.data(), chunks_) / denominator_, job_.dtype, job_.value.data);
+      store(add_blocks(sums_.data(), chunks_) / denominator_, job_.value_dtype.value_or(job_.dtype), job_.value.data);
     return first_bad_ == none ? -1 : first_bad_.load();
   }
 
  private:
   static constexpr int64_t none = std::numeric_limits<int64_t>::max();
+  static constexpr int64_t most_rows = 1024;  // of a chunk: a short row takes as long as one of many classes
 
   bool is_contiguous(const void* data, const std::vector<int64_t>& strides) const {
     int64_t together = int64_t(reinterpret_cast<uintptr_t>(data));
@@ -170,48 +176,77 @@ class RowSweep {
     int64_t begin = number * rows_together_, rows = rows_of(number);
     if (gathers_) gather(begin, rows, logits_tile);
     double sums[lanes] = {};
-    RowLayout::Cursor row(layout_, begin);
-    for (int64_t i = 0; i < rows; ++i, row.advance(1)) {
+    auto finish = [&](const Scores& row, double loss) {
+      sums[row.number % lanes] += loss;
+      if (!reduces_ && job_.value.data) store(loss, job_.dtype, static_cast<char*>(job_.value.data) + row.value);
+    };
+    Scores batch[lanes];
+    int waiting = 0;
+    RowLayout::Cursor cursor(layout_, begin);
+    for (int64_t i = 0; i < rows; ++i, cursor.advance(1)) {
       int64_t bytes = classes_ * size_;
-      const char* logits = gathers_ ? logits_tile + i * bytes : at(job_.logits.data, row.offset(view::logits));
-      char* gradient = nullptr;
+      Scores row;
+      row.number = i;
+      row.value = cursor.offset(view::value);
+      row.logits = gathers_ ? logits_tile + i * bytes : at(job_.logits.data, cursor.offset(view::logits));
       if (job_.gradient.data)
-        gradient =
-            scatters_ ? gradient_tile + i * bytes : static_cast<char*>(job_.gradient.data) + row.offset(view::gradient);
-      double loss = evaluate(row, begin + i, logits, gradient);
-      sums[i % lanes] += loss;
-      if (!reduces_ && job_.value.data)
-        store(loss, job_.dtype, static_cast<char*>(job_.value.data) + row.offset(view::value));
+        row.gradient = scatters_ ? gradient_tile + i * bytes
+                                 : static_cast<char*>(job_.gradient.data) + cursor.offset(view::gradient);
+      if (auto known = prepare(cursor, begin + i, row)) {
+        finish(row, *known);
+      } else if (!of_few_) {
+        finish(row, kernels_.cross_entropy[int(job_.dtype)](row) * row.factor);
+      } else {
+        batch[waiting++] = row;
+        if (waiting == lanes) evaluate(batch, std::exchange(waiting, 0), finish);
+      }
     }
+    if (waiting) evaluate(batch, waiting, finish);
     if (reduces_) sums_[number] = add_lanes(sums);
     if (scatters_) scatter(begin, rows, gradient_tile);
   }
 
-  // The weighted loss of a row.
-  double evaluate(const RowLayout::Cursor& row, int64_t number, const char* logits, char* gradient) {
-    if (!selects(row)) {
-      if (gradient) std::memset(gradient, 0, classes_ * size_);
+  struct Scores : ScoreRow {
+    int64_t number, value;  // in the chunk; the offset of the result
+    double factor;          // of the loss
+  };
+
+  template <class Finish>
+  void evaluate(const Scores* batch, int count, Finish finish) const {
+    ScoreRow rows[lanes];
+    double losses[lanes];
+    std::copy(batch, batch + count, rows);
+    of_few_(rows, count, losses);
+    for (int i = 0; i < count; ++i) finish(batch[i], losses[i] * batch[i].factor);
+  }
+
+  // What a row is compared with; its loss where nothing is to be computed.
+  std::optional<double> prepare(const RowLayout::Cursor& cursor, int64_t number, Scores& row) {
+    if (!selects(cursor)) {
+      if (row.gradient) std::memset(row.gradient, 0, classes_ * size_);
       return 0;
     }
-    ScoreRow scores = {logits, classes_, 0, nullptr, 0, nullptr, job_.smoothing, gradient, weight(row)};
+    row.classes = classes_;
+    row.smoothing = job_.smoothing;
     if (job_.probabilities.data) {
-      scores.probabilities = at(job_.probabilities.data, row.offset(view::probabilities));
-      scores.probability_stride = job_.probabilities.strides.back();
-      scores.load_probabilities = kernels_.load[int(job_.probabilities.dtype)];
+      row.probabilities = at(job_.probabilities.data, cursor.offset(view::probabilities));
+      row.probability_stride = job_.probabilities.strides.back();
+      row.load_probabilities = kernels_.load[int(job_.probabilities.dtype)];
     } else {
-      scores.label = label(row);
-      if (scores.label < 0 || scores.label >= classes_) {
+      row.label = label(cursor);
+      if (row.label < 0 || row.label >= classes_) {
         complain(number);
+        auto gradient = static_cast<char*>(row.gradient);
         for (int64_t c = 0; gradient && c < classes_; ++c) store(not_a_number, job_.dtype, gradient + c * size_);
         return not_a_number;
       }
     }
-    double factor = scores.gradient_scale;
+    row.factor = row.gradient_scale = weight(cursor);
     if (reduces_)
-      scores.gradient_scale *= scale_;
+      row.gradient_scale *= scale_;
     else if (job_.cotangent.data)
-      scores.gradient_scale *= this->number(job_.cotangent, row.offset(view::cotangent));
-    return kernels_.cross_entropy[int(job_.dtype)](scores) * factor;
+      row.gradient_scale *= this->number(job_.cotangent, cursor.offset(view::cotangent));
+    return {};
   }
 
   int64_t label(const RowLayout::Cursor& row) const {
@@ -274,6 +309,7 @@ class RowSweep {
   int64_t size_, classes_, rows_, rows_together_, chunks_;
   RowLayout layout_;
   bool gathers_, scatters_;
+  void (*of_few_)(const ScoreRow*, int, double*);  // null: not for these rows
   double denominator_ = 1, scale_ = 1;
   std::vector<double> sums_;
   std::atomic<int64_t> first_bad_{none};

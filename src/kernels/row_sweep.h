@@ -23,10 +23,11 @@ struct RowJob {
   Operand probabilities;  // in the shape of the logits
   double smoothing = 0;
   Operand weights, where;
-  Operand cotangent;  // factor of the gradient: for each row or, with a reduction, one number
-  Result value;       // with a reduction: one number
-  Result gradient;    // of the reduced value; may be where the logits are
-  int threads = 0;    // at most so many, the caller included; 0: as many as there may be
+  Operand cotangent;                 // factor of the gradient: for each row or, with a reduction, one number
+  Result value;                      // with a reduction: one number
+  std::optional<DType> value_dtype;  // of a reduced value, if not the job's: to be added to those of other jobs
+  Result gradient;                   // of the reduced value; may be where the logits are
+  int threads = 0;                   // at most so many, the caller included; 0: as many as there may be
 };
 
 // Returns the number of the first row, in C order, that has no such class as its label says, or -1. The results of such

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec
 
 from ._losses import NOT_NEGATIVE, POSITIVE
-from .backends import backend_for
+from .backends import backend_for, value_at_once
 from .backends.base import Array, Backend
 
 P = ParamSpec("P")
@@ -64,11 +64,16 @@ row_wise: dict[Callable[..., Any], Callable[..., tuple[Array, Array]]] = {}
 def loss(body: Callable[P, Call]) -> Callable[P, Array]:
     """Make the public function of a loss from the function that packs its arguments."""
     name = body.__name__
+    loss = name.removesuffix("_loss")
 
     @functools.wraps(body)
     def compute(*args: P.args, **kwargs: P.kwargs) -> Array:
-        backend, problem = _check(name, body(*args, **kwargs))
-        return backend.value(problem)
+        call = body(*args, **kwargs)
+        value = value_at_once(loss, call)
+        if value is None:
+            backend, problem = _check(name, call)
+            value = backend.value(problem)
+        return value
 
     _bodies[compute] = body
     return compute

@@ -1,9 +1,11 @@
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 _Result = Any  # an array, a tensor or None
 _Operand = Any  # a tensor, (array, dtype number), a float or None
+_Question = Callable[[], Any]  # answered by whether the result is true
 
 def sweep(
     loss: int,
@@ -22,6 +24,7 @@ def sweep(
     total_gradient: _Result,
     cotangent: _Operand = None,
     threads: int = 0,
+    value_dtype: int | None = None,
 ) -> None: ...
 def cross_entropy(
     dtype: int,
@@ -38,6 +41,23 @@ def cross_entropy(
     cotangent: _Operand = None,
     threads: int = 0,
 ) -> int: ...
+
+class Tensors:
+    def __init__(
+        self,
+        types: tuple[type, ...],
+        observers: tuple[_Question, ...],
+        records: _Question,
+        empty_like: Callable[[Any], Any],
+        numbers: tuple[Any, ...],
+        threads: Callable[[], int],
+        reductions: dict[str, int],
+    ) -> None: ...
+    def are_observed(self) -> bool: ...
+    def has_plain_memory(self, x: Any) -> bool: ...
+    def are_plain(self, *operands: Any) -> bool: ...
+    def value(self, loss: int, call: Any) -> Any: ...
+
 def reads_tensors(kind: type) -> bool: ...
 def losses() -> list[tuple[str, tuple[str, ...], float, bool]]: ...
 def evaluate(

@@ -61,11 +61,12 @@ class RowProblem:
     parameters: tuple[float, ...]
     weights: Any  # None, or an array of the shape of the loss; if that is (), perhaps a float
     where: Array | None  # broadcasts to it
+    kept: int = 0  # so many leading dimensions of the loss are a batch's, which nothing reduces
 
     @property
     def axes(self) -> tuple[int, ...]:
         """Of the loss, to reduce."""
-        return tuple(range(len(self.shape)))
+        return tuple(range(self.kept, len(self.shape)))
 
 
 def row_loss(body: Callable[P, RowCall]) -> Callable[P, Array]:

@@ -14,8 +14,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 
-from .._call import Problem
+from .._call import REDUCTIONS, Call, Problem
 from .._composed import is_composed
 from .._rows import RowProblem
 from . import numpy as numpy_backend
@@ -116,18 +117,35 @@ class Formulas(ArrayApi):
         return self.cast(x, jnp.dtype(jnp.result_type(int)))
 
     def row_outputs(self, problem: RowProblem, *, gradient: bool) -> tuple[Array, ...]:
-        operands = (problem.arrays, problem.labels, problem.weights, problem.where)
-        plan = replace(problem, arrays=(), labels=None, weights=None, where=None)
-        outputs: tuple[Array, ...] = self._jitted_rows(plan, gradient, operands)
+        weights, number = problem.weights, None
+        if isinstance(weights, float):  # a constant of the program, as in a Plan
+            number, weights = weights.hex(), None
+        operands = (problem.arrays, problem.labels, weights, problem.where)
+        plan = replace(problem, arrays=(), labels=None, weights=number, where=None)
+        native = not is_composed.get()
+        outputs: tuple[Array, ...] = self._jitted_rows(plan, gradient, native, operands)
         return outputs
 
     @functools.cached_property
     def _jitted_rows(self) -> Any:
-        return jax.jit(self._traced_rows, static_argnums=(0, 1), inline=True)
+        return jax.jit(self._traced_rows, static_argnums=(0, 1, 2), inline=True)
 
-    def _traced_rows(self, plan: RowProblem, gradient: bool, operands: Any) -> tuple[Array, ...]:
+    def _traced_rows(
+        self, plan: RowProblem, gradient: bool, native: bool, operands: Any
+    ) -> tuple[Array, ...]:
         arrays, labels, weights, where = operands
+        if plan.weights is not None:
+            weights = float.fromhex(plan.weights)
+        spread = jax.typeof(arrays[0]).sharding.spec
+        arrays = tuple(_with_whole_rows(x, plan.axis) for x in arrays)
         problem = replace(plan, arrays=arrays, labels=labels, weights=weights, where=where)
+        value, *slopes = self.rows(problem, gradient=gradient, native=native)
+        if slopes and spread[plan.axis] is not None:
+            slopes = [jax.sharding.reshard(slopes[0], spread)]
+        return value, *slopes
+
+    def rows(self, problem: RowProblem, *, gradient: bool, native: bool) -> tuple[Array, ...]:
+        """The outputs of a problem, inside of a program."""
         return super().row_outputs(problem, gradient=gradient)
 
     def value(self, problem: Problem) -> Array:
@@ -224,6 +242,15 @@ class Formulas(ArrayApi):
         return tuple(results)
 
 
+def _with_whole_rows(x: Array, axis: int) -> Array:
+    """Not spread along the axis over a mesh whose axes are explicit, where formulas may not be."""
+    spread = list(jax.typeof(x).sharding.spec)
+    if spread[axis] is None:
+        return x
+    spread[axis] = None
+    return jax.sharding.reshard(x, PartitionSpec(*spread))
+
+
 class _Namespace:
     """jax.numpy, but for what a setting of JAX would forbid inside of the formulas."""
 
@@ -242,7 +269,7 @@ def _backend() -> tuple[Formulas, str]:
         try:
             kernels = importlib.import_module("lossless.backends.jax_kernels")
             bridge = importlib.import_module("lossless._xla")
-            native = kernels.Kernels(_Namespace(), bridge.handler)
+            native = kernels.Kernels(_Namespace(), bridge)
             native.probe()
         except Exception as error:
             why = f"the bridge to jax {jax.__version__} does not work: {error}"
@@ -253,6 +280,45 @@ def _backend() -> tuple[Formulas, str]:
 
 
 backend, _why = _backend()
+
+
+@functools.lru_cache(maxsize=1024)
+def _program(
+    loss: str, reduction: str, parameters: tuple[float, ...], dtype: Any, dimensions: int
+) -> Any:
+    """The loss of two arrays without options, for JAX to call without looking at Python again."""
+    axes = tuple(range(dimensions)) if reduction != "none" else ()
+    numbers = tuple(number.hex() for number in parameters)
+    arrays = ("inputs", "targets")
+    plan = Plan(loss, ("value",), reduction, axes, dtype, numbers, None, arrays, True)
+    return jax.jit(functools.partial(backend._traced, plan), inline=True)
+
+
+def _value_at_once(loss: str, call: Call) -> Array | None:
+    """The loss of two arrays of one shape and dtype, without options; None: it is another call."""
+    is_plain = call.weights is None and call.where is None and call.axis is None
+    if not is_plain or len(call.operands) != 2 or is_composed.get():
+        return None
+    inputs, targets = call.operands.values()
+    if type(targets) is not type(inputs) or inputs.weak_type:
+        return None
+    dtype, shape = inputs.dtype, inputs.shape
+    if dtype not in _FLOATS or targets.dtype != dtype or targets.shape != shape:
+        return None
+    if type(call.reduction) is not str or call.reduction not in REDUCTIONS:
+        return None
+    parameters = tuple(call.parameters.values())
+    for number in parameters:
+        if type(number) is not float or not number > 0:
+            return None
+    (value,) = _program(loss, call.reduction, parameters, dtype, len(shape))(inputs, targets)
+    return value
+
+
+def shortcuts() -> dict[type, Any]:
+    """What computes the simplest calls of inputs of a type: of arrays, not of what JAX traces."""
+    with jax.ensure_compile_time_eval():  # the first array may come while JAX traces
+        return {type(jnp.zeros(())): _value_at_once}
 
 
 def path() -> tuple[str, str]:

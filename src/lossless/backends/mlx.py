@@ -7,22 +7,18 @@ shape (`shapeless=True`) would keep what it saw first.
 
 import importlib
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
-import numpy as np
 
 from .. import _core
-from .._call import REDUCTIONS, Problem
 from .._composed import is_composed
-from .._losses import LOSSES
 from .array_api import ArrayApi
 from .base import Array
 from .composed import warn_of_fallback
 
-_REDUCTIONS = {name: number for number, name in enumerate(REDUCTIONS)}
-# What a node computes: Outputs in src/bridges/mlx.cpp.
-_VALUE, _VALUE_AND_GRADIENT, _GRADIENT, _GRADIENT_AND_CURVATURE, _CURVATURE = range(5)
+if TYPE_CHECKING:
+    from .mlx_kernels import Kernels
 
 
 class Formulas(ArrayApi):
@@ -65,7 +61,7 @@ class Formulas(ArrayApi):
         return mx.stop_gradient(x)
 
 
-class _Namespace:
+class Namespace:
     """mlx.core, but for what it computes too coarsely."""
 
     def __getattr__(self, name: str) -> Any:
@@ -90,129 +86,19 @@ class _Namespace:
         return mx.square(mx.where(positive, root, 1.0 / root))
 
 
-class Kernels(Formulas):
-    """The kernels on CPU streams; `bridge` is the native module lossless._mlx."""
-
-    def __init__(self, bridge: Any) -> None:
-        super().__init__(_Namespace())
-        self._bridge = bridge
-        bridge.set_formulas(self._formulas)
-
-    def probe(self) -> None:
-        """Compute something: modules that do not fit each other may well be imported."""
-        name, loss = next(iter(LOSSES.items()))
-        half = mx.array(0.5, mx.float32)
-        numbers = (1.0,) * len(loss.parameters)
-        with mx.stream(mx.cpu):
-            problem = Problem(name, half, half, (), half.dtype, "none", (), numbers, None, None)
-            mx.eval(self._compute(problem, _VALUE))
-
-    def value(self, problem: Problem) -> Array:
-        return self._compute(problem, _VALUE)[0]
-
-    def value_and_grad(self, problem: Problem) -> tuple[Array, Array]:
-        if problem.shape and not problem.inputs.shape:  # one number against an array
-            slopes = self._compute(problem, _GRADIENT, mx.float64)[0]
-            return self.value(problem), mx.sum(slopes).astype(problem.dtype)
-        value, gradient = self._compute(problem, _VALUE_AND_GRADIENT)
-        return value, gradient
-
-    def grad_and_hess(self, problem: Problem) -> tuple[Array, Array]:
-        first, second = self._compute(problem, _GRADIENT_AND_CURVATURE)
-        return first, second
-
-    def _compute(self, problem: Problem, wanted: int, dtype: Any = None) -> list[Array]:
-        """A node of the graph. Nodes reduce the last axes, so others are moved there."""
-        loss = LOSSES[problem.loss]
-        axes = () if problem.reduction == "none" else problem.axes
-        dimensions = len(problem.shape)
-        order = [*(d for d in range(dimensions) if d not in axes), *axes] if axes else []
-        moves = order != sorted(order)
-
-        def moved(x: Array) -> Array:
-            if moves and x.ndim:
-                for _ in range(dimensions - x.ndim):  # MLX's vmap of several at once is wrong
-                    x = mx.expand_dims(x, 0)
-                x = x.transpose(order)
-            return x
-
-        def option(x: Any) -> Any:
-            if x is None or isinstance(x, float):
-                return x
-            if not self.is_float(x.dtype) and x.dtype != mx.bool_:
-                x = x.astype(mx.float64)
-            return moved(x)
-
-        results: list[Array] = self._bridge.compute(
-            loss.number,
-            loss.of_residual,
-            wanted,
-            _REDUCTIONS[problem.reduction],
-            len(axes),
-            moved(problem.inputs.astype(problem.dtype)),
-            moved(problem.targets.astype(problem.dtype)),
-            [option(x) for x in problem.parameters],
-            option(problem.weights),
-            option(problem.where),
-            dtype or problem.dtype,
-        )
-        if moves and wanted != _VALUE:
-            results[-1] = results[-1].transpose(np.argsort(order).tolist())
-        return results
-
-    def _formulas(
-        self,
-        loss: int,
-        wanted: int,
-        reduction: int,
-        reduced: int,
-        weights: bool,
-        where: bool,
-        cotangent: bool,
-        dtype: Any,
-        arrays: list[Array],
-    ) -> list[Array]:
-        """The same as a node of these arrays, in operations that MLX can differentiate."""
-        inputs, targets, *rest = arrays
-        factor = rest.pop() if cotangent else None
-        mask = rest.pop() if where else None
-        weight = rest.pop() if weights else None
-        axes = tuple(range(-reduced, 0))
-        name, how = list(LOSSES)[loss], REDUCTIONS[reduction]
-        problem = Problem(name, inputs, targets, (), dtype, how, axes, tuple(rest), weight, mask)
-        elements = self._elements(problem)
-        outputs = {
-            _VALUE: ("value",),
-            _VALUE_AND_GRADIENT: ("value", "gradient"),
-            _GRADIENT: ("gradient",),
-            _GRADIENT_AND_CURVATURE: ("gradient", "second_derivative"),
-            _CURVATURE: ("second_derivative",),
-        }[wanted]
-        results = []
-        for output in outputs:
-            if output == "value":
-                results.append(self._value(problem, elements))
-                continue
-            result = self._derivative(output, problem, elements)
-            if factor is not None:
-                for _ in range(reduced):
-                    factor = mx.expand_dims(factor, -1)
-                result = result * factor
-            results.append(self.cast(result, dtype))
-        return results
-
-
 def _on_cpu() -> bool:
     return bool(mx.default_device().type == mx.cpu)
 
 
-def _kernels() -> tuple[Kernels | None, str]:
+def _kernels() -> "tuple[Kernels | None, str]":
     """What serves on CPU streams, and why."""
     version, built_for = metadata.version("mlx"), _core.built_for_mlx()
     why = f"lossless was built for mlx {built_for}, not {version}"
     if version == built_for:
+        from .mlx_rows import RowKernels
+
         try:
-            kernels = Kernels(importlib.import_module("lossless._mlx"))
+            kernels = RowKernels(importlib.import_module("lossless._mlx"))
             kernels.probe()
         except Exception as error:
             why = f"the bridge to mlx {version} does not work: {error}"
@@ -224,7 +110,7 @@ def _kernels() -> tuple[Kernels | None, str]:
     return None, why
 
 
-_FORMULAS = Formulas(_Namespace())
+_FORMULAS = Formulas(Namespace())
 _KERNELS, _WHY = _kernels()
 
 

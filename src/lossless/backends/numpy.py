@@ -159,6 +159,35 @@ def _sweep(
     return None if result is None else result[()]
 
 
+def sums(
+    loss: str, inputs: Array, targets: Array, parameters: tuple[float, ...], weights: Array | None
+) -> Array:
+    """The sum of each row, in float64 before it is rounded to the dtype of the operands.
+
+    For those who cannot have all operands at once, and add such sums up.
+    """
+    dtype = np.result_type(inputs, targets)
+    result = np.empty(len(inputs))
+    _core.sweep(
+        LOSSES[loss].number,
+        _CODES[dtype],
+        _REDUCTIONS["sum"],
+        inputs.shape,
+        1,
+        _operand(inputs),
+        _operand(targets),
+        parameters,
+        _operand(weights),
+        None,
+        result,
+        None,
+        None,
+        None,
+        value_dtype=_CODES[result.dtype],
+    )
+    return result
+
+
 def row_value(problem: "RowProblem") -> Any:
     """The loss of rows."""
     if problem.loss in HAVE_KERNELS:

@@ -101,7 +101,7 @@ class RowWise(Composed):
         axis = problem.axis
         exact = problem.loss in row_formulas.EXACT
         dtype = self._row_dtype(problem)
-        where = self._aligned(problem.where, problem)
+        where = self.aligned(problem)
         arrays = [self.cast(x, problem.dtype if exact else dtype) for x in problem.arrays]
         if where is not None:
             # Before the formula, as in Composed._elements.
@@ -142,8 +142,9 @@ class RowWise(Composed):
             dtype = xp.result_type(dtype, weights.dtype)
         return dtype
 
-    def _aligned(self, where: Array | None, problem: RowProblem) -> Array | None:
-        """With all dimensions of the loss."""
+    def aligned(self, problem: RowProblem) -> Array | None:
+        """The mask with all dimensions of the loss."""
+        where = problem.where
         if where is not None:
             for _ in range(len(problem.shape) - len(self.shape(where))):
                 where = self.xp.expand_dims(where, axis=0)
@@ -156,7 +157,7 @@ class RowWise(Composed):
             labels = self.xp.where(where, labels, 0)
         valid = (labels >= 0) & (labels < problem.arrays[0].shape[problem.axis])
         factors = self.xp.where(valid, self.number(1.0, problem.dtype, labels), math.nan)
-        return self.xp.where(valid, labels, 0), factors
+        return self.constant(self.xp.where(valid, labels, 0)), factors
 
 
 class RowsInNumPy(InNumPy, RowWise):

@@ -20,9 +20,8 @@ from .._rows import RowProblem
 from .array_api import ArrayApi
 from .base import Array
 from .composed import warn_of_fallback
-from .torch_gate import has_plain_memory, is_observed
+from .torch_gate import CODES, is_readable
 
-CODES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
 INTEGERS = {
     torch.bool, torch.uint8, torch.int8, torch.uint16, torch.int16,
     torch.uint32, torch.int32, torch.uint64, torch.int64,
@@ -144,7 +143,7 @@ class Formulas(ArrayApi):
         return self.number(count, self.wide(x), x)
 
     def readable(self, x: Array) -> np.ndarray[Any, Any] | None:
-        return None if is_observed() or not has_plain_memory(x) else x.numpy()
+        return x.numpy() if is_readable(x) else None
 
     def constant(self, x: Array) -> Array:
         return x.detach()
@@ -182,6 +181,15 @@ _KERNELS, _WHY = _kernels()
 def backend() -> Formulas:
     """What serves tensors."""
     return _KERNELS or FORMULAS
+
+
+def shortcuts() -> dict[type, Any]:
+    """What computes the simplest calls of inputs of a type."""
+    if _KERNELS is None:
+        return {}
+    from .torch_kernels import value_at_once
+
+    return {Tensor: value_at_once}
 
 
 def path() -> tuple[str, str]:

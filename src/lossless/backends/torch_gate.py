@@ -5,45 +5,53 @@ from typing import Any
 import torch
 from torch import _C, Tensor
 from torch.autograd import forward_ad
+from torch.utils._python_dispatch import _disable_current_modes
 
+from .. import _core
+from .._call import REDUCTIONS
 from .._composed import is_composed
 
-# Subclasses may mean something else by their memory, or not have any.
-_TENSORS = (Tensor, torch.nn.Parameter)
-# What may look on: torch.jit.trace, torch.func, and the modes that see every operation.
-_is_traced = _C._get_tracing_state
-_is_transformed = _C._are_functorch_transforms_active
-_dispatch_modes = _C._len_torch_dispatch_stack
-_function_modes = _C._len_torch_function_stack
-# By what PyTorch dispatches on; the first tensor may come while torch.func transforms something.
-_keys = _C._dispatch_keys
-with _C._DisableFuncTorch():
-    _KEYS = [_keys(torch.empty(0, device="cpu"))]
-    with torch.inference_mode():
-        _KEYS.append(_keys(torch.empty(0, device="cpu")))
+# The dtypes of results, by their numbers among the kernels.
+CODES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
+REDUCTION_CODES = {name: number for number, name in enumerate(REDUCTIONS)}
+# The first tensor may come while torch.func transforms something, or a mode looks on.
+with _C._DisableFuncTorch(), _disable_current_modes():
+    NUMBERS = {dtype: torch.zeros((), dtype=dtype, device="cpu") for dtype in CODES}
+
+TENSORS = _core.Tensors(
+    # Subclasses may mean something else by their memory, or not have any.
+    types=(Tensor, torch.nn.Parameter),
+    # torch.jit.trace, torch.func, and the modes that see every operation.
+    observers=(
+        _C._get_tracing_state,
+        _C._are_functorch_transforms_active,
+        _C._len_torch_dispatch_stack,
+        _C._len_torch_function_stack,
+    ),
+    records=torch.is_grad_enabled,
+    empty_like=torch.empty_like,
+    numbers=tuple(NUMBERS.values()),
+    threads=torch.get_num_threads,
+    reductions=REDUCTION_CODES,
+)
 
 
-def is_observed() -> bool:
-    """Whether a compiler, a tracer, a transform or a mode looks on."""
-    return (
-        torch.compiler.is_compiling()
-        or _is_traced() is not None
-        or _is_transformed()
-        or _dispatch_modes() > 0
-        or _function_modes() > 0
-    )
+def is_readable(x: Tensor) -> bool:
+    """Whether its values may be looked at."""
+    is_compiling = torch.compiler.is_compiling()
+    return not is_compiling and not TENSORS.are_observed() and TENSORS.has_plain_memory(x)
 
 
-def has_plain_memory(x: Tensor) -> bool:
-    """No subclass; strided, on a CPU; no lazy negative, no wrapper around something else."""
-    return type(x) in _TENSORS and _keys(x) in _KEYS
+def are_unobserved() -> bool:
+    """Whether neither a compiler nor forward-mode differentiation looks on, nor formulas are asked.
+
+    A compiler must not see more than this of what is native.
+    """
+    if torch.compiler.is_compiling() or is_composed.get():
+        return False
+    return forward_ad._current_level < 0
 
 
 def is_plain(*operands: Any) -> bool:
     """Whether kernels may read these tensors (numbers and None aside), as nobody else looks on."""
-    if is_observed() or is_composed.get() or forward_ad._current_level >= 0:
-        return False
-    for x in operands:  # noqa: SIM110, since a generator takes as long as the rest
-        if not (x is None or type(x) is float or has_plain_memory(x)):
-            return False
-    return True
+    return are_unobserved() and TENSORS.are_plain(*operands)

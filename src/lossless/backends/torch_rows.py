@@ -15,9 +15,8 @@ from .. import _core
 from .._rows import RowProblem
 from .base import Array
 from .rows import HAVE_KERNELS
-from .torch import CODES
-from .torch_gate import is_plain
-from .torch_kernels import REDUCTION_CODES, Kernels, readable
+from .torch_gate import CODES, REDUCTION_CODES, is_plain
+from .torch_kernels import Kernels, readable
 
 _LABELS = (torch.int32, torch.int64)
 

@@ -3,9 +3,12 @@
 import json
 import math
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
@@ -19,6 +22,8 @@ from rich.table import Table
 
 # Of what is no terminal: a table is never folded there.
 WIDE = 250
+JSON: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "default": str}
+ENCODER = json.JSONEncoder(**JSON)
 
 
 def results() -> Console:
@@ -59,12 +64,56 @@ def progress() -> Progress:
     )
 
 
-def print_json(document: dict[str, Any]) -> None:
-    """One document; infinities and NaN, which JSON has not, as the text that float() reads."""
-    json.dump(
-        strict(document), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False, default=str
-    )
-    sys.stdout.write("\n")
+def print_rows(
+    console: Console, headings: list[str], rows: Callable[[], Iterator[list[str]]]
+) -> None:
+    """A table of any length: nothing is kept of the rows, which are made twice, for their widths.
+
+    An empty row is an empty line.
+    """
+    widths = [_width(heading) for heading in headings]
+    for row in rows():
+        widths = [*map(max, widths, map(_width, row or headings))]
+
+    def line(cells: list[str]) -> str:
+        spaces = [" " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=True)]
+        others = zip(spaces[1:], cells[1:], strict=True)
+        return f" {cells[0]}{spaces[0]}" + "".join(f"   {space}{cell}" for space, cell in others)
+
+    rule = "-" if console.options.ascii_only else "─"
+    console.print(f"\n[bold]{escape(line(headings))}[/]", soft_wrap=True)
+    console.print(" " + rule * (sum(widths) + 3 * (len(widths) - 1)), soft_wrap=True)
+    write = console.file.write
+    for row in rows():
+        write(f"{line(row) if row else ''}\n")
+    write("\n")
+
+
+def _width(cell: str) -> int:
+    return len(cell) if cell.isascii() else cell_len(cell)
+
+
+def print_json(document: dict[str, Any], **rows: Iterable[dict[str, Any]]) -> None:
+    """One document; infinities and NaN, which JSON has not, as the text that float() reads.
+
+    Rows, of which there may be millions, come last, each on a line.
+    """
+    text = json.dumps(strict(document), indent=2, **JSON)
+    sys.stdout.write(text.removesuffix("\n}"))
+    for name, items in rows.items():
+        separator = f',\n  "{name}": [\n    '
+        for item in items:
+            sys.stdout.write(separator + _line_of_json(item))
+            separator = ",\n    "
+        sys.stdout.write("\n  ]")
+    sys.stdout.write("\n}\n")
+
+
+def _line_of_json(item: dict[str, Any]) -> str:
+    try:
+        return ENCODER.encode(item)
+    except ValueError:  # of infinities and NaN: to look for them takes longer
+        return ENCODER.encode(strict(item))
 
 
 def strict(value: Any) -> Any:

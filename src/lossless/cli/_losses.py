@@ -15,6 +15,7 @@ import typer
 
 import lossless
 from lossless import _core
+from lossless.backends import numpy
 
 from ._errors import UserError
 
@@ -36,6 +37,10 @@ class Loss:
     def __call__(self, inputs: Any, targets: Any, reduction: str = "none", **options: Any) -> Any:
         """With this default, whatever that of the function is."""
         return self.function(inputs, targets, **self.parameters, reduction=reduction, **options)
+
+    def sums(self, inputs: Any, targets: Any, weights: Any) -> Any:
+        """The sums of the rows of a matrix, in float64, before the function rounds them."""
+        return numpy.sums(self.name, inputs, targets, tuple(self.parameters.values()), weights)
 
 
 def _known() -> Iterator[Loss]:

@@ -1,12 +1,17 @@
 """Totals of losses over parts of the rows: files, or groups."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
+import pyarrow as pa
 
 from ._losses import Loss
 from ._rows import Piece
-from ._totals import Totals, block_sums, divided, group_sums
+from ._totals import Totals, block_sums, divided, group_sums, quotients
+
+# Parts that are reduced at once.
+SOME = 1 << 14
 
 
 class Parts:
@@ -22,25 +27,23 @@ class Parts:
         self._rows.add_to(part, np.array([float(len(piece.inputs))]))
         if piece.weights is not None:
             everywhere = np.zeros(len(piece.inputs), np.intp)
-            self._weights.add_to(part, group_sums(everywhere, piece.weights)[1])
-        # Twice as fast as the library's own conversion of mixed arrays.
-        inputs, targets = piece.inputs.astype(np.float64), piece.targets.astype(np.float64)
+            for sums in group_sums(everywhere, piece.weights):
+                self._weights.add_to(part, sums)
         for loss, totals in zip(self._losses, self._sums, strict=True):
-            totals.add_to(part, block_sums(loss, inputs, targets, piece.weights))
+            totals.add_to(part, block_sums(loss, piece.inputs, piece.targets, piece.weights))
 
     def add(self, piece: Piece) -> None:
         """Each row belongs to its group."""
-        assert piece.groups is not None
-        self._rows.add(*group_sums(piece.groups, np.ones(len(piece.groups))))
+        # However many groups there are, a piece has few enough for the caches.
+        found = pa.array(piece.groups).dictionary_encode()
+        parts, groups = found.dictionary.to_numpy(), found.indices.to_numpy()
+        self._rows.add(parts, np.bincount(groups).astype(np.float64))
         if piece.weights is not None:
-            self._weights.add(*group_sums(piece.groups, piece.weights))
-        inputs, targets = piece.inputs.astype(np.float64), piece.targets.astype(np.float64)
+            self._weights.add(parts, *group_sums(groups, piece.weights))
+        inputs, targets = (x.astype(np.float64) for x in (piece.inputs, piece.targets))
         for loss, totals in zip(self._losses, self._sums, strict=True):
             values = loss(inputs, targets, weights=piece.weights)
-            totals.add(*group_sums(piece.groups, values))
-
-    def rows(self, part: int) -> int:
-        return int(self._rows.of(part))
+            totals.add(parts, *group_sums(groups, values))
 
     def reduced(self, reduction: str, parts: list[int]) -> dict[str, float]:
         """The reduction of each loss over these parts together."""
@@ -52,3 +55,20 @@ class Parts:
             loss.name: divided(sum((totals.of(part) for part in parts), Fraction(0)), divisor)
             for loss, totals in zip(self._losses, self._sums, strict=True)
         }
+
+    def each(self, reduction: str, parts: int) -> Iterator[tuple[int, int, dict[str, float]]]:
+        """Of so many parts, those that have rows: their numbers, rows, and reductions."""
+        names = [loss.name for loss in self._losses]
+        for first in range(0, parts, SOME):
+            end = min(parts, first + SOME)
+            rows = self._rows.between(first, end)
+            divisors = rows if reduction == "mean" else self._weights.between(first, end)
+            if reduction == "sum":
+                divisors = np.ones(end - first), np.zeros(end - first)
+            values = [
+                quotients(totals.between(first, end), divisors).tolist() for totals in self._sums
+            ]
+            counts = rows[0].astype(np.int64).tolist()
+            for part, (count, *own) in enumerate(zip(counts, *values, strict=True), first):
+                if count:
+                    yield part, count, dict(zip(names, own, strict=True))

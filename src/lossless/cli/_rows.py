@@ -1,23 +1,20 @@
-"""The rows of a file as numbers, in pieces of one size; cells that are none are told."""
+"""The rows of a file as numbers, in pieces; cells that are none are told."""
 
-import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from . import _csv, _tables
+from . import _csv, _tables, _totals
 from ._errors import UserError
-from ._totals import BLOCK
+from ._groups import Groups, values
 
-# Rows that are scored at once: enough to share among threads, few enough for the caches.
-PIECE = 4 * BLOCK
+# The most rows that are scored at once: enough to share among threads, few enough for the caches.
+PIECE = 4 * _totals.BLOCK
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,7 @@ class Columns:
         return list(dict.fromkeys(name for name in chosen if name is not None))
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """Some rows, in arrays of one length."""
 
     numbers: NDArray[np.int64] | None  # of the rows in the file
@@ -45,15 +41,25 @@ class Piece:
     weights: NDArray[np.float64] | None
     groups: NDArray[np.intp] | None
 
+    def of(self, rows: Any) -> "Piece":
+        """Those of its rows that a slice or a mask selects."""
+        arrays: list[Any] = [None if array is None else array[rows] for array in self]
+        return Piece(*arrays)
+
+    def room(self, rows: int) -> "Piece":
+        """Memory for so many rows of the same kinds."""
+        arrays: list[Any] = [None if x is None else np.empty(rows, x.dtype) for x in self]
+        return Piece(*arrays)
+
 
 class Rows:
-    """The pieces of a file. New groups get the next number in `groups`."""
+    """The pieces of a file."""
 
     def __init__(
         self,
         path: Path,
         columns: Columns,
-        groups: dict[Any, int],
+        groups: Groups,
         *,
         skip_missing: bool,
         numbered: bool = False,
@@ -87,27 +93,16 @@ class Rows:
         return self._table.fraction(self._read)
 
     def __iter__(self) -> Iterator[Piece]:
-        """Pieces of one size, but for the last; the next is read while one is worked on."""
-        pieces = self._pieces()
-        with ThreadPoolExecutor(1) as reader:
-            following = reader.submit(next, pieces, None)
-            while (piece := following.result()) is not None:
-                following = reader.submit(next, pieces, None)
-                yield piece
+        """Pieces, while the next batches are read.
 
-    def _pieces(self) -> Iterator[Piece]:
-        waiting: list[tuple[Any, ...]] = []
-        size = 0
-        for batch in self._batches():
-            waiting.append(batch)
-            size += len(batch[1])
-            while size >= PIECE:
-                yield Piece(*_cut(waiting, PIECE))
-                size -= PIECE
-        if size:
-            yield Piece(*_cut(waiting, size))
+        With the numbers of the rows, they are the batches of the file, in the dtypes of its
+        columns. Without, they are blocks of the library's sums, of which only the last may be
+        short, in the dtype that the library computes with; the next piece may take their memory.
+        """
+        batches = _tables.ahead(self._batches())
+        return batches if self._numbered else _of_whole_blocks(batches)
 
-    def _batches(self) -> Iterator[tuple[Any, ...]]:
+    def _batches(self) -> Iterator[Piece]:
         names = self._columns.names
         batches = self._table.batches(names)
         while True:
@@ -120,7 +115,7 @@ class Rows:
             self._read += len(batch[0])
             yield piece
 
-    def _numbers(self, columns: dict[str, Any]) -> tuple[Any, ...]:
+    def _numbers(self, columns: dict[str, Any]) -> Piece:
         own = self._columns
         arrays = {
             name: self._column(name, columns[name])
@@ -128,21 +123,22 @@ class Rows:
             if name is not None
         }
         inputs, targets = arrays[own.inputs], arrays[own.targets]
-        weights = None if own.weights is None else arrays[own.weights].astype(np.float64)
-        groups = None if own.by is None else self._codes(columns[own.by])
+        weights = None if own.weights is None else np.asarray(arrays[own.weights], np.float64)
+        groups = None if own.by is None else self._numbered_groups(columns[own.by])
         first = self._read + 1
         numbers = np.arange(first, first + len(inputs)) if self._numbered else None
-        piece = (numbers, inputs, targets, weights, groups)
-        with np.errstate(invalid="ignore", over="ignore"):
-            floats = np.result_type(inputs, targets, np.float16)
-            good = np.isfinite(np.subtract(inputs, targets, dtype=floats))
-        if weights is not None:
-            good &= np.isfinite(weights)
-        if groups is not None:
-            good &= groups >= 0
-        return piece if good.all() else self._without_missing(piece, columns)
+        if numbers is None:
+            kinds = (x.dtype if x.dtype.kind == "f" else np.float64 for x in (inputs, targets))
+            dtype = np.result_type(*kinds)
+            inputs, targets = (np.asarray(x, dtype) for x in (inputs, targets))
+        piece = Piece(numbers, inputs, targets, weights, groups)
+        finite = all(
+            array.dtype.kind != "f" or np.isfinite(array).all() for array in arrays.values()
+        )
+        grouped = groups is None or groups.min(initial=0) >= 0
+        return piece if finite and grouped else self._without_missing(piece, columns)
 
-    def _without_missing(self, piece: tuple[Any, ...], columns: dict[str, Any]) -> tuple[Any, ...]:
+    def _without_missing(self, piece: Any, columns: dict[str, Any]) -> Piece:
         """The rows that have all numbers, if the others may be left out."""
         own = self._columns
         _, inputs, targets, weights, groups = piece
@@ -165,7 +161,8 @@ class Rows:
             what = f"both it and column {own.targets!r} are infinite: there is no difference"
             raise self._wrong(int(undefined.argmax()), own.inputs, what)
         self.skipped += int(left_out.sum())
-        return tuple(None if array is None else array[~left_out] for array in piece)
+        kept: Piece = piece.of(~left_out)
+        return kept
 
     def _column(self, name: str, array: Any) -> NDArray[Any]:
         """The numbers of a column, NaN where one is missing."""
@@ -187,63 +184,48 @@ class Rows:
         numbers: NDArray[Any] = array.to_numpy(zero_copy_only=False)
         return numbers
 
-    def _codes(self, array: Any) -> NDArray[np.intp]:
-        """The number of each row's group, -1 where it has none."""
-        if not pa.types.is_dictionary(array.type):
-            try:
-                array = array.dictionary_encode()
-            except pa.ArrowNotImplementedError:
-                raise UserError(
-                    f"{self._path}, column {self._columns.by!r}: cannot group by {array.type}"
-                ) from None
-        keys = _values(array.dictionary)
-        numbers = np.full(len(keys) + 1, -1, np.intp)
-        for code in pc.unique(array.indices).to_pylist():  # in order of appearance
-            if code is not None:
-                numbers[code] = self._number(keys[code])
-        codes = array.indices.fill_null(len(keys)).to_numpy(zero_copy_only=False)
-        result: NDArray[np.intp] = numbers[codes]
-        return result
-
-    def _number(self, key: Any) -> int:
-        if key is None or key == "" or (isinstance(key, float) and math.isnan(key)):
-            return -1
-        return self._groups.setdefault(key, len(self._groups))
+    def _numbered_groups(self, array: Any) -> NDArray[np.intp]:
+        try:
+            return self._groups.of(array)
+        except pa.ArrowNotImplementedError:
+            raise UserError(
+                f"{self._path}, column {self._columns.by!r}: cannot group by {array.type}"
+            ) from None
 
     def _wrong(self, index: int, column: str, what: str) -> UserError:
         where = self._table.where(self._read + index + 1)
         return UserError(f"{self._path}, {where}, column {column!r}: {what}")
 
 
-def _values(array: Any) -> list[Any]:
-    """What an array holds; bytes that are no text are shown all the same."""
-    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-        large = pa.types.is_large_string(array.type)
-        raw = array.cast(pa.large_binary() if large else pa.binary()).to_pylist()
-        return [None if cell is None else cell.decode("utf-8", "replace").strip() for cell in raw]
-    values: list[Any] = array.to_pylist()
-    return values
-
-
 def _spelled(array: Any, index: int) -> str:
-    (value,) = _values(array[index : index + 1])
+    (value,) = values(array[index : index + 1])
     if value is None or value == "":
         return "the cell is empty"
     return f"{value!r}" if isinstance(value, str) else f"is {value}"
 
 
-def _cut(waiting: list[tuple[Any, ...]], size: int) -> tuple[Any, ...]:
-    """The first rows of the batches that wait, which lose them."""
-    taken = []
-    while size:
-        batch = waiting.pop(0)
-        here = min(size, len(batch[1]))
-        taken.append(tuple(None if array is None else array[:here] for array in batch))
-        if here < len(batch[1]):
-            waiting.insert(0, tuple(None if array is None else array[here:] for array in batch))
-        size -= here
-    if len(taken) == 1:
-        return taken[0]
-    return tuple(
-        None if arrays[0] is None else np.concatenate(arrays) for arrays in zip(*taken, strict=True)
-    )
+def _of_whole_blocks(batches: Iterator[Piece]) -> Iterator[Piece]:
+    """The rows of the batches; only blocks that begin in one and end in another are copied."""
+    block = _totals.BLOCK
+    room: Any = None
+    filled = 0
+    for batch in batches:
+        taken, rows = 0, len(batch.inputs)
+        while taken < rows:
+            left = rows - taken
+            if not filled and left >= block:
+                more = min(PIECE, left // block * block)
+                yield batch.of(slice(taken, taken + more))
+            else:
+                more = min(block - filled, left)
+                room = room or batch.room(block)
+                for array, to in zip(batch, room, strict=True):
+                    if array is not None:
+                        to[filled : filled + more] = array[taken : taken + more]
+                filled += more
+                if filled == block:
+                    yield room
+                    filled = 0
+            taken += more
+    if filled:
+        yield room.of(slice(filled))

@@ -9,10 +9,12 @@ import os
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute
@@ -24,6 +26,8 @@ from ._errors import UserError
 ROWS = 1 << 18
 ARROW = (".parquet", ".arrow", ".feather")
 PROBLEMS = (pa.ArrowException, OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile)
+
+Item = TypeVar("Item")
 
 
 class Table(ABC):
@@ -46,17 +50,39 @@ class Table(ABC):
 
 
 class Parquet(Table):
+    """Each column is decoded by a thread of its own: none waits for the slowest after a batch."""
+
     def __init__(self, path: Path) -> None:
-        # A row group may be as large as the file: its pages are read as they are needed.
-        self._file = pa.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
-        self.names = self._file.schema_arrow.names
+        self._path = path
+        with pa.parquet.ParquetFile(path) as file:
+            self._metadata, self.names = file.metadata, file.schema_arrow.names
 
     def batches(self, columns: list[str]) -> Iterator[list[Any]]:
-        for batch in self._file.iter_batches(batch_size=ROWS, columns=columns):
-            yield [batch.column(name) for name in columns]
+        streams = [ahead(self._column(name)) for name in columns]
+        arrays: list[Any] = [()] * len(columns)
+        while True:
+            arrays = [
+                array if len(array) else next(stream, ())
+                for array, stream in zip(arrays, streams, strict=True)
+            ]
+            # A column that is read as a dictionary has batches of its own lengths.
+            rows = min(map(len, arrays))
+            if not rows:
+                return
+            yield [array[:rows] for array in arrays]
+            arrays = [array[rows:] for array in arrays]
+
+    def _column(self, name: str) -> Iterator[Any]:
+        # A row group may be as large as the file: its pages are read as they are needed.
+        with pa.parquet.ParquetFile(
+            self._path, metadata=self._metadata, pre_buffer=False, buffer_size=1 << 20
+        ) as file:
+            for batch in file.iter_batches(batch_size=ROWS, columns=[name], use_threads=False):
+                if len(batch):
+                    yield batch.column(name)
 
     def fraction(self, rows: int) -> float:
-        return rows / max(1, int(self._file.metadata.num_rows))
+        return rows / max(1, int(self._metadata.num_rows))
 
 
 class Arrow(Table):
@@ -81,6 +107,15 @@ class Arrow(Table):
 
     def fraction(self, rows: int) -> float:
         return int(self._source.tell()) / self._size
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items, of which a thread makes the next two while one is worked on."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = deque(thread.submit(next, items, None) for _ in range(2))
+        while (item := waiting.popleft().result()) is not None:
+            waiting.append(thread.submit(next, items, None))
+            yield item
 
 
 def expand(patterns: list[str]) -> list[Path]:

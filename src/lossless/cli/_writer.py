@@ -12,6 +12,7 @@ import pyarrow.parquet
 
 from ._errors import UserError
 from ._files import replacing
+from ._groups import Groups
 from ._losses import Loss
 from ._rows import Piece
 
@@ -45,13 +46,15 @@ class Writer:
                 if writer._writer:
                     writer._writer.close()
 
-    def write(self, path: Path, piece: Piece, groups: dict[Any, int]) -> None:
+    def write(self, path: Path, piece: Piece, groups: Groups) -> None:
         columns: dict[str, Any] = {}
         if self._several:
             columns["file"] = pa.array([str(path)]).take(pa.array(np.zeros_like(piece.numbers)))
         columns["row"] = piece.numbers
         if self._by is not None:
-            columns[self._by] = pa.array(list(groups)).take(pa.array(piece.groups))
+            found, keys = pa.array(piece.groups).dictionary_encode(), groups.keys()
+            names = pa.array([keys[group] for group in found.dictionary.to_pylist()])
+            columns[self._by] = names.take(found.indices)
         for loss in self._losses:
             columns[loss.name] = loss(piece.inputs, piece.targets, weights=piece.weights)
         batch = pa.RecordBatch.from_pydict(columns)

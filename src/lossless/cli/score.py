@@ -1,17 +1,17 @@
 """`lossless score`: the losses of files with predictions, however large."""
 
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.table import Table
 
 from . import _files, _losses, _tables
-from ._console import print_json, print_table, progress, results
+from ._console import print_json, print_rows, progress, results
 from ._errors import UserError
+from ._groups import Groups
 from ._losses import Loss, LossOption, with_parameters
 from ._parts import Parts
 from ._rows import Columns, Rows
@@ -75,7 +75,7 @@ def score(
     losses = _losses.chosen(loss, parameters)
     _check(reduction, weights, output)
     paths = _tables.expand(files)
-    groups: dict[Any, int] = {}
+    groups = Groups()
     by_file, by_group = Parts(losses), Parts(losses)
     counts: list[tuple[int, int]] = []
     with Writer.opened(output, losses, by, several=len(paths) > 1) as writer, progress() as bar:
@@ -111,11 +111,20 @@ def score(
     if output is not None:
         document["output"] = str(output)
     else:
-        _add_values(document, reduction.value, by_file, by_group, groups)
+        for number, row in enumerate(document["files"]):
+            row["values"] = by_file.reduced(reduction.value, [number])
+        everything = list(range(len(paths)))
+        document["total"]["values"] = by_file.reduced(reduction.value, everything)
+    names = groups.keys()
+
+    def grouped() -> Iterator[dict[str, Any]]:
+        for group, count, values in by_group.each(reduction.value, len(names)):
+            yield {"group": names[group], "rows": count, "values": values}
+
     if as_json:
-        print_json(document)
+        print_json(document, **({} if by is None or output else {"groups": grouped()}))
     else:
-        _print(document, losses)
+        _print(document, losses, grouped)
 
 
 def _check(reduction: Reduction, weights: str | None, output: Path | None) -> None:
@@ -129,53 +138,38 @@ def _check(reduction: Reduction, weights: str | None, output: Path | None) -> No
         raise UserError(f"--output {output}: is for the losses of each row: say --reduction none")
 
 
-def _add_values(
-    document: dict[str, Any],
-    reduction: str,
-    by_file: Parts,
-    by_group: Parts,
-    groups: dict[Any, int],
+def _print(
+    document: dict[str, Any], losses: list[Loss], grouped: Callable[[], Iterator[dict[str, Any]]]
 ) -> None:
-    files = document["files"]
-    for number, row in enumerate(files):
-        row["values"] = by_file.reduced(reduction, [number])
-    if document["by"] is not None:
-        document["groups"] = [
-            {
-                "group": name,
-                "rows": by_group.rows(group),
-                "values": by_group.reduced(reduction, [group]),
-            }
-            for name, group in groups.items()
-            if by_group.rows(group)
-        ]
-    document["total"]["values"] = by_file.reduced(reduction, list(range(len(files))))
-
-
-def _print(document: dict[str, Any], losses: list[Loss]) -> None:
     console = results()
-    total = document["total"]
+    total, by = document["total"], document["by"]
     if "output" in document:
         console.print(f"{total['rows']:,} rows: [bold]{escape(document['output'])}[/]")
     else:
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        part = "file" if document["by"] is None else "group"
-        table.add_column(escape(document["by"] or "file"), no_wrap=True)
-        table.add_column("rows", justify="right", no_wrap=True)
-        for loss in losses:
-            table.add_column(loss.title, justify="right", no_wrap=True)
-        rows = document["files" if document["by"] is None else "groups"]
-        for row in rows:
-            table.add_row(escape(str(row[part])), f"{row['rows']:,}", *_values(row))
-        if len(rows) > 1:
-            table.add_section()
-            table.add_row("all", f"{total['rows']:,}", *_values(total))
+        part = "file" if by is None else "group"
+
+        def rows() -> Iterator[list[str]]:
+            count = 0
+            for row in document["files"] if by is None else grouped():
+                count += 1
+                yield [_printable(str(row[part])), *_cells(row)]
+            if count > 1:
+                yield from ([], ["all", *_cells(total)])
+
         names = (escape(document[name]) for name in ("inputs", "targets"))
         console.print(f"{document['reduction']} of the losses of {' against '.join(names)}")
-        print_table(console, table)
+        headings = [_printable(by or part), "rows", *(loss.title for loss in losses)]
+        print_rows(console, headings, rows)
     if total["skipped"]:
         console.print(f"{total['skipped']:,} rows with missing cells were left out")
 
 
-def _values(row: dict[str, Any]) -> list[str]:
-    return [repr(value) for value in row["values"].values()]
+def _cells(row: dict[str, Any]) -> list[str]:
+    return [f"{row['rows']:,}", *map(repr, row["values"].values())]
+
+
+def _printable(name: str) -> str:
+    """On one line."""
+    if name.isprintable():
+        return name
+    return "".join(x if x.isprintable() else repr(x)[1:-1] for x in name)

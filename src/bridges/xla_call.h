@@ -1,0 +1,105 @@
+// What the handlers of XLA's custom calls have in common: buffers, attributes, errors.
+#pragma once
+
+#include <exception>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "lend.h"
+#include "pages.h"
+#include "xla_ffi.h"
+
+namespace lossless {
+
+// What lossless._core lends to lossless._xla, which sets it when it is imported.
+extern const Lent* lent;
+
+namespace xla_ffi {
+
+inline DType dtype_of(const Buffer& buffer) {
+  switch (buffer.dtype) {
+    case f16:
+      return DType::float16;
+    case bf16:
+      return DType::bfloat16;
+    case f32:
+      return DType::float32;
+    case f64:
+      return DType::float64;
+    case pred:
+      return DType::boolean;
+    default:
+      throw std::invalid_argument("the kernels do not read this dtype");
+  }
+}
+
+inline int64_t item_size(const Buffer& buffer) {
+  switch (buffer.dtype) {
+    case pred:
+      return 1;
+    case f16:
+    case bf16:
+      return 2;
+    case s32:
+    case f32:
+      return 4;
+    default:
+      return 8;
+  }
+}
+
+// In bytes, 0 along dimensions of size 1, along which an array may repeat.
+inline std::vector<int64_t> strides_of(const Buffer& buffer) {
+  std::vector<int64_t> strides(buffer.rank);
+  int64_t stride = item_size(buffer);
+  for (int64_t d = buffer.rank; d-- > 0; stride *= buffer.dims[d]) strides[d] = buffer.dims[d] == 1 ? 0 : stride;
+  return strides;
+}
+
+// The memory of a result, which nobody has written to.
+inline void* fresh(const Buffer& buffer) {
+  int64_t bytes = item_size(buffer);
+  for (int64_t d = 0; d < buffer.rank; ++d) bytes *= buffer.dims[d];
+  prefer_large_pages(buffer.data, bytes);
+  return buffer.data;
+}
+
+// The attributes of a call are "numbers" and "plan", as backends/jax_layers.py sorts them; a plan is integers only.
+template <class Plan>
+const Plan& plan_of(const Attributes& attributes) {
+  if (attributes.size != 2 || attributes.values[1]->size * sizeof(int64_t) != sizeof(Plan))
+    throw std::invalid_argument("this call was not made by this version of lossless");
+  return *static_cast<const Plan*>(attributes.values[1]->data);
+}
+
+inline const double* numbers_of(const Attributes& attributes) {
+  return static_cast<const double*>(attributes.values[0]->data);
+}
+
+// The handler of a call that `run` computes.
+template <void run(const CallFrame&)>
+Error* handle(CallFrame* frame) {
+  if (frame->extension_start && frame->extension_start->type == metadata_extension) {
+    Metadata& metadata = *reinterpret_cast<MetadataExtension*>(frame->extension_start)->metadata;
+    metadata.api_version.major_version = api_major;
+    metadata.api_version.minor_version = api_minor;
+    metadata.traits = 0;
+    return nullptr;
+  }
+  if (frame->stage != execute) return nullptr;
+  try {
+    run(*frame);
+  } catch (const std::exception& error) {
+    std::string message = std::string("lossless: ") + error.what();
+    ErrorCreateArgs args = {sizeof args, nullptr, message.c_str(), internal_error};
+    return frame->api->error_create(&args);
+  }
+  return nullptr;
+}
+
+// Cross entropy: xla_rows.cpp.
+Error* call_rows(CallFrame* frame);
+
+}  // namespace xla_ffi
+}  // namespace lossless

@@ -1,0 +1,142 @@
+"""Cross entropy on JAX arrays: what `jax_layers` asks of it (src/bridges/xla_rows.cpp)."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._call import REDUCTIONS
+from .._rows import RowProblem
+from .base import Array
+from .jax import Formulas, Plan
+from .jax_layers import DTYPES, Layers, mask, moves, multiplied
+
+_OUTPUTS = ("value", "gradient")
+_OF_ROWS = ("logits", "probabilities", "gradient")  # they have the dimension of the classes
+
+
+@dataclass(frozen=True, slots=True)
+class RowPlan(Plan):
+    """A computation of rows; its axes are those of the loss."""
+
+    axis: int  # of the classes, counted from the end
+    smoothing: str
+
+
+class Rows(Layers):
+    """Cross entropy of class labels and of probabilities."""
+
+    target = "lossless_rows"
+    operands = ("logits", "labels", "probabilities", "weights", "where", "cotangent")
+
+    def __init__(self, capsule: Any, backend: Formulas) -> None:
+        super().__init__(capsule)
+        self._backend = backend
+
+    def outputs(self, problem: RowProblem, *, gradient: bool) -> tuple[Array, ...]:
+        """The value, and the gradient if it is wanted, for arrays as users give them."""
+        logits, *soft = problem.arrays
+        (smoothing,) = problem.parameters
+        weights, is_number = problem.weights, isinstance(problem.weights, float)
+        given = {
+            "logits": self._backend.cast(logits, problem.dtype),
+            "labels": None if problem.labels is None else self._labels(problem.labels),
+            "probabilities": self._float(soft[0]) if soft else None,
+            "weights": None if weights is None or is_number else self._float(weights),
+            "where": self._backend.aligned(problem),
+        }
+        arrays = {name: x for name, x in given.items() if x is not None}
+        plan = RowPlan(
+            problem.loss,
+            _OUTPUTS if gradient else _OUTPUTS[:1],
+            problem.reduction,
+            problem.axes if problem.reduction != "none" else (),
+            problem.dtype,
+            (),
+            weights.hex() if is_number else None,
+            tuple(arrays),
+            True,
+            problem.axis,
+            smoothing.hex(),
+        )
+        return self(plan, *arrays.values())
+
+    def _labels(self, x: Array) -> Array:
+        """In a dtype that the kernel reads."""
+        return x if x.dtype in (jnp.int32, jnp.int64) else self._backend.index(x)
+
+    def _float(self, x: Array) -> Array:
+        if self._backend.is_float(x.dtype):
+            return x
+        return self._backend.cast(x, self._backend.default_float(None))
+
+    def formula(self, plan: RowPlan, *arrays: Array) -> tuple[Array, ...]:
+        sizes, places, _ = self.layout(plan, arrays)
+        given = {
+            name: jnp.broadcast_to(x, [sizes[d] for d in dimensions])
+            for name, x, dimensions in zip(plan.arrays, arrays, places, strict=True)
+        }
+        shape = tuple(sizes[d] for d in self.dimensions(plan, "where", len(sizes)))
+        problem = RowProblem(
+            plan.loss,
+            tuple(given[name] for name in ("logits", "probabilities") if name in given),
+            given.get("labels"),
+            plan.axis,
+            shape,
+            plan.dtype,
+            plan.reduction,
+            (float.fromhex(plan.smoothing),),
+            given.get("weights") if plan.weights is None else float.fromhex(plan.weights),
+            given.get("where"),
+            kept=len(shape) - len(plan.axes),
+        )
+        gradient = "gradient" in plan.outputs
+        results = self._backend.rows(problem, gradient=gradient, native=False)
+        named = dict(zip(_OUTPUTS, results, strict=False))
+        return tuple(named[output] for output in plan.outputs)
+
+    def dimensions(self, plan: RowPlan, name: str, every: int) -> list[int]:
+        if name in _OF_ROWS:
+            return list(range(every))
+        rows = [d for d in range(every) if d != every + plan.axis]
+        return [d for i, d in enumerate(rows) if name != "value" or i not in plan.axes]
+
+    def together(self, plan: RowPlan, every: int) -> list[int]:
+        return [every + plan.axis]
+
+    def attributes(self, plan: RowPlan, every: int) -> tuple[list[int], list[float]]:
+        weight = 0.0 if plan.weights is None else float.fromhex(plan.weights)
+        description = [
+            DTYPES.index(plan.dtype.name),
+            REDUCTIONS.index(plan.reduction),
+            mask(_OUTPUTS.index(output) for output in plan.outputs),
+            every + plan.axis,
+            0 if plan.reduction == "none" else every - 1 - len(plan.axes),
+            mask(self.operands.index(name) for name in plan.arrays),
+            plan.weights is not None,
+        ]
+        return description, [float.fromhex(plan.smoothing), weight]
+
+    def jvp(self, plan: RowPlan, primals: Any, tangents: Any) -> Any:
+        """The first derivative by the logits from the kernel, what remains from the formula."""
+        moved = moves(tangents)
+        options = [
+            place
+            for place, name in enumerate(plan.arrays)
+            if moved[place] and name in ("probabilities", "weights")
+        ]
+        outputs = _OUTPUTS if moved[0] else plan.outputs  # of one pass
+        computed = dict(zip(outputs, self(replace(plan, outputs=outputs), *primals), strict=True))
+        changes = self.by_formula(plan, primals, tangents, options)
+        for i, output in enumerate(plan.outputs if moved[0] else ()):
+            if output == "value":
+                along = multiplied(computed["gradient"], tangents[0])
+                kept = self.dimensions(plan, "value", along.ndim)
+                change = jnp.sum(along, [d for d in range(along.ndim) if d not in kept])
+                change = jax.lax.convert_element_type(change, plan.dtype)
+            else:
+                only = replace(plan, outputs=(output,))
+                (change,) = self.by_formula(only, primals, tangents, [0])
+            changes[i] = change if changes[i] is None else changes[i] + change
+        return self.changed([computed[output] for output in plan.outputs], changes)
