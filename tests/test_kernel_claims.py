@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from cases import Case, cases
+from element_wise import OTHERS
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from mpmath import mp
@@ -12,7 +16,8 @@ from test_tables import read
 
 import lossless
 from lossless.cli.oracle.formats import FLOAT32, FORMATS, NARROW, Mpf
-from lossless.cli.oracle.reference import OUTPUTS, real
+from lossless.cli.oracle.points import random_pairs
+from lossless.cli.oracle.reference import OUTPUTS, Loss, real
 
 pytestmark = pytest.mark.kernel
 
@@ -86,3 +91,38 @@ def test_loss_second_stage_sees_enough(case: Case, rng: np.random.Generator) -> 
 def test_loss_stages_for_any_pair(case: Case, x: float, t: float) -> None:
     assert_claim(case, x, t, False, mp.mpf(CLAIMED[case.loss.name]))
     assert_claim(case, x, t, True, SECOND_STAGE)
+
+
+def where_terms_cancel(loss: Loss, rng: np.random.Generator) -> Iterator[tuple[float, ...]]:
+    """Inputs, targets and parameters of results that are small against their terms."""
+    if not loss.of_residual:
+        for x, t in random_pairs(loss, FLOAT32, 2000, rng):
+            yield from zip(x.astype(float).tolist(), t.astype(float).tolist(), strict=True)
+        return
+    variances = np.exp2(rng.uniform(-9, -2.7, 4000))
+    constant = math.log(2 * math.pi) if loss.fixed else 0.0
+    roots = FLOAT32.array(np.sqrt(variances * (-np.log(variances) - constant)))
+    beside = FLOAT32.array(rng.normal(0, 1, 4000) * np.exp2(rng.uniform(-45, -10, 4000)))
+    for row in zip(roots.astype(float), beside.astype(float), variances, strict=True):
+        yield (*map(float, row), 1e-6)
+
+
+@pytest.mark.parametrize(
+    "loss", [loss for name, loss in OTHERS.items() if CLAIMED[name] > 0], ids=lambda loss: loss.name
+)
+def test_loss_first_stage_knows_what_is_lost(loss: Loss, rng: np.random.Generator) -> None:
+    """The interval of which both ends are rounded holds the true result, however much cancels."""
+    number, code = NUMBERS[loss.name], CODES["float32"]
+    for x, t, *parameters in where_terms_cancel(loss, rng):
+        given = dict(zip(loss.parameters, parameters, strict=True))
+        with mp.workprec(400):
+            parts = lossless._core.evaluate(number, code, x, t, tuple(parameters))
+            for output, (high, low) in zip(OUTPUTS, parts, strict=True):
+                true = real(loss, output, x, t, **given)
+                if mp.isfinite(true) and abs(true) > mp.ldexp(1, -151):
+                    error, known = abs(true - high), abs(mp.mpf(high)) * CLAIMED[loss.name]
+                    assert error <= known + abs(mp.mpf(low)), (
+                        f"{loss.name} {output} at ({x.hex()}, {t.hex()}) {given}: got {high!r}, "
+                        f"wanted {mp.nstr(true, 20)}, {mp.nstr(error / (known + abs(low)), 5)} "
+                        "times as far away as it says"
+                    )

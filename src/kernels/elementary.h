@@ -28,7 +28,8 @@ LOSSLESS_INLINE double exponential_tail(double r) {
   return std::fma(odd, r, even);
 }
 
-// exp(-a) for a >= 0, to 2^-58 of it: until it vanishes, as a double can hold it.
+// exp(-a) for a >= 0, to 2^-53 of it: until it vanishes, as a double can hold it. The tail, at most 0.054 beside 0.71
+// or 0.069 beside 1.41, rounds four times and in the sum with r.low, which is 2^-54.5; its polynomial adds 2^-55.7.
 LOSSLESS_INLINE Split exponential_of_minus(double a) {
   constexpr double vanishes = 746;
   double clamped = at_most(vanishes, a);
@@ -56,7 +57,7 @@ LOSSLESS_INLINE double log1p_of(double q) {
   return std::fma(s * w, tail, 2 * s);
 }
 
-// log(x), to 2^-59 of it; NaN below 0.
+// log(x), to 2^-57 of it; NaN below 0.
 LOSSLESS_INLINE Split logarithm(double x) {
   constexpr double smallest_normal = 0x1p-1022;
   bool is_small = x < smallest_normal;

@@ -7,7 +7,7 @@
 //   l = a u + log(1 + q)        l' = (u - q / (1 + q)) sign(x)        l'' = q / (1 + q)^2
 //
 // where nothing overflows and, for targets from 0 to 1, only l' can cancel: where the prediction is nearly the target.
-// There q is good to 2^-58 and u exact, and what cancels nearly all is computed again.
+// There q is good to 2^-53 and u exact, and what cancels nearly all is computed again.
 #pragma once
 
 #include "../elementary.h"
@@ -44,7 +44,7 @@ struct binary_cross_entropy {
     // mutation-equivalent(constant): a wider bound only costs time
     double lost = linear < 0 ? 0x1p-48 * (series - linear) : 0;
     return {{value, std::copysign(lost, value)},
-            {sign * gradient, std::copysign(0x1p-56 * w.high, sign * gradient)},
+            {sign * gradient, std::copysign(0x1p-53 * w.high, sign * gradient)},
             {targets == targets ? w.high / m.high : targets, 0}};
   }
 

@@ -2,7 +2,7 @@
 //
 //   l(r) = (log v + r^2 / v) / 2        l'(r) = r / v        l''(r) = 1 / v        v = max(vars, eps)
 //
-// The terms of l may cancel: the logarithm is good to 2^-59, the quotient to more, and what cancels nearly all is
+// The terms of l may cancel: the logarithm is good to 2^-57, the quotient to more, and what cancels nearly all is
 // computed again.
 #pragma once
 
