@@ -252,6 +252,7 @@ def test_verify_spread_among_processes_finds_the_same() -> None:
     every_task = list(_contract.tasks(settings, [FORMATS["float16"]], ("numpy",), exhaustive=False))
     here, there = (_run(every_task, spread=spread) for spread in (False, True))
     assert here == there
+    assert list(here) == list(there), "in another order"
 
 
 def test_verify_tries_every_loss_and_exhaustively_other_parameters() -> None:

@@ -153,18 +153,23 @@ def _named(name: str) -> str:
 def _run(every_task: list[Task], *, spread: bool) -> dict[Key, Tallies]:
     from .oracle.judge import tallies
 
-    found: dict[Key, Tallies] = {}
+    # In this order, whoever finishes first.
+    found: dict[Key, Tallies] = {
+        (task.loss, task.parameters, task.fmt, backend, path): tallies()
+        for task in every_task
+        for backend, paths in task.served
+        for path in paths
+    }
     with progress() as bar, _finished(every_task, spread=spread) as finished:
         judging = bar.add_task("", total=sum(task.size for task in every_task))
         for task, parts in finished:
             described = " ".join([task.loss, task.fmt, task.kind])
             bar.update(judging, description=described, advance=task.size)
             for (backend, path), judged in parts.items():
-                key = (task.loss, task.parameters, task.fmt, backend, path)
-                into = found.setdefault(key, tallies())
+                into = found[task.loss, task.parameters, task.fmt, backend, path]
                 for output, tally in judged.items():
                     into[output].add(tally)
-    return found
+    return {key: judged for key, judged in found.items() if judged["value"].results}
 
 
 Finished = Iterable[tuple["Task", dict[tuple[str, str], "Tallies"]]]

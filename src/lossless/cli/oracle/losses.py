@@ -15,7 +15,9 @@ from .extended import Screened
 from .formats import Mpf
 from .reference import OUTPUTS, Loss
 
-Three = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
+
+def _outputs(*of_each: Any) -> dict[str, Any]:
+    return dict(zip(OUTPUTS, of_each, strict=True))
 
 
 def _row(
@@ -28,9 +30,9 @@ def _row(
     """A loss whose definition may round, or lie half way between two numbers, unless it says so."""
     return Loss(
         name,
-        dict(zip(OUTPUTS, map(real.guarded, exactly), strict=True)),
-        dict(zip(OUTPUTS, extended, strict=True)),
-        ulp_float64=dict(zip(OUTPUTS, ulp, strict=True)),
+        _outputs(*map(real.guarded, exactly)),
+        _outputs(*extended),
+        ulp_float64=_outputs(*ulp),
         **({"algebraic": True} | more),
     )
 
@@ -54,34 +56,28 @@ LOSSES = {
     for row in (
         Loss(
             "huber",
-            dict(
-                zip(
-                    OUTPUTS,
-                    (real.huber, real.huber_gradient, real.huber_second_derivative),
-                    strict=True,
-                )
+            _outputs(real.huber, real.huber_gradient, real.huber_second_derivative),
+            _outputs(
+                regression.huber_value,
+                regression.huber_gradient,
+                regression.huber_second_derivative,
             ),
-            {
-                "value": regression.huber_value,
-                "gradient": regression.huber_gradient,
-                "second_derivative": regression.huber_second_derivative,
-            },
             exact=True,
             parameters={"delta": 1.0},
             other_parameters=tuple({"delta": delta} for delta in (0.1, 1.345, 3e-5, 1e4, math.inf)),
-            ulp_float64={"value": 1, "gradient": 1, "second_derivative": 0},
+            ulp_float64=_outputs(1, 1, 0),
             steered=OUTPUTS[:1],
             beyond_2=True,
         ),
         Loss(
             "log_cosh",
-            dict(zip(OUTPUTS, (real.log_cosh, mp.tanh, real.sech_squared), strict=True)),
-            {
-                "value": regression.log_cosh_value,
-                "gradient": regression.log_cosh_gradient,
-                "second_derivative": regression.log_cosh_second_derivative,
-            },
-            ulp_float64={"value": 6, "gradient": 6, "second_derivative": 8},
+            _outputs(real.log_cosh, mp.tanh, real.sech_squared),
+            _outputs(
+                regression.log_cosh_value,
+                regression.log_cosh_gradient,
+                regression.log_cosh_second_derivative,
+            ),
+            ulp_float64=_outputs(6, 6, 8),
             steered=OUTPUTS,
             beyond_2=True,
         ),
