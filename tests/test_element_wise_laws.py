@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import Case, cases
 from hypothesis import given
 from hypothesis import strategies as st
+from mpmath import mp
 
 import lossless
+from lossless.cli.oracle.formats import FLOAT32, FLOAT64
+from lossless.cli.oracle.losses import LOSSES
 
 NAN, INF = math.nan, math.inf
 
@@ -109,3 +113,29 @@ def test_grad_and_hess_takes_losses_whose_default_is_a_mean() -> None:
         keywords: dict[str, Any] = {} if len(reduction) == 3 else {"reduction": "mean"}
         with pytest.raises(ValueError, match="reduction must be 'none', got 'mean'"):
             lossless.grad_and_hess(lossless.mse_loss)(*reduction, **keywords)
+
+
+OF_PROBABILITIES = [LOSSES["binary_cross_entropy_of_probabilities"]]
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    "case",
+    cases([FLOAT32, FLOAT64], OF_PROBABILITIES),
+)
+def test_probabilities_count_from_the_lowest_logarithm_on(case: Case) -> None:
+    """Below e**-100 the value is 100 and no derivative is left; from the next number on, one is."""
+    above = {FLOAT32: 27 * 2.0**-149, FLOAT64: float.fromhex("0x1.a8c1f14e2af5dp-145")}[case.fmt]
+    with mp.workprec(200):
+        assert case.fmt.neighbour(above, -1) < mp.exp(-100) < above
+    x = np.array([case.fmt.neighbour(above, step) for step in range(-3, 4)])
+    below = x < above
+    expected = {
+        "value": np.where(below, 100, -np.log(x)),
+        "gradient": np.where(below, 0, -1 / x),
+        "second_derivative": np.where(below, 0, 1 / x / x),
+    }
+    for output, call, got in case.element_wise(case.fmt.array(x), case.fmt.array(np.ones(7))):
+        wanted = case.fmt.array(expected[output])
+        assert list(wanted[below]) == list(got[below]), (output, call)
+        np.testing.assert_array_max_ulp(wanted[~below], got[~below], 5)

@@ -29,7 +29,7 @@ struct binary_cross_entropy_of_probabilities {
     Split of_one = logarithm(p), of_zero = logarithm(other_p.high);
     double log_p = of_one.high;
     double log_other = of_zero.high + (of_zero.low + other_p.low / (other_p.high == 0 ? 1 : other_p.high));
-    bool one_counts = log_p > lowest, zero_counts = log_other > lowest;
+    bool one_counts = p >= least, zero_counts = other_p.high > 0;
     log_p = log_p <= lowest ? lowest : log_p;
     log_other = log_other <= lowest ? lowest : log_other;
     double rest_t = nearest(other_t), rest_p = nearest(other_p);
@@ -52,8 +52,7 @@ struct binary_cross_entropy_of_probabilities {
 
   static Outcome evaluate_accurately(double p, double t, Parameters) {
     Split other_p = two_sum(1, -p), other_t = two_sum(1, -t);
-    bool one_counts = p > 0 && logarithm(p).high > lowest;
-    bool zero_counts = other_p.high > 0 && logarithm(other_p.high).high > lowest;
+    bool one_counts = p >= least, zero_counts = other_p.high > 0;
     // log(1 - p) of a small p would lose its digits: it is 2 atanh(p / (p - 2)).
     Split log_p = one_counts ? logarithm_accurately({p, 0}) : Split{lowest, 0};
     Split log_other = !zero_counts ? Split{lowest, 0}
@@ -71,6 +70,7 @@ struct binary_cross_entropy_of_probabilities {
 
  private:
   static constexpr double lowest = -100;
+  static constexpr double least = 0x1.a8c1f14e2af5dp-145;  // the smallest double above exp(lowest)
 };
 
 }  // namespace
