@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import JAX, MLX, TORCH, Backend
+from mpmath import mp
 from row_cases import BUT_JAX, RowCase, everywhere, row_cases
 from test_rows_accuracy import by_autodiff
 
@@ -166,6 +167,15 @@ def test_triplet_below_zero_and_at_it(case: RowCase) -> None:
     np.testing.assert_array_equal(got.astype(float), [0.0, 0.0, NAN])
     for _, gradient in gradients(case, a[:2], near[:2], far[:2], eps=0.0, margin=2.0):
         np.testing.assert_array_equal(gradient.astype(float), np.zeros((2, 2)))
+
+
+@everywhere("triplet", formats=[FLOAT32])
+def test_triplet_smaller_than_the_rounding_of_its_distances(case: RowCase) -> None:
+    """Which are 2 and 3 in float32, and would leave nothing."""
+    a, near, far = (case.fmt.array([point]) for point in ([0.0, 0.0], [2.0, 0.0], [0.0, 3.0]))
+    exact = mp.cbrt(8 + mp.mpf(1e-6)) - mp.cbrt(27 + mp.mpf(1e-6)) + 1
+    got = case.value(a, near, far, p=3, eps=1e-6, margin=1.0)
+    assert abs(mp.mpf(float(got[0])) - exact) <= 2 * np.spacing(np.float32(exact))
 
 
 @row_cases(["triplet"], backends=BUT_JAX)
