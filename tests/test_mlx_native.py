@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from typing import Any
 
 import mlx.core as mx
@@ -13,7 +11,7 @@ from cases import Case, from_mlx, to_mlx
 from checks import assert_same_bits
 from framework_cases import SHAPE, arrays, combinations, on_numpy, printed
 from mlx import nn, optimizers, utils
-from mlx_cases import IN_EVERY_DTYPE, IN_FLOAT32, nodes, peak_beyond
+from mlx_cases import IN_EVERY_DTYPE, IN_FLOAT32, assert_leaks_nothing, nodes, peak_beyond
 
 import lossless
 
@@ -155,17 +153,10 @@ def test_ten_thousand_evaluations_leak_nothing() -> None:
     x, t = mx.random.normal((1000,)), mx.random.normal((1000,))
     step = mx.value_and_grad(lambda x: lossless.log_cosh_loss(x, t, reduction="mean"))
 
-    def run(times: int) -> None:
-        for _ in range(times):
-            mx.eval(step(x), lossless.log_cosh_loss(x, t))
+    def evaluate() -> None:
+        mx.eval(step(x), lossless.log_cosh_loss(x, t))
 
-    run(1000)
-    active, resident = mx.get_active_memory(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    run(10_000)
-    assert mx.get_active_memory() <= active
-    # Ten thousand gradients are 40 MB; the peak of the process is in KiB, on macOS in bytes.
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident
-    assert grown <= (8 << 10) * (1024 if sys.platform == "darwin" else 1)
+    assert_leaks_nothing(evaluate, 1000, 10_000)  # ten thousand gradients are 40 MB
 
 
 @pytest.mark.parametrize("compiled", [False, True])
