@@ -191,15 +191,16 @@ def binary_cross_entropy_second_derivative(xp: Namespace, x: Array, t: Array) ->
     return q / xp.square(1.0 + q) + _zero(xp, t)
 
 
-# Of probabilities logarithms are at least LOWEST_LOG, the one of LEAST.
+# Of probabilities logarithms are at least LOWEST_LOG: that of numbers up to these counts as it.
 LOWEST_LOG = -100.0
-LEAST = math.exp(LOWEST_LOG)
+LEAST_FLOAT32 = 26 * 2.0**-149  # the next one, 27 * 2**-149, is above e**-100
+LEAST_FLOAT64 = math.nextafter(math.exp(LOWEST_LOG), 0.0)  # exp rounds up
 
 
 def binary_cross_entropy_of_probabilities_value(xp: Namespace, x: Array, t: Array) -> Array:
     """-t log x - (1 - t) log(1 - x)."""
     x = _probability(xp, x)
-    none, all_, small = x <= LEAST, x >= 1, x < 0.25
+    none, all_, small = _log_is_lowest(xp, x), x >= 1, x < 0.25
     log = xp.where(none, LOWEST_LOG, xp.log(xp.where(none, 1.0, x)))
     # Of a large x, 1 - x has all the digits that count, and XLA's log1p in float64 has not.
     large = xp.log(1.0 - xp.where(small | all_, 0.0, x))
@@ -210,7 +211,7 @@ def binary_cross_entropy_of_probabilities_value(xp: Namespace, x: Array, t: Arra
 def binary_cross_entropy_of_probabilities_gradient(xp: Namespace, x: Array, t: Array) -> Array:
     """(x - t) / (x (1 - x)), the one part of it where the logarithm of the other is the lowest."""
     x = _probability(xp, x)
-    none, all_ = x <= LEAST, x >= 1
+    none, all_ = _log_is_lowest(xp, x), x >= 1
     some = xp.where(none | all_, 0.5, x)
     by_one = xp.where(none, 0.0, t / xp.where(none, 1.0, x))
     by_zero = xp.where(all_, 0.0, (1.0 - t) / (1.0 - xp.where(all_, 0.0, x)))
@@ -222,7 +223,7 @@ def binary_cross_entropy_of_probabilities_second_derivative(
 ) -> Array:
     """t / x² + (1 - t) / (1 - x)², without what belongs to a lowest logarithm."""
     x = _probability(xp, x)
-    none, all_ = x <= LEAST, x >= 1
+    none, all_ = _log_is_lowest(xp, x), x >= 1
     one, zero = xp.where(none, 1.0, x), 1.0 - xp.where(all_, 0.0, x)
     by_one, by_zero = t / one, (1.0 - t) / zero / zero
     # Of t / x / x XLA makes t / x², which is infinite where x² vanishes.
@@ -263,6 +264,12 @@ def _variance(xp: Namespace, variances: Array, eps: Array) -> Array:
 def _probability(xp: Namespace, x: Array) -> Array:
     """NaN where it is not from 0 to 1."""
     return x + xp.where((x < 0) | (x > 1), math.nan, xp.zeros_like(x))
+
+
+def _log_is_lowest(xp: Namespace, x: Array) -> Array:
+    """Where log x <= -100; at NaN it is not."""
+    is_float32 = float(xp.finfo(x.dtype).max) < 2.0**128
+    return x <= (LEAST_FLOAT32 if is_float32 else LEAST_FLOAT64)
 
 
 def _zero(xp: Namespace, x: Array) -> Array:

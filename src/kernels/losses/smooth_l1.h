@@ -8,6 +8,9 @@
 // Everything comes as a quotient or a sum high + low. The remainder of a division is exact (fma), and the sign of low,
 // which is all that a rounding needs to know beyond high, is that of the remainder. In float64 the square is a product
 // of the residual and the slope, each off by half an ULP at most: 2.5 ULP where they count double.
+//
+// The square of a residual of narrower numbers, (h + l)^2, has up to 154 bits, and a divisor such as 0.1 can leave but
+// the last of them, l^2, between the quotient and the middle of two results. square_over() therefore sums exactly.
 #pragma once
 
 #include <type_traits>
@@ -35,11 +38,11 @@ struct smooth_l1 {
     bool near = (a.high < beta) | ((a.high == beta) & (a.low < 0));
 
     Split slope = quotient(a, beta);
-    Split square = two_product(a.high, a.high);
-    square.low += 2 * a.high * a.low;
-    Split quadratic = quotient(scale(square, 0.5), beta);
+    Split quadratic;
     if constexpr (std::is_same_v<typename T::storage, double>)  // whose squares overflow and vanish
       quadratic = {0.5 * a.high * slope.high, 0};
+    else
+      quadratic = scale(square_over(at_most(largest, beta), a), 0.5);
     Split linear = two_sum(a.high, -0.5 * beta);
     linear.low += a.low;
 
@@ -49,6 +52,26 @@ struct smooth_l1 {
     Split gradient = select(near, scale(slope, std::copysign(1.0, r)), {r == r ? sign : r, 0});
     Split curvature = select(near, quotient({1, 0}, beta), {r == r ? 0 : r, 0});
     return {value, gradient, curvature};
+  }
+
+ private:
+  // (h + l)^2 / y for the exact residual h + l of numbers of at most 24 bits. In units of h^2:
+  //
+  // - `middle`, `rest` and their errors are exact sums, so is what rest.high is beyond a change of the quotient, which
+  //   is that of at most two units in its last place;
+  // - the other four terms are below 2^-103. If l is not 0, the lowest bits of the two numbers are more than 53 places
+  //   apart: up to 77, all is a multiple of 2^-156, so that the sum of the four is exact, too; beyond, h is one of the
+  //   two numbers, whose square has 48 bits, so middle.low and cross.low are 0, and l^2 decides alone or not at all.
+  LOSSLESS_INLINE Split square_over(double y, Split a) {
+    Split square = two_product(a.high, a.high);
+    Split cross = two_product(2 * a.high, a.low);
+    Split middle = two_sum(square.low, cross.high);
+    double first = square.high / y;
+    Split rest = two_sum(std::fma(-first, y, square.high), middle.high);
+    double high = first + rest.high / y;
+    rest.high = std::fma(first - high, y, rest.high);
+    double low = rest.high + (rest.low + (middle.low + (cross.low + a.low * a.low)));
+    return {high, low / y};
   }
 };
 

@@ -189,7 +189,7 @@ def _special_values(fmt: Format, parameters: dict[str, float]) -> Array:
     smallest_normal = math.ldexp(1.0, fmt.min_exponent)
     points = [0.0, fmt.smallest, smallest_normal, fmt.largest, math.inf, math.nan]
     bends = [*parameters.values(), math.log(2), math.acosh(2), 0.5, 0.75, 1.0, 2.0, 9.0, 19.0, 40.0]
-    bends += [89.0, 372.0, 710.0, 745.0, math.sqrt(smallest_normal)]
+    bends += [89.0, 372.0, 710.0, 745.0, math.sqrt(smallest_normal), math.exp(-100)]
     for point in bends:
         near = float(fmt.array(point))
         if math.isfinite(near):
