@@ -32,26 +32,28 @@ void run(const CallFrame& frame) {
   const Buffers& arguments = frame.arguments;
   int64_t dimensions = arguments.buffers[0]->rank;
 
-  // Kernels reduce the last dimensions: in this order, those are the last.
-  std::vector<int64_t> order;
-  for (bool reduced : {false, true})
-    for (int64_t d = 0; d < dimensions; ++d)
-      if (bool(plan.reduced >> d & 1) == reduced) order.push_back(d);
-
   Job job;
   job.loss = int(plan.loss);
   job.dtype = DType(plan.dtype);
   job.reduction = Reduction(plan.reduction);
-  job.shape.assign(dimensions, 1);
-  for (int64_t i = 0; i < arguments.size; ++i)
-    for (int64_t d = 0; d < dimensions; ++d)
-      if (int64_t size = arguments.buffers[i]->dims[order[d]]; size != 1) job.shape[d] = size;
-  if (job.reduction != Reduction::none)
-    for (int64_t d = 0; d < dimensions; ++d) job.kept += !(plan.reduced >> d & 1);
+
+  // Kernels reduce the last dimensions: in this order, those are the last. What has one element needs no place.
+  std::vector<int64_t> order;
+  for (bool reduced : {false, true})
+    for (int64_t d = 0; d < dimensions; ++d) {
+      if (bool(plan.reduced >> d & 1) != reduced) continue;
+      int64_t size = 1;
+      for (int64_t i = 0; i < arguments.size; ++i)
+        if (int64_t of_this = arguments.buffers[i]->dims[d]; of_this != 1) size = of_this;
+      if (size == 1) continue;
+      order.push_back(d);
+      job.shape.push_back(size);
+      job.kept += job.reduction != Reduction::none && !reduced;
+    }
 
   auto strides = [&](const Buffer& buffer) {
-    std::vector<int64_t> natural = strides_of(buffer), result(dimensions);
-    for (int64_t d = 0; d < dimensions; ++d) result[d] = natural[order[d]];
+    std::vector<int64_t> result(order.size());
+    for (size_t i = 0; i < order.size(); ++i) result[i] = stride_of(buffer, order[i]);
     return result;
   };
   Operand* places[operands] = {&job.inputs,  &job.targets, &job.parameters[0], &job.parameters[1],
@@ -62,7 +64,7 @@ void run(const CallFrame& frame) {
       const Buffer& buffer = *arguments.buffers[next++];
       *places[i] = {buffer.data, dtype_of(buffer), strides(buffer)};
     } else if (plan.numbers >> i & 1) {
-      *places[i] = {numbers + i, DType::float64, std::vector<int64_t>(dimensions, 0)};
+      *places[i] = {numbers + i, DType::float64, std::vector<int64_t>(order.size(), 0)};
     }
   }
 

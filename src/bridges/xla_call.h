@@ -49,11 +49,17 @@ inline int64_t item_size(const Buffer& buffer) {
   }
 }
 
-// In bytes, 0 along dimensions of size 1, along which an array may repeat.
+// In bytes, 0 along a dimension of size 1, along which an array may repeat.
+inline int64_t stride_of(const Buffer& buffer, int64_t dimension) {
+  if (buffer.dims[dimension] == 1) return 0;
+  int64_t stride = item_size(buffer);
+  for (int64_t d = dimension + 1; d < buffer.rank; ++d) stride *= buffer.dims[d];
+  return stride;
+}
+
 inline std::vector<int64_t> strides_of(const Buffer& buffer) {
   std::vector<int64_t> strides(buffer.rank);
-  int64_t stride = item_size(buffer);
-  for (int64_t d = buffer.rank; d-- > 0; stride *= buffer.dims[d]) strides[d] = buffer.dims[d] == 1 ? 0 : stride;
+  for (int64_t d = 0; d < buffer.rank; ++d) strides[d] = stride_of(buffer, d);
   return strides;
 }
 

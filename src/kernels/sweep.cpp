@@ -63,7 +63,9 @@ class Sweep {
     if (job_.total_gradient.data) gradient_sums_.resize(rows_ * blocks_);
     if (elements_ > 0) {
       int64_t rows_together = std::max<int64_t>(1, block_elements / std::max<int64_t>(1, columns_));
-      if (blocks_ > 1)
+      if (rows_ * blocks_ == 1)  // a small job, which cannot wait for a pool
+        block(0, 0);
+      else if (blocks_ > 1)
         parallel(rows_ * blocks_, [&](int64_t chunk) { block(chunk / blocks_, chunk % blocks_); }, job_.threads);
       else
         parallel((rows_ + rows_together - 1) / rows_together,
@@ -164,14 +166,16 @@ class Sweep {
   void block(int64_t row, int64_t number) {
     int64_t begin = row * columns_ + number * block_elements;
     int64_t elements = std::min(block_elements, columns_ - number * block_elements);
-    double sums[lanes] = {}, gradient_sums[lanes] = {};
-    if (contiguous_)
+    double sums[lanes] = {};
+    if (contiguous_) {
       whole(begin, elements, gradient_scale(row), sums);
-    else
+    } else {
+      double gradient_sums[lanes] = {};
       in_pieces(begin, elements, gradient_scale(row), sums, gradient_sums);
+      if (!gradient_sums_.empty())
+        gradient_sums_[row * blocks_ + number] = add_lanes(gradient_sums) * gradient_scale(row);
+    }
     if (reduces_) sums_[row * blocks_ + number] = add_lanes(sums);
-    if (!gradient_sums_.empty())
-      gradient_sums_[row * blocks_ + number] = add_lanes(gradient_sums) * gradient_scale(row);
   }
 
   void whole(int64_t begin, int64_t elements, double scale, double* sums) const {
