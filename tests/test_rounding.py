@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+from itertools import product
+
 import numpy as np
 import pytest
-from cases import Case, cases
+from cases import Backend, Case, cases
 from checks import assert_correctly_rounded
 from element_wise import OTHERS
 
 from lossless.cli._contract import tasks
-from lossless.cli.oracle.formats import BFLOAT16, FLOAT16, FLOAT32, NARROW, Array
+from lossless.cli.oracle.formats import BFLOAT16, FLOAT16, FLOAT32, NARROW, Array, Format
 from lossless.cli.oracle.hard import hard_pairs
 from lossless.cli.oracle.judge import Tallies, judge, tallies
 from lossless.cli.oracle.points import batches_of_inputs, bit_patterns, random_pairs
@@ -110,3 +114,23 @@ def test_loss_cancelling_pairs(narrow_case: Case, rng: np.random.Generator) -> N
     x, t = fmt.from_bits(bits), fmt.from_bits(bits + rng.choice([-8, -3, -1, 1, 2, 7], len(bits)))
     for parameters in narrow_case.loss.settings:
         assert_correctly_rounded(narrow_case, x, t, **parameters)
+
+
+@pytest.mark.parametrize("fmt", NARROW, ids=lambda fmt: fmt.name)
+def test_smooth_l1_next_to_the_middle_of_two_numbers(fmt: Format) -> None:
+    """As near as any: with 2 beta = (1 + 2c) / k, that of a + a c is k a² and k (a c)² over it.
+
+    k a² has one digit more than the numbers of the format, and c goes down to where beta ends.
+    """
+    case, digits = Case(OTHERS["smooth_l1"], Backend.NUMPY, fmt), fmt.precision + 1
+    unit = 2.0**-digits  # brings all residuals below beta
+    for k, e, shift in product((1, 3, 5, 9), (-5, -3, -1, 1, 3, 5), range(10, 60)):
+        double_beta = (1 + 2 * e * Fraction(2) ** -shift) / k
+        if double_beta != float(double_beta):
+            continue
+        low, high = (math.ceil(math.sqrt(2**bits / k)) for bits in (digits - 1, digits))
+        a = np.arange(low | 1, high, max(2, (high - low) // 4 & ~1))
+        x, t = a * unit, -e * a * unit * 2.0**-shift
+        kept = (fmt.array(x) == x) & (fmt.array(t) == t)
+        x, t = fmt.array(x[kept]), fmt.array(t[kept])
+        assert_correctly_rounded(case, x, t, beta=float(double_beta) / 2)
