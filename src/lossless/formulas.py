@@ -191,10 +191,11 @@ def binary_cross_entropy_second_derivative(xp: Namespace, x: Array, t: Array) ->
     return q / xp.square(1.0 + q) + _zero(xp, t)
 
 
-# Of probabilities logarithms are at least LOWEST_LOG: that of numbers up to these counts as it.
+# Of probabilities logarithms are at least LOWEST_LOG: of numbers up to these, the largest below
+# e**-100.
 LOWEST_LOG = -100.0
-LEAST_FLOAT32 = 26 * 2.0**-149  # the next one, 27 * 2**-149, is above e**-100
-LEAST_FLOAT64 = math.nextafter(math.exp(LOWEST_LOG), 0.0)  # exp rounds up
+LEAST_FLOAT32 = 26 * 2.0**-149
+LEAST_FLOAT64 = float.fromhex("0x1.a8c1f14e2af5cp-145")
 
 
 def binary_cross_entropy_of_probabilities_value(xp: Namespace, x: Array, t: Array) -> Array:
