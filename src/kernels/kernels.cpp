@@ -16,17 +16,31 @@
 namespace lossless {
 namespace {
 
-// Rounds to T once. Where the loss gives its results with an error, `undecided` tells that the interval which holds
-// the true result contains a rounding boundary.
+// Whether an element is undecided: as wide as what is compared to know it, so that vectors need not change their width.
+template <class Loss>
+using Flag = std::conditional_t<Loss::error == 0, uint64_t, int>;
+
+template <class Flag, int size>
+LOSSLESS_INLINE bool any(const Flag (&flags)[size]) {
+  Flag all = 0;
+  for (int i = 0; i < size; ++i) all |= flags[i];
+  return all != 0;
+}
+
+// Rounds to T once. `undecided` tells that it may be to the wrong side: a rounding boundary may lie between what is
+// rounded here and the true result.
 template <class Loss, class T>
-LOSSLESS_INLINE typename T::rounded round_once(Split x, int& undecided) {
-  if constexpr (Loss::error == 0) {
-    if constexpr (sizeof(typename T::storage) == sizeof(double))
-      return nearest(x);
-    else
-      return T::round(round_to_odd(x));
-  } else if constexpr (sizeof(typename T::storage) == sizeof(double)) {
-    return x.high;
+LOSSLESS_INLINE typename T::rounded round_once(Split x, Flag<Loss>& undecided) {
+  if constexpr (sizeof(typename T::storage) == sizeof(double)) {
+    return Loss::error == 0 ? nearest(x) : x.high;
+  } else if constexpr (Loss::error == 0) {
+    // A boundary has zeros below the last bit of a T. Unless `high` has them, or nearly so, sum and `high` are on one
+    // side of each.
+    constexpr uint64_t last_bits = (uint64_t(1) << 28) - 1, near = 1 << 8;
+    uint64_t beside = (to_bits(x.high) + near) & last_bits;
+    uint64_t low_without_sign = to_bits(x.low) << 1;
+    undecided |= beside <= 2 * near ? low_without_sign : 0;
+    return T::round(x.high);
   } else {
     double less = x.high * (1 - Loss::error), more = x.high * (1 + Loss::error);
     if constexpr (Loss::cancels) {
@@ -53,7 +67,8 @@ LOSSLESS_INLINE typename T::rounded round_accurate(Split x) {
   return T::round(round_to_odd(x));
 }
 
-template <class Loss, class T, Wanted wanted, bool scaled>
+// A group of `size` elements in memory, of which `elements` are wanted.
+template <class Loss, class T, Wanted wanted, bool scaled, int size>
 LOSSLESS_INLINE void run_group(const typename T::storage* inputs, const typename T::storage* targets, Parameters p,
                                const Run& run, int64_t at, int elements) {
   using storage = typename T::storage;
@@ -61,13 +76,14 @@ LOSSLESS_INLINE void run_group(const typename T::storage* inputs, const typename
   constexpr bool value = wanted == Wanted::value || wanted == Wanted::value_and_gradient;
   constexpr bool gradient = wanted != Wanted::value && wanted != Wanted::sum;
   constexpr bool curvature = wanted == Wanted::gradient_and_curvature;
-  storage values[group_elements], gradients[group_elements], curvatures[group_elements];
-  double terms[group_elements];
-  int undecided = 0;
+  storage values[size], gradients[size], curvatures[size];
+  double terms[size];
+  Flag<Loss> flags[size];
 
 #pragma GCC unroll 4  // all of it, as GCC likes to, runs out of registers
-  for (int i = 0; i < group_elements; ++i) {
+  for (int i = 0; i < size; ++i) {
     Outcome outcome = Loss::template evaluate<T>(T::load(inputs[i]), T::load(targets[i]), p);
+    Flag<Loss> undecided = 0;
     if constexpr (sum) terms[i] = outcome.value.high;
     if constexpr (value) values[i] = T::pack(round_once<Loss, T>(outcome.value, undecided));
     if constexpr (gradient && scaled) {
@@ -76,13 +92,23 @@ LOSSLESS_INLINE void run_group(const typename T::storage* inputs, const typename
     }
     if constexpr (gradient && !scaled) gradients[i] = T::pack(round_once<Loss, T>(outcome.gradient, undecided));
     if constexpr (curvature) curvatures[i] = T::pack(round_once<Loss, T>(outcome.curvature, undecided));
+    flags[i] = undecided;
   }
-  if constexpr (Loss::error > 0 && sizeof(storage) < sizeof(double)) {
-    if (__builtin_expect(undecided, 0)) {
+  if constexpr (Loss::error == 0 && sizeof(storage) < sizeof(double)) {
+    if (__builtin_expect(any(flags), 0)) {
+      for (int i = 0; i < size; ++i) {
+        Outcome outcome = Loss::template evaluate<T>(T::load(inputs[i]), T::load(targets[i]), p);
+        if constexpr (value) values[i] = T::pack(round_accurate<T>(outcome.value));
+        if constexpr (gradient && !scaled) gradients[i] = T::pack(round_accurate<T>(outcome.gradient));
+        if constexpr (curvature) curvatures[i] = T::pack(round_accurate<T>(outcome.curvature));
+      }
+    }
+  } else if constexpr (sizeof(storage) < sizeof(double)) {
+    if (__builtin_expect(any(flags), 0)) {
       for (int i = 0; i < elements; ++i) {
         double x = T::load(inputs[i]), t = T::load(targets[i]);
         Outcome outcome = Loss::template evaluate<T>(x, t, p);
-        int in_value = 0, in_gradient = 0, in_curvature = 0;
+        Flag<Loss> in_value = 0, in_gradient = 0, in_curvature = 0;
         if constexpr (value) round_once<Loss, T>(outcome.value, in_value);
         if constexpr (gradient && !scaled) round_once<Loss, T>(outcome.gradient, in_gradient);
         if constexpr (gradient && scaled) in_gradient = is_vague<Loss, T>(outcome.gradient);
@@ -98,11 +124,11 @@ LOSSLESS_INLINE void run_group(const typename T::storage* inputs, const typename
     }
   }
   if constexpr (sum) {
-    for (int i = elements; i < group_elements; ++i) terms[i] = 0;
-    add_group(terms, run.sums);
+    for (int i = elements; i < size; ++i) terms[i] = 0;
+    add_group<size>(terms, run.sums);
   }
   size_t bytes = elements * sizeof(storage);
-  if (elements == group_elements) bytes = sizeof values;  // known when compiling: a few vector moves
+  if (elements == size) bytes = sizeof values;  // known when compiling: a few vector moves
   if constexpr (value) std::memcpy(static_cast<storage*>(run.value) + at, values, bytes);
   if constexpr (gradient) std::memcpy(static_cast<storage*>(run.gradient) + at, gradients, bytes);
   if constexpr (curvature) std::memcpy(static_cast<storage*>(run.curvature) + at, curvatures, bytes);
@@ -114,14 +140,15 @@ void run_groups(const Run& run) {
   auto inputs = static_cast<const storage*>(run.inputs);
   auto targets = static_cast<const storage*>(run.targets);
   Parameters p = {run.parameters[0], run.parameters[1]};
-  int64_t whole = run.elements / group_elements * group_elements;
-  for (int64_t at = 0; at < whole; at += group_elements)
-    run_group<Loss, T, wanted, scaled>(inputs + at, targets + at, p, run, at, group_elements);
-  if (int rest = int(run.elements - whole)) {
-    storage last_inputs[group_elements] = {}, last_targets[group_elements] = {};
-    std::memcpy(last_inputs, inputs + whole, rest * sizeof(storage));
-    std::memcpy(last_targets, targets + whole, rest * sizeof(storage));
-    run_group<Loss, T, wanted, scaled>(last_inputs, last_targets, p, run, whole, rest);
+  int64_t at = 0;
+  for (; at + group_elements <= run.elements; at += group_elements)
+    run_group<Loss, T, wanted, scaled, group_elements>(inputs + at, targets + at, p, run, at, group_elements);
+  for (; at < run.elements; at += lanes) {
+    int rest = int(std::min<int64_t>(lanes, run.elements - at));
+    storage last_inputs[lanes] = {}, last_targets[lanes] = {};
+    std::memcpy(last_inputs, inputs + at, rest * sizeof(storage));
+    std::memcpy(last_targets, targets + at, rest * sizeof(storage));
+    run_group<Loss, T, wanted, scaled, lanes>(last_inputs, last_targets, p, run, at, rest);
   }
 }
 
@@ -181,13 +208,16 @@ LOSSLESS_INLINE void finish(const Piece& piece, Column& column, double scale, do
           if (piece.where[at + i] == 0) rounded[at + i] = 0;
       continue;
     }
-    int undecided = 0;
+    Flag<Loss> flags[group_elements] = {};
     for (int i = 0; i < group_elements; ++i)
-      rounded[at + i] = T::pack(round_once<Loss, T>({high[i], low[i]}, undecided));
-    if constexpr (Loss::error > 0 && sizeof(storage) < sizeof(double)) {
-      if (__builtin_expect(undecided, 0))
+      rounded[at + i] = T::pack(round_once<Loss, T>({high[i], low[i]}, flags[i]));
+    if constexpr (Loss::error == 0 && sizeof(storage) < sizeof(double)) {
+      if (__builtin_expect(any(flags), 0))
+        for (int i = 0; i < group_elements; ++i) rounded[at + i] = T::pack(round_accurate<T>({high[i], low[i]}));
+    } else if constexpr (sizeof(storage) < sizeof(double)) {
+      if (__builtin_expect(any(flags), 0))
         for (int i = at; i < piece.elements && i < at + group_elements; ++i) {
-          int this_one = 0;
+          Flag<Loss> this_one = 0;
           round_once<Loss, T>({column.high[i], column.low[i]}, this_one);
           if (this_one) rounded[i] = T::pack(round_accurate<T>(accurate(i)));
         }

@@ -13,10 +13,11 @@
 //   static Outcome evaluate_accurately(double inputs, double targets, Parameters);    only when error > 0
 //
 // `evaluate` is inlined into vector loops, so its branches must be selections. T is the type of the result (types in
-// dtypes.h). With error = 0, high + low of each result has the sign of the true result's distance from any number
-// of at most 51 bits: rounding to odd then decides. With error > 0 only `high` counts, and the rare results that
-// the bound cannot decide are computed again by `evaluate_accurately`. Where terms cancel, no relative bound holds:
-// `low` is what may be missing beside it, with the sign of `high`.
+// dtypes.h). With error = 0, `low` is at most a hundred units in the last place of `high`, and high + low of each
+// result has the sign of the true result's distance from any number of at most 51 bits: rounding to odd then decides.
+// With error > 0 only `high` counts, and the rare results that the bound cannot decide are computed again by
+// `evaluate_accurately`. Where terms cancel, no relative bound holds: `low` is what may be missing beside it, with the
+// sign of `high`.
 #pragma once
 
 #include "arithmetic.h"

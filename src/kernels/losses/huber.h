@@ -41,9 +41,10 @@ struct huber {
     double excess = a.high == delta ? a.low : a.high - delta;  // of a over delta, in its sign
 
     double q = at_most(at_most(largest, delta), a.high);
-    Split slope = fast_two_sum(a.high, -0.5 * q);
-    Split value = two_product(q, slope.high);
-    value.low += q * (slope.low + a.low);
+    double m = std::fma(-0.5, q, a.high);
+    double n = std::fma(-0.5, q, a.high - m);
+    Split value = two_product(q, m);
+    value.low = std::fma(q, n + a.low, value.low);
 
     double clipped = q;
     if constexpr (std::is_same_v<typename T::storage, double>) {
