@@ -80,17 +80,27 @@ def test_loss_has_the_bits_of_numpy(case: Case, rng: np.random.Generator) -> Non
 @IN_EVERY_DTYPE
 @WITH_FLOAT64
 def test_loss_bits_on_threads_of_xla(case: Case, rng: np.random.Generator) -> None:
-    """Large enough for several threads; and subnormal numbers, which XLA's threads flush."""
+    """One element, one block, and enough for several threads; XLA's flush subnormal numbers."""
     x, t = arrays(case, (150_001,), rng)
     x[:1000] *= case.fmt.array(2.0 ** (case.fmt.min_exponent - 1))
     t[:1000] = 0
     assert np.count_nonzero(x[:1000]) > 500
+    calls = list(itertools.product((1, 1000, 65_536, 65_537, x.size), ("none", "sum", "mean")))
+
+    def every(x: Any, t: Any) -> Any:
+        return [
+            (
+                case.function(x[:size], t[:size], reduction=reduction),
+                *lossless.value_and_grad(case.function)(x[:size], t[:size], reduction=reduction),
+            )
+            for size, reduction in calls
+        ]
+
     twin = on_numpy(case)
-    for reduction in ("none", "mean"):
-        wanted = twin.value_and_grad(x, t, reduction=reduction)
-        function = jax.jit(lossless.value_and_grad(case.function), static_argnames="reduction")
-        for got, part in zip(function(x, t, reduction=reduction), wanted, strict=True):
-            assert_same_bits(got, part, case.fmt, f"{case} {reduction}")
+    for (size, reduction), results in zip(calls, jax.jit(every)(x, t), strict=True):
+        wanted, gradient = twin.value_and_grad(x[:size], t[:size], reduction=reduction)
+        for got, part in zip(results, (wanted, wanted, gradient), strict=True):
+            assert_same_bits(got, part, case.fmt, f"{case} {size} {reduction}")
 
 
 @LOSSES

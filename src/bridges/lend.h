@@ -8,6 +8,7 @@ namespace lossless {
 
 struct Lent {
   void (*sweep)(const Job&);
+  bool (*sweep_small)(const SmallJob&);
   int64_t (*sweep_rows)(const RowJob&);
 };
 

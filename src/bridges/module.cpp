@@ -108,7 +108,7 @@ void python_sweep(int loss, int dtype, int reduction, const Shape& shape, int ke
 
 NB_MODULE(_core, m) {
   using namespace lossless;
-  static const Lent lent = {sweep, sweep_rows};
+  static const Lent lent = {sweep, sweep_small, sweep_rows};
   m.attr("_lent") = nb::capsule(&lent, lent_name);
   m.def(
       "built_for_mlx",

@@ -26,6 +26,13 @@ bool is_constant(const Operand& operand) {
   return std::all_of(operand.strides.begin(), operand.strides.end(), [](int64_t stride) { return stride == 0; });
 }
 
+// What a contiguous run computes whose job wants these.
+Wanted wanted_of(bool reduces, bool value, bool gradient) {
+  if (!value) return Wanted::gradient;
+  if (reduces) return gradient ? Wanted::sum_and_gradient : Wanted::sum;
+  return gradient ? Wanted::value_and_gradient : Wanted::value;
+}
+
 namespace view {
 enum View { inputs, targets, first, second, weights, where, cotangent, value, gradient, curvature, views };
 }
@@ -59,7 +66,10 @@ class Sweep {
   }
 
   void run() {
-    if (reduces_) sums_.resize(rows_ * blocks_);
+    if (reduces_ && rows_ * blocks_ > 1) {
+      many_sums_.resize(rows_ * blocks_);
+      sums_ = many_sums_.data();
+    }
     if (job_.total_gradient.data) gradient_sums_.resize(rows_ * blocks_);
     if (elements_ > 0) {
       int64_t rows_together = std::max<int64_t>(1, block_elements / std::max<int64_t>(1, columns_));
@@ -112,9 +122,7 @@ class Sweep {
       if (value || !gradient || reduces_ || job.cotangent.data) return {};
       return Wanted::gradient_and_curvature;
     }
-    if (!value) return Wanted::gradient;
-    if (reduces_) return gradient ? Wanted::sum_and_gradient : Wanted::sum;
-    return gradient ? Wanted::value_and_gradient : Wanted::value;
+    return wanted_of(reduces_, value, gradient);
   }
 
   void find_denominators() {
@@ -280,7 +288,11 @@ class Sweep {
   std::vector<double> denominators_;  // of each row; empty: all are constant_denominator_
   double constant_denominator_ = 1;
   std::vector<double> selected_;  // how many elements of each row `where` selects; empty: all
-  std::vector<double> sums_, gradient_sums_;
+  // Of each block. A small job has one, and should not wait for an allocator.
+  double one_sum_ = 0;
+  std::vector<double> many_sums_;
+  double* sums_ = &one_sum_;
+  std::vector<double> gradient_sums_;
 };
 
 }  // namespace
@@ -288,6 +300,32 @@ class Sweep {
 void sweep(const Job& job) {
   FloatEnvironment environment;
   Sweep(job).run();
+}
+
+bool sweep_small(const SmallJob& job) {
+  if (job.elements == 0 || job.elements > block_elements) return false;
+  const LossKernels& loss = instruction_set().kernels->losses[job.loss];
+  bool reduces = job.reduction != Reduction::none;
+  auto run = loss.run[int(job.dtype)][int(wanted_of(reduces, job.value, job.gradient))];
+  if (!run || !loss.valid(job.parameters)) return false;
+
+  FloatEnvironment environment;
+  double sums[lanes] = {};
+  double denominator = reduces && job.reduction != Reduction::sum ? double(job.elements) : 1;
+  run({job.inputs,
+       job.targets,
+       {job.parameters[0], job.parameters[1]},
+       job.elements,
+       reduces ? nullptr : job.value,
+       job.gradient,
+       nullptr,
+       sums,
+       1 / denominator});
+  if (reduces && job.value) {
+    double total = add_lanes(sums);
+    store(add_blocks(&total, 1) / denominator, job.value_dtype, job.value);
+  }
+  return true;
 }
 
 void memory_pass(const float* inputs, const float* targets, float* out, int64_t elements) {

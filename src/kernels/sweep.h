@@ -59,6 +59,23 @@ constexpr int lanes = 16;
 
 void sweep(const Job& job);
 
+// A job without options, of contiguous arrays of its dtype, one block at most, reduced as a whole or not at all.
+struct SmallJob {
+  int loss = 0;
+  DType dtype = DType::float32;
+  Reduction reduction = Reduction::none;
+  const void* inputs = nullptr;
+  const void* targets = nullptr;
+  double parameters[most_parameters] = {};
+  int64_t elements = 1;
+  void* value = nullptr;  // null: not wanted
+  void* gradient = nullptr;
+  DType value_dtype = DType::float32;  // of a reduced value
+};
+
+// The bits of sweep() in less time. False: nothing is done, the job is for sweep().
+bool sweep_small(const SmallJob& job);
+
 // out = inputs - targets, by the same threads in the same blocks: the speed that memory allows.
 void memory_pass(const float* inputs, const float* targets, float* out, int64_t elements);
 
