@@ -1,8 +1,8 @@
 """How much faster a loss on JAX arrays is than optax's: value and gradient of the mean, on the CPU.
 
 Float32, from one element to 16 million, default parameters. All are jitted by the caller
-(`jax.jit(jax.value_and_grad(...))`), but for the last column: lossless called as it is. "Nothing" is
-a custom call of the same arrays that computes nothing (nothing.cpp): no kernel can be quicker.
+(`jax.jit(jax.value_and_grad(...))`), but for the last column: lossless called as it is. "Nothing"
+is a custom call of the same arrays that computes nothing (nothing.cpp): no kernel can be quicker.
 
 To keep in mind: both sides return fresh arrays, and wait for the result (`block_until_ready`).
 lossless runs on its own threads and XLA on its own, as many as the machine has: `--threads` counts
@@ -53,11 +53,8 @@ def register_nothing() -> None:
     source = Path(__file__).parent / "nothing.cpp"
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "nothing.so"
-        subprocess.run(
-            [compiler, "-O2", "-shared", "-fPIC", f"-I{jax.ffi.include_dir()}", source]
-            + ["-o", library],
-            check=True,
-        )
+        command = [compiler, "-O2", "-shared", "-fPIC", f"-I{jax.ffi.include_dir()}"]
+        subprocess.run([*command, source, "-o", library], check=True)
         function = ctypes.CDLL(str(library)).nothing
     jax.ffi.register_ffi_target("nothing", jax.ffi.pycapsule(function), platform="cpu")
 

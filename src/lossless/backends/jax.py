@@ -139,14 +139,17 @@ class Formulas(ArrayApi):
         spread = jax.typeof(arrays[0]).sharding.spec
         arrays = tuple(_with_whole_rows(x, plan.axis) for x in arrays)
         problem = replace(plan, arrays=arrays, labels=labels, weights=weights, where=where)
-        value, *slopes = self.rows(problem, gradient=gradient, native=native)
+        if native:
+            value, *slopes = self.rows(problem, gradient=gradient)
+        else:
+            value, *slopes = self.formula_of_rows(problem, gradient=gradient)
         if slopes and spread[plan.axis] is not None:
             slopes = [jax.sharding.reshard(slopes[0], spread)]
         return value, *slopes
 
-    def rows(self, problem: RowProblem, *, gradient: bool, native: bool) -> tuple[Array, ...]:
+    def rows(self, problem: RowProblem, *, gradient: bool) -> tuple[Array, ...]:
         """The outputs of a problem, inside of a program."""
-        return super().row_outputs(problem, gradient=gradient)
+        return self.formula_of_rows(problem, gradient=gradient)
 
     def value(self, problem: Problem) -> Array:
         """The loss."""

@@ -13,14 +13,13 @@ from .._losses import LOSSES
 from .._rows import RowProblem
 from .base import Array
 from .jax import Formulas, Plan
-from .jax_layers import DTYPES, Layers, mask, moves, multiplied
+from .jax_derivatives import moves, of_value, widened
+from .jax_layers import DTYPES, Layers, mask
 from .jax_rows import Rows
 from .rows import HAVE_KERNELS
 
 # Places in the masks of the attribute `plan`: Plan in src/bridges/xla.cpp.
 _OUTPUTS = ("value", "gradient", "second_derivative")
-# Of what a derivative by the residuals is made.
-_NEXT = {"value": "gradient", "gradient": "second_derivative"}
 
 
 class Kernels(Formulas):
@@ -47,7 +46,7 @@ class Kernels(Formulas):
 
         def program(x: Array, label: Array) -> tuple[Array, ...]:
             problem = replace(row, arrays=(x,), labels=label)
-            return *self.compute(plan, x, -x), *self.rows(problem, gradient=False, native=True)
+            return *self.compute(plan, x, -x), *self.rows(problem, gradient=False)
 
         def results() -> tuple[Array, ...]:
             with jax.default_device(jax.devices("cpu")[0]):
@@ -61,10 +60,10 @@ class Kernels(Formulas):
     def compute(self, plan: Plan, *arrays: Array) -> tuple[Array, ...]:
         return self._element_wise(plan, *arrays) if plan.native else self.formula(plan, *arrays)
 
-    def rows(self, problem: RowProblem, *, gradient: bool, native: bool) -> tuple[Array, ...]:
-        if native and problem.loss in HAVE_KERNELS:
+    def rows(self, problem: RowProblem, *, gradient: bool) -> tuple[Array, ...]:
+        if problem.loss in HAVE_KERNELS:
             return self._rows.outputs(problem, gradient=gradient)
-        return super().rows(problem, gradient=gradient, native=native)
+        return self.formula_of_rows(problem, gradient=gradient)
 
 
 class ElementWise(Layers):
@@ -72,7 +71,7 @@ class ElementWise(Layers):
 
     target = "lossless"
     operands = (
-        "inputs", "targets", "parameter 0", "parameter 1", "weights", "where", "cotangent",
+        "inputs", "targets", "parameter 0", "parameter 1", "weights", "where", "cotangent", "slope",
     )  # fmt: skip
 
     def __init__(self, capsule: Any, backend: Formulas) -> None:
@@ -114,32 +113,30 @@ class ElementWise(Layers):
             if moved[place] and plan.arrays[place] != "where"
         ]
         outputs = plan.outputs
-        if residuals and outputs == ("value",):
+        if residuals and outputs == ("value",) and plan.reduction != "none":
             outputs = "value", "gradient"  # of one pass
         computed = dict(zip(outputs, self(replace(plan, outputs=outputs), *primals), strict=True))
         changes = self.by_formula(plan, primals, tangents, options)
         for i, output in enumerate(plan.outputs if residuals else ()):
-            if output in _NEXT:
-                slope = _NEXT[output]
-                if slope not in computed:
-                    (computed[slope],) = self(replace(plan, outputs=(slope,)), *primals)
-                change = self._along(plan, computed[slope], tangents[:slopes], moved)
-                if output == "value":
-                    change = jnp.sum(change, axis=plan.axes)
-                change = jax.lax.convert_element_type(change, plan.dtype)
-            else:
+            if output == "second_derivative":
                 only = replace(plan, outputs=(output,))
                 (change,) = self.by_formula(only, primals, tangents, residuals)
+            else:
+                direction = self._direction(plan, primals, tangents, residuals)
+                if output == "value":
+                    slope = computed.get("gradient")
+                    change = of_value(self, plan, direction, slope, primals)
+                else:
+                    second = computed.get("second_derivative")
+                    if second is None:
+                        only = replace(plan, outputs=("second_derivative",))
+                        (second,) = self(only, *primals)
+                    change = jax.lax.convert_element_type(widened(second) * direction, plan.dtype)
             changes[i] = change if changes[i] is None else changes[i] + change
         return self.changed([computed[output] for output in plan.outputs], changes)
 
-    def _along(self, plan: Plan, slope: Array, tangents: Any, moved: list[bool]) -> Array:
-        """The change by a change of inputs and targets."""
-        by_inputs, *others = (
-            multiplied(slope, x) if has_moved else None
-            for x, has_moved in zip(tangents, moved, strict=False)
-        )
-        by_targets = others[0] if others else None
-        if by_targets is None:
-            return by_inputs
-        return -by_targets if by_inputs is None else by_inputs - by_targets
+    def _direction(self, plan: Plan, primals: Any, tangents: Any, residuals: list[int]) -> Array:
+        """The change of the residuals, by that of inputs and targets."""
+        first, *second = (widened(tangents[place]) for place in residuals)
+        change = first - second[0] if second else first if residuals == [0] else -first
+        return jnp.broadcast_to(change, self.layout(plan, primals)[0])

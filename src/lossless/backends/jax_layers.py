@@ -20,11 +20,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_batching import custom_vmap
-from jax.custom_derivatives import SymbolicZero
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
 
 from .base import Array
+from .jax_derivatives import along
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
@@ -33,6 +33,7 @@ class Layers(ABC):
     """Computations of one kind, each known by its plan.
 
     Each of its arrays has some of the dimensions of the first one, with size 1 where it repeats.
+    The last one may be the slope, over which a gradient is written.
     """
 
     target: str  # the name of the custom call
@@ -76,15 +77,8 @@ class Layers(ABC):
         """The changes of the outputs by those of the arrays in these places; None without any."""
         if not places:
             return [None] * len(plan.outputs)
-
-        def formula(*some: Array) -> tuple[Array, ...]:
-            arrays = list(primals)
-            for place, x in zip(places, some, strict=True):
-                arrays[place] = x
-            return self.formula(plan, *arrays)
-
-        some, directions = ([x[place] for place in places] for x in (primals, tangents))
-        return list(jax.jvp(formula, some, directions)[1])
+        formula = functools.partial(self.formula, plan)
+        return list(along(formula, primals, tangents, places))
 
     def changed(self, results: list[Array], changes: list[Any]) -> Any:
         """What the rule of the `custom_jvp` returns."""
@@ -122,7 +116,10 @@ class Layers(ABC):
 
     def _custom_call(self, plan: Any, types: Any, arrays: Any) -> tuple[Array, ...]:
         description, numbers = self.attributes(plan, arrays[0].ndim)
-        call: Callable[..., Any] = jax.ffi.ffi_call(self.target, tuple(types))
+        over = {plan.arrays.index("slope"): 0} if "slope" in plan.arrays else {}
+        call: Callable[..., Any] = jax.ffi.ffi_call(
+            self.target, tuple(types), input_output_aliases=over
+        )
         attributes = {"plan": np.array(description, np.int64), "numbers": np.array(numbers)}
         return tuple(call(*arrays, **attributes))
 
@@ -253,17 +250,6 @@ class Layers(ABC):
 def mask(bits: Iterable[int]) -> int:
     """An integer with these bits."""
     return sum(1 << bit for bit in bits)
-
-
-def moves(tangents: Any) -> list[bool]:
-    """Which of them may differ from zero."""
-    return [type(x) is not SymbolicZero for x in tangents]
-
-
-def multiplied(slope: Array, change: Array) -> Array:
-    """Their product; half types are multiplied in float32."""
-    dtype = jnp.float32 if slope.dtype.itemsize < 4 else slope.dtype
-    return jax.lax.convert_element_type(slope, dtype) * jax.lax.convert_element_type(change, dtype)
 
 
 def _names(x: Any, d: int) -> tuple[str, ...]:

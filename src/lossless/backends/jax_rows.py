@@ -3,17 +3,22 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from .._call import REDUCTIONS
 from .._rows import RowProblem
 from .base import Array
 from .jax import Formulas, Plan
-from .jax_layers import DTYPES, Layers, mask, moves, multiplied
+from .jax_derivatives import moves, of_value, widened
+from .jax_layers import DTYPES, Layers, mask
 
 _OUTPUTS = ("value", "gradient")
-_OF_ROWS = ("logits", "probabilities", "gradient")  # they have the dimension of the classes
+_OF_ROWS = (
+    "logits",
+    "probabilities",
+    "gradient",
+    "slope",
+)  # they have the dimension of the classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class Rows(Layers):
     """Cross entropy of class labels and of probabilities."""
 
     target = "lossless_rows"
-    operands = ("logits", "labels", "probabilities", "weights", "where", "cotangent")
+    operands = ("logits", "labels", "probabilities", "weights", "where", "cotangent", "slope")
 
     def __init__(self, capsule: Any, backend: Formulas) -> None:
         super().__init__(capsule)
@@ -92,7 +97,7 @@ class Rows(Layers):
             kept=len(shape) - len(plan.axes),
         )
         gradient = "gradient" in plan.outputs
-        results = self._backend.rows(problem, gradient=gradient, native=False)
+        results = self._backend.formula_of_rows(problem, given.get("cotangent"), gradient=gradient)
         named = dict(zip(_OUTPUTS, results, strict=False))
         return tuple(named[output] for output in plan.outputs)
 
@@ -124,17 +129,17 @@ class Rows(Layers):
         options = [
             place
             for place, name in enumerate(plan.arrays)
-            if moved[place] and name in ("probabilities", "weights")
+            if moved[place] and name in ("probabilities", "weights", "cotangent")
         ]
-        outputs = _OUTPUTS if moved[0] else plan.outputs  # of one pass
+        outputs = plan.outputs
+        if moved[0] and outputs == ("value",) and plan.reduction != "none":
+            outputs = _OUTPUTS  # of one pass
         computed = dict(zip(outputs, self(replace(plan, outputs=outputs), *primals), strict=True))
         changes = self.by_formula(plan, primals, tangents, options)
         for i, output in enumerate(plan.outputs if moved[0] else ()):
             if output == "value":
-                along = multiplied(computed["gradient"], tangents[0])
-                kept = self.dimensions(plan, "value", along.ndim)
-                change = jnp.sum(along, [d for d in range(along.ndim) if d not in kept])
-                change = jax.lax.convert_element_type(change, plan.dtype)
+                direction = widened(tangents[0])
+                change = of_value(self, plan, direction, computed.get("gradient"), primals)
             else:
                 only = replace(plan, outputs=(output,))
                 (change,) = self.by_formula(only, primals, tangents, [0])

@@ -98,6 +98,12 @@ class RowWise(Composed):
 
     def row_outputs(self, problem: RowProblem, *, gradient: bool) -> tuple[Array, ...]:
         """The value, and the gradient if it is wanted."""
+        return self.formula_of_rows(problem, gradient=gradient)
+
+    def formula_of_rows(
+        self, problem: RowProblem, cotangent: Array | None = None, *, gradient: bool
+    ) -> tuple[Array, ...]:
+        """The same in the namespace's operations; the gradient times a cotangent, if given."""
         axis = problem.axis
         exact = problem.loss in row_formulas.EXACT
         dtype = self._row_dtype(problem)
@@ -129,7 +135,10 @@ class RowWise(Composed):
             return (value,)
         slope = getattr(row_formulas, f"{problem.loss}_gradient")(*arguments)
         factors = self.xp.ones_like(losses) if factors is None else factors
-        factors = self.xp.expand_dims(self.scaled(problem, elements, factors), axis=axis)
+        factors = self.scaled(problem, elements, factors)
+        if cotangent is not None:
+            factors = factors * self.cast(cotangent, dtype)
+        factors = self.xp.expand_dims(factors, axis=axis)
         return value, self.cast(self.cast(slope, dtype) * factors, problem.dtype)
 
     def _row_dtype(self, problem: RowProblem) -> Any:

@@ -1,0 +1,176 @@
+"""Derivatives along a direction; of a loss, as a primitive of JAX for the sake of its transpose.
+
+What JAX makes of a product transposed is a product: the gradient, which is rounded, times what
+multiplies the loss, rounded again. In float16 a gradient that became 0 stays 0, whatever scale the
+loss is given against that. The transpose of this primitive computes the gradient once more, with
+the cotangent as a factor that counts before the one rounding.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+from jax.extend.core import Primitive, jaxpr_as_fun
+from jax.interpreters import ad, batching, mlir
+
+from .base import Array
+
+_directional = Primitive("lossless_directional_derivative")
+
+
+def moves(tangents: Any) -> list[bool]:
+    """Which of them may differ from zero."""
+    return [type(x) is not SymbolicZero for x in tangents]
+
+
+def along(function: Callable[..., Any], arrays: Any, tangents: Any, places: list[int]) -> Any:
+    """The change of a function by those of the arrays in these places."""
+
+    def of_some(*some: Array) -> Any:
+        every = list(arrays)
+        for place, x in zip(places, some, strict=True):
+            every[place] = x
+        return function(*every)
+
+    some, directions = ([x[place] for place in places] for x in (arrays, tangents))
+    return jax.jvp(of_some, some, directions)[1]
+
+
+def widened(x: Array) -> Array:
+    """Half types as float32, to be multiplied and added up."""
+    dtype = jnp.float32 if x.dtype.itemsize < 4 else x.dtype
+    return jax.lax.convert_element_type(x, dtype)
+
+
+def of_value(layers: Any, plan: Any, direction: Array, slope: Array | None, arrays: Any) -> Array:
+    """The change of a value in a direction: the sum of the gradient's elements times its own.
+
+    The direction has the gradient's shape, and is widened. The slope is the rounded gradient; if it
+    is None, it is computed where it is needed, which is not in the transpose.
+    """
+    return _itself(layers, plan, direction, *([] if slope is None else [slope]), *arrays)
+
+
+def _itself(layers: Any, plan: Any, *operands: Array) -> Array:
+    # JAX looks into the parameters of a primitive for what its program needs.
+    program = jax.make_jaxpr(functools.partial(_computed, layers, plan))(*operands)
+    change: Array = _directional.bind(*operands, layers=layers, plan=plan, program=program)
+    return change
+
+
+def _computed(layers: Any, plan: Any, direction: Array, *others: Array) -> Array:
+    """The same in other operations."""
+    slopes, arrays = _parted(plan, others)
+    (slope,) = slopes or layers(replace(plan, outputs=("gradient",)), *arrays)
+    change = widened(slope) * direction
+    kept = layers.dimensions(plan, "value", change.ndim)
+    total = jnp.sum(change, [d for d in range(change.ndim) if d not in kept])
+    return jax.lax.convert_element_type(total, plan.dtype)
+
+
+def _parted(plan: Any, others: Any) -> tuple[Any, Any]:
+    """The slope, if it is known, and the arrays of the plan."""
+    slopes = len(others) - len(plan.arrays)
+    return others[:slopes], others[slopes:]
+
+
+def _jvp(
+    operands: Any, tangents: Any, *, layers: Any, plan: Any, program: Any
+) -> tuple[Array, Any]:
+    _, *others = operands
+    changes = []
+    if type(tangents[0]) is not ad.Zero:
+        changes.append(_itself(layers, plan, tangents[0], *others))
+    moved = [i for i, x in enumerate(tangents) if i > 0 and type(x) is not ad.Zero]
+    if moved:
+        computed = functools.partial(_computed, layers, plan)
+        changes.append(along(computed, operands, tangents, moved))
+    value = _directional.bind(*operands, layers=layers, plan=plan, program=program)
+    return value, functools.reduce(ad.add_jaxvals, changes)
+
+
+def _transpose(
+    cotangent: Any, direction: Any, *others: Array, layers: Any, plan: Any, **_: Any
+) -> list[Any]:
+    nothing = [None] * len(others)
+    kind = direction.aval
+    if type(cotangent) is ad.Zero:
+        return [ad.Zero(kind), *nothing]
+    slopes, arrays = _parted(plan, others)
+    every, kept = (layers.dimensions(plan, name, kind.ndim) for name in ("cotangent", "value"))
+    reduced = [place for place, d in enumerate(every) if d not in kept]
+    given = dict(zip(plan.arrays, arrays, strict=True))
+    given["cotangent"] = jax.lax.expand_dims(cotangent, reduced)
+    names = tuple(name for name in layers.operands if name in given)
+    times = replace(plan, outputs=("gradient",), arrays=names)
+    slopes = [jnp.broadcast_to(slope, kind.shape) for slope in slopes]  # batches may share one
+    gradient = _times_cotangent(layers, times, *(given[name] for name in names), *slopes)
+    return [jax.lax.convert_element_type(gradient, kind.dtype), *nothing]
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _times_cotangent(layers: Any, plan: Any, *arrays: Array) -> Array:
+    """The gradient times the cotangent, which is the slope that may follow where it is times 1.
+
+    XLA sees that when the cotangent is a constant, as in `jit(value_and_grad(loss))`. Elsewhere the
+    slope is where the result is written. Formulas are as quick as to look.
+    """
+    if len(arrays) == len(plan.arrays):
+        return _gradient(layers, plan, *arrays)
+
+    def on_cpu(*arrays: Array) -> Any:
+        cotangent = arrays[plan.arrays.index("cotangent")]
+        over_slope = replace(plan, arrays=(*plan.arrays, "slope"))
+        return jax.lax.cond(
+            jnp.all(cotangent == 1),
+            lambda *arrays: arrays[-1],
+            functools.partial(_gradient, layers, over_slope),
+            *arrays,
+        )
+
+    formula = functools.partial(_gradient, layers, plan)
+    return jax.lax.platform_dependent(
+        *arrays, cpu=on_cpu, default=lambda *arrays: formula(*arrays[:-1])
+    )
+
+
+def _gradient(layers: Any, plan: Any, *arrays: Array) -> Array:
+    (gradient,) = layers(plan, *arrays)
+    return gradient
+
+
+@functools.partial(_times_cotangent.defjvp, symbolic_zeros=True)
+def _times_cotangent_jvp(layers: Any, plan: Any, primals: Any, tangents: Any) -> Any:
+    """What the slope adds is part of what the other arrays do."""
+    arrays = primals[: len(plan.arrays)]
+    moved = [i for i, has_moved in enumerate(moves(tangents[: len(arrays)])) if has_moved]
+    change = along(functools.partial(_gradient, layers, plan), arrays, tangents, moved)
+    return _times_cotangent(layers, plan, *primals), change
+
+
+def _batched(operands: Any, places: Any, *, layers: Any, plan: Any, **_: Any) -> tuple[Array, int]:
+    size = next(x.shape[d] for x, d in zip(operands, places, strict=True) if d is not None)
+    direction, *others = (
+        jax.lax.expand_dims(x, [0]) if d is None else jnp.moveaxis(x, d, 0)
+        for x, d in zip(operands, places, strict=True)
+    )
+    direction = jnp.broadcast_to(direction, (size, *direction.shape[1:]))
+    plan = replace(plan, axes=tuple(axis + 1 for axis in plan.axes))
+    return _itself(layers, plan, direction, *others), 0
+
+
+def _run(*operands: Array, program: Any, **_: Any) -> Array:
+    (change,) = jaxpr_as_fun(program)(*operands)
+    return change
+
+
+_directional.def_impl(_run)
+_directional.def_abstract_eval(lambda *_, program, **__: program.out_avals[0])
+ad.primitive_jvps[_directional] = _jvp
+ad.primitive_transposes[_directional] = _transpose
+batching.primitive_batchers[_directional] = _batched
+mlir.register_lowering(_directional, mlir.lower_fun(_run, multiple_results=False))

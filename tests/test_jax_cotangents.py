@@ -1,0 +1,178 @@
+"""What multiplies a loss on JAX arrays counts before its gradient is rounded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import Backend, Case, cases
+from checks import assert_same_bits, assert_ulp
+from entropy import cross_entropy
+from entropy_cases import BOTH, CROSS_ENTROPY, SHAPE, SOFT, samples
+from framework_cases import arrays, on_numpy
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax_cases import LOSSES
+from test_jax_native import text
+from test_jax_sharding import collectives
+
+import lossless
+from lossless.cli.oracle.formats import FLOAT16, FLOAT32, NARROW, Format
+
+IN_NARROW_DTYPES = pytest.mark.parametrize("case", cases(NARROW, backends=[Backend.JAX]))
+
+
+@IN_NARROW_DTYPES
+def test_loss_cotangents_are_folded_in(case: Case, rng: np.random.Generator) -> None:
+    """A factor of all, of rows or of elements; a constant or traced; jitted and not."""
+    x, t = arrays(case, (37, 11), rng)
+    each = case.fmt.array(rng.choice([0.5, -1.25, 3.0], x.shape))
+    # A weight is what a cotangent amounts to; these are exact in every dtype.
+    combinations: list[tuple[Any, dict[str, Any]]] = [
+        (each, {"reduction": "none"}),
+        (each[0], {"reduction": "mean", "axis": 0}),
+        *((factor, {"reduction": "mean"}) for factor in (0.75, -3.0, 1024.0)),
+    ]
+    for factor, given in combinations:
+        weights = np.asarray(factor, np.float64)
+        wanted = on_numpy(case).value_and_grad(x, t, weights=weights, **given)[1]
+
+        def scaled(x: Any, t: Any, factor: Any, given: Any = given) -> Any:
+            return (factor * case.function(x, t, **given)).sum()
+
+        gradients: Any = jax.grad(scaled, argnums=(0, 1))
+        constant = jax.jit(lambda x, t, f=factor, g=gradients: g(x, t, f))
+        for by_inputs, by_targets in (
+            constant(x, t),
+            jax.jit(gradients)(x, t, factor),
+            gradients(jnp.asarray(x), jnp.asarray(t), factor),
+        ):
+            what = f"{case} {given} times {factor}"
+            assert_same_bits(by_inputs, wanted, case.fmt, what)
+            assert_same_bits(-by_targets, wanted, case.fmt, f"{what}, by targets")
+
+
+@pytest.mark.parametrize("case", cases([FLOAT16], backends=[Backend.JAX]))
+def test_loss_scaled_against_underflow(case: Case, rng: np.random.Generator) -> None:
+    """As a loss scale does: gradients below float16's range come back, rounded once."""
+    x = case.fmt.array(rng.normal(0, 1e-3, 1 << 16))
+    t = np.zeros_like(x)
+    _, lost = on_numpy(case).value_and_grad(x, t, reduction="mean")
+    _, wanted = on_numpy(case).value_and_grad(x, t, reduction="mean", weights=1024.0)
+    step = jax.jit(jax.grad(lambda x, scale: scale * case.function(x, t, reduction="mean")))
+    assert_same_bits(step(x, np.float16(1024)), wanted, case.fmt, str(case))
+    assert np.count_nonzero(lost) < 0.5 * np.count_nonzero(wanted)
+
+
+@IN_NARROW_DTYPES
+def test_loss_whose_cotangent_turns_out_to_be_one(case: Case, rng: np.random.Generator) -> None:
+    """Its gradient is the one that came with the value, and yet depends on the cotangent."""
+    x, t = arrays(case, (37, 11), rng)
+    one = jnp.ones((), x.dtype)
+    _, wanted = on_numpy(case).value_and_grad(x, t, reduction="mean")
+    function = jax.jit(jax.grad(lambda x, factor: factor * case.function(x, t, reduction="mean")))
+    assert_same_bits(function(x, one), wanted, case.fmt, str(case))
+    _, by_factor = jax.jvp(lambda factor: function(x, factor), (one,), (one,))
+    true = [float(slope) for slope in wanted.flat]
+    assert_ulp(by_factor, true, case.fmt, 2 if x.dtype.itemsize < 4 else 16, str(case))
+
+
+@IN_NARROW_DTYPES
+def test_loss_times_a_constant_is_written_over_its_gradient(case: Case) -> None:
+    """One custom call for the value, one for the gradient in the same memory, and no copies."""
+    x = jnp.ones((64, 3), case.fmt.dtype)
+    for factor, calls in ((1, 1), (3, 2)):
+
+        def scaled(x: Any, t: Any, factor: Any = factor) -> Any:
+            return factor * case.function(x, t, reduction="mean")
+
+        program = text(jax.value_and_grad(scaled), x, x)
+        assert program.count("custom-call(") == calls, program
+        assert program.count("output_to_operand_aliasing") == calls - 1, program
+        assert "copy" not in program, program
+        assert "conditional" not in program, program
+
+
+@LOSSES
+def test_loss_cotangents_of_batches(loss: Any, rng: np.random.Generator) -> None:
+    """Many for one loss, and one for many; and the transpose of many directions of one loss."""
+    x, t = rng.normal(0.5, 2, (2, 4, 5)).astype(np.float32)
+    factors = np.array([1.0, 0.75, -3.0], np.float32)
+
+    def gradient(x: Any, factor: Any) -> Any:
+        return jax.vjp(lambda x: loss(x, t, reduction="mean"), x)[1](factor)[0]
+
+    def wanted(factor: Any) -> Any:
+        return lossless.value_and_grad(loss)(x, t, reduction="mean", weights=float(factor))[1]
+
+    slopes: Any = jax.jit(jax.vmap(gradient, (None, 0)))(x, factors)
+    for slope, factor in zip(slopes, factors, strict=True):
+        assert_same_bits(slope, wanted(factor), FLOAT32, f"{factor}")
+    slopes = jax.jit(jax.vmap(gradient, (0, None)))(np.stack([x, x]), factors[1])
+    for slope in slopes:
+        assert_same_bits(slope, wanted(factors[1]), FLOAT32, "batch of losses")
+
+    def changes(directions: Any) -> Any:
+        def change(direction: Any) -> Any:
+            return jax.jvp(lambda x: loss(x, t, reduction="mean"), (x,), (direction,))[1]
+
+        return factors @ jax.vmap(change)(directions)
+
+    slopes = jax.jit(jax.grad(changes))(np.ones((3, *x.shape), np.float32))
+    for slope, factor in zip(slopes, factors, strict=True):
+        assert_same_bits(slope, wanted(factor), FLOAT32, f"direction times {factor}")
+
+
+@LOSSES
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
+def test_loss_cotangents_of_sharded_arrays(
+    loss: Any, kind: AxisType, rng: np.random.Generator
+) -> None:
+    """The gradient stays where the inputs are, without more communication; constant or traced."""
+    x, t = rng.normal(0.5, 2, (2, 16, 24)).astype(np.float32)
+    _, wanted = lossless.value_and_grad(loss)(x, t, reduction="mean", weights=0.75)
+    mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(kind,) * 2)
+    sharding = NamedSharding(mesh, PartitionSpec("a", "b"))
+
+    def scaled(x: Any, t: Any, factor: Any) -> Any:
+        return factor * loss(x, t, reduction="mean")
+
+    with jax.set_mesh(mesh):
+        a, b = (jax.device_put(array, sharding) for array in (x, t))
+        constant = jax.jit(lambda x, t: jax.value_and_grad(scaled)(x, t, 0.75))
+        traced = jax.jit(jax.value_and_grad(scaled))
+        for program, arguments in ((constant, (a, b)), (traced, (a, b, np.float32(0.75)))):
+            _, gradient = program(*arguments)
+            assert_same_bits(gradient, wanted, FLOAT32, f"{kind}")
+            assert gradient.sharding.is_equivalent_to(sharding, 2), gradient.sharding
+            assert collectives(program, *arguments) == {"all-reduce": 1}
+
+
+@pytest.mark.parametrize("fmt", NARROW, ids=str)
+@SOFT
+@pytest.mark.parametrize("reduction", ["none", "mean", "weighted_mean"])
+def test_cross_entropy_cotangents_are_folded_in(
+    fmt: Format, soft: bool, reduction: str, rng: np.random.Generator
+) -> None:
+    """Rounded once, as the kernel does with its cotangents, not multiplied afterwards."""
+    x, targets = samples(fmt, soft, rng)
+    weights = rng.uniform(0.5, 2.0, SHAPE[:-1]).astype(np.float32)
+    shape = SHAPE[:-1] if reduction == "none" else ()
+    factors = fmt.array(rng.normal(1.0, 2.0, shape))
+    _, wanted = cross_entropy(
+        x, targets, weights=weights, reduction=reduction, cotangent=factors, smoothing=0.1
+    )
+
+    def loss(x: Any) -> Any:
+        return CROSS_ENTROPY(x, targets, weights, -1, 0.1, reduction)
+
+    constant = jax.jit(jax.grad(lambda x: (factors * loss(x)).sum()))(x)
+    (traced,) = jax.jit(lambda x, factors: jax.vjp(loss, x)[1](factors))(x, factors)
+    for got in (constant, traced):
+        assert_same_bits(got, wanted, fmt, f"{fmt.name} {reduction}")
+    _, plain = BOTH(x, targets, weights, label_smoothing=0.1, reduction=reduction)
+    with np.errstate(over="ignore"):
+        rounded_twice = fmt.array(plain * np.expand_dims(factors, -1)) if shape else plain * factors
+    assert (fmt.bits(rounded_twice) != fmt.bits(wanted)).any()
