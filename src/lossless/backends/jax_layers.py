@@ -26,6 +26,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from .base import Array
 from .jax_derivatives import along
 
+_NO_MESH = jax.sharding.AbstractMesh((), ())
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -149,10 +150,12 @@ class Layers(ABC):
         shards = math.prod(mesh.shape[name] for name in over)
 
         def lower(*arrays: Array) -> tuple[Array, ...]:
-            if over:
+            # Of one device: a mesh around whose axes are explicit would say how arrays are spread.
+            with jax.sharding.use_abstract_mesh(_NO_MESH):
+                if not over:
+                    return self._custom_call(plan, self._types(plan, plan.dtype, arrays), arrays)
                 with jax.enable_x64(True):  # so that totals are float64
                     return self._part_of_totals(plan, over, shards, arrays)
-            return self._custom_call(plan, self._types(plan, plan.dtype, arrays), arrays)
 
         return (
             mesh,
