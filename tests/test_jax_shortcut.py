@@ -14,7 +14,9 @@ from jax_cases import IN_EVERY_DTYPE
 
 import lossless
 from lossless._call import REDUCTIONS, Call
-from lossless.backends import value_at_once
+from lossless.backends import at_once
+
+METHODS = ("value", "value_and_grad", "grad_and_hess")
 
 
 def plain(**other: Any) -> Call:
@@ -39,17 +41,26 @@ def test_plain_calls_take_the_shortcut(case: Case, rng: np.random.Generator) -> 
             for reduction in REDUCTIONS:
                 parameters = dict(case.loss.parameters)
                 call = Call(operands, reduction, parameters, None, None, None)
-                value = value_at_once(case.loss.name, call)
-                assert value is not None
-                expected = on_numpy(case).value(x[some], t[some], reduction=reduction)
-                assert_same_bits(from_jax(value), expected, case.fmt, f"{case} {reduction}")
+                twin = on_numpy(case)
+                for method in METHODS:
+                    if method == "grad_and_hess" and reduction != "none":
+                        continue
+                    got = at_once(method, case.loss.name, call)
+                    assert got is not None
+                    wanted = getattr(twin, method)(x[some], t[some], reduction=reduction)
+                    if method == "value":
+                        got, wanted = [got], [wanted]
+                    for mine, part in zip(got, wanted, strict=True):
+                        what = f"{case} {method} {reduction}"
+                        assert_same_bits(from_jax(mine), part, case.fmt, what)
 
 
 def test_other_calls_do_not_take_the_shortcut() -> None:
     """What is more than two plain arrays, or wrong, is looked at in full."""
     x = jnp.ones(3, jnp.float32)
     weak = jnp.asarray(1.0)
-    assert value_at_once("huber", plain()) is not None
+    assert all(at_once(method, "huber", plain(reduction="none")) for method in METHODS[1:])
+    assert at_once("value", "huber", plain()) is not None
     pairs = [(x, 0.5), (x, np.ones(3)), (x, x[:2]), (x, x[0]), (x, x.astype(jnp.float16))]
     pairs += [(weak, weak), (jnp.arange(3), jnp.arange(3)), (x > 0, x > 0), (x + 1j, x + 1j)]
     others: list[dict[str, Any]] = [{"operands": {"inputs": a, "targets": b}} for a, b in pairs]
@@ -58,9 +69,10 @@ def test_other_calls_do_not_take_the_shortcut() -> None:
     others += [{"reduction": reduction} for reduction in ("average", ["mean"], None)]
     others += [{"parameters": {"delta": x}} for x in (0.0, -1.0, float("nan"), 1, "mean", x)]
     for other in others:
-        assert value_at_once("huber", plain(**other)) is None, other
+        for method in METHODS:
+            assert at_once(method, "huber", plain(**other)) is None, (method, other)
     with lossless.composed():
-        assert value_at_once("huber", plain()) is None
+        assert at_once("value", "huber", plain()) is None
 
 
 def test_what_jax_traces_does_not_take_the_shortcut() -> None:
@@ -68,7 +80,7 @@ def test_what_jax_traces_does_not_take_the_shortcut() -> None:
 
     @jax.jit
     def traced(x: Any) -> Any:
-        seen.append(value_at_once("huber", plain(operands={"inputs": x, "targets": x})) is None)
+        seen.append(at_once("value", "huber", plain(operands={"inputs": x, "targets": x})) is None)
         return x
 
     traced(jnp.ones(3))

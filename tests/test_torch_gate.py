@@ -16,7 +16,7 @@ from torch_cases import IN_EVERY_DTYPE
 
 import lossless
 from lossless._call import REDUCTIONS, Call
-from lossless.backends import value_at_once
+from lossless.backends import at_once
 from lossless.backends.torch_gate import TENSORS
 
 _X = torch.rand(3) + 1
@@ -92,7 +92,7 @@ def test_plain_calls_take_the_shortcut(case: Case, rng: np.random.Generator) -> 
             a, b = view(to_torch(x)), view(to_torch(t))
             operands = {"inputs": a, "targets": b}
             call = Call(operands, reduction, dict(case.loss.parameters), None, None, None)
-            value = value_at_once(case.loss.name, call)
+            value = at_once("value", case.loss.name, call)
             assert value is not None
             assert value.stride() == (torch.empty_like(a).stride() if reduction == "none" else ())
             expected = on_numpy(case).value(view(x), view(t), reduction=reduction)
@@ -114,13 +114,13 @@ def test_other_calls_do_not_take_the_shortcut() -> None:
     others += [{"reduction": reduction} for reduction in ("average", ["mean"], None)]
     others += [{"parameters": {"delta": x}} for x in (0.0, -1.0, float("nan"), 1, "mean", x)]
     for other in others:
-        assert value_at_once("huber", Call(**PLAIN | other)) is None, other
+        assert at_once("value", "huber", Call(**PLAIN | other)) is None, other
 
 
 @TORCH_JIT
 def test_nothing_takes_the_shortcut_where_somebody_looks_on() -> None:
     def is_taken() -> bool:
-        return value_at_once("huber", Call(**PLAIN)) is not None
+        return at_once("value", "huber", Call(**PLAIN)) is not None
 
     assert is_taken()
     with lossless.composed():

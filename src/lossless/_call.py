@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec
 
 from ._losses import NOT_NEGATIVE, POSITIVE
-from .backends import backend_for, value_at_once
+from .backends import at_once, backend_for
 from .backends.base import Array, Backend
 
 P = ParamSpec("P")
@@ -69,7 +69,7 @@ def loss(body: Callable[P, Call]) -> Callable[P, Array]:
     @functools.wraps(body)
     def compute(*args: P.args, **kwargs: P.kwargs) -> Array:
         call = body(*args, **kwargs)
-        value = value_at_once(loss, call)
+        value = at_once("value", loss, call)
         if value is None:
             backend, problem = _check(name, call)
             value = backend.value(problem)
@@ -109,12 +109,7 @@ def value_and_grad(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]
         return of_rows
     body = _body("value_and_grad", loss)
 
-    @functools.wraps(body)
-    def compute(*args: P.args, **kwargs: P.kwargs) -> tuple[Array, Array]:
-        backend, problem = _check(body.__name__, body(*args, **kwargs), arrays_only=True)
-        return backend.value_and_grad(problem)
-
-    return compute
+    return _with_derivatives("value_and_grad", body, body)
 
 
 def grad_and_hess(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]:
@@ -147,8 +142,7 @@ def grad_and_hess(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]:
     body = _body("grad_and_hess", loss)
     place = list(inspect.signature(body).parameters).index("reduction")
 
-    @functools.wraps(body)
-    def compute(*args: P.args, **kwargs: P.kwargs) -> tuple[Array, Array]:
+    def element_wise(*args: P.args, **kwargs: P.kwargs) -> Call:
         if place >= len(args):
             kwargs.setdefault("reduction", "none")
         call = body(*args, **kwargs)
@@ -157,8 +151,26 @@ def grad_and_hess(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]:
                 f"{body.__name__}: grad_and_hess is element-wise, reduction must be 'none', "
                 f"got {call.reduction!r}"
             )
-        backend, problem = _check(body.__name__, call, arrays_only=True)
-        return backend.grad_and_hess(problem)
+        return call
+
+    return _with_derivatives("grad_and_hess", body, element_wise)
+
+
+def _with_derivatives(
+    method: str, body: Callable[P, Call], pack: Callable[P, Call]
+) -> Callable[P, tuple[Array, Array]]:
+    """The public function of a method of `Backend`."""
+    name = body.__name__
+    loss = name.removesuffix("_loss")
+
+    @functools.wraps(body)
+    def compute(*args: P.args, **kwargs: P.kwargs) -> tuple[Array, Array]:
+        call = pack(*args, **kwargs)
+        results: tuple[Array, Array] | None = at_once(method, loss, call)
+        if results is None:
+            backend, problem = _check(name, call, arrays_only=True)
+            results = getattr(backend, method)(problem)
+        return results
 
     return compute
 

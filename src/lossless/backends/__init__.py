@@ -12,7 +12,7 @@ from .. import _core
 from .._composed import is_composed
 from . import numpy as numpy_backend
 from . import xla_ffi
-from .base import Array, Backend
+from .base import Backend
 
 if TYPE_CHECKING:
     from .._call import Call
@@ -23,15 +23,23 @@ _FRAMEWORKS = {"mlx": "MLX", "torch": "PyTorch", "jax": "JAX", "jaxlib": "JAX"}
 
 # What serves arguments of these types: a call does not look twice.
 _known: dict[tuple[type, ...], Callable[[], Backend]] = {}
-# What computes the simplest calls of inputs of a type: from the name of the loss and the call, the
-# loss; None where the call takes more than that.
-_shortcuts: dict[type, Callable[[str, "Call"], Array | None]] = {}
+# What computes the simplest calls of inputs of a type in place of a method of `Backend`: from the
+# name of the loss and the call; None where the call takes more than that.
+_Shortcut = Callable[[str, "Call"], Any]
+_shortcuts: dict[str, dict[type, _Shortcut]] = {
+    method: {} for method in ("value", "value_and_grad", "grad_and_hess")
+}
 
 
-def value_at_once(loss: str, call: "Call") -> Array | None:
-    """The loss, where there is a shortcut: None where all has to be looked at, and may be wrong."""
-    shortcut = _shortcuts.get(type(next(iter(call.operands.values()))))
+def at_once(method: str, loss: str, call: "Call") -> Any:
+    """What a method of `Backend` gives: None where all has to be looked at, and may be wrong."""
+    shortcut = _shortcuts[method].get(type(next(iter(call.operands.values()))))
     return shortcut(call.loss or loss, call) if shortcut else None
+
+
+def _take(kind: type, shortcuts: dict[str, _Shortcut]) -> None:
+    for method, shortcut in shortcuts.items():
+        _shortcuts[method][kind] = shortcut
 
 
 def backend_for(name: str, call: "Call") -> Backend:
@@ -97,14 +105,14 @@ def _is_compiling() -> bool:
 def _load_torch() -> Callable[[], Backend]:
     from . import torch
 
-    _shortcuts.update(torch.shortcuts())
+    _take(*torch.shortcuts())
     return torch.backend
 
 
 def _load_jax() -> Callable[[], Backend]:
     from . import jax
 
-    _shortcuts.update(jax.shortcuts())
+    _take(*jax.shortcuts())
     return lambda: jax.backend
 
 

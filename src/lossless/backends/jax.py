@@ -287,18 +287,23 @@ backend, _why = _backend()
 
 @functools.lru_cache(maxsize=1024)
 def _program(
-    loss: str, reduction: str, parameters: tuple[float, ...], dtype: Any, dimensions: int
+    loss: str,
+    outputs: tuple[str, ...],
+    reduction: str,
+    parameters: tuple[float, ...],
+    dtype: Any,
+    dimensions: int,
 ) -> Any:
-    """The loss of two arrays without options, for JAX to call without looking at Python again."""
+    """A loss of two arrays without options, for JAX to call without looking at Python again."""
     axes = tuple(range(dimensions)) if reduction != "none" else ()
     numbers = tuple(number.hex() for number in parameters)
     arrays = ("inputs", "targets")
-    plan = Plan(loss, ("value",), reduction, axes, dtype, numbers, None, arrays, True)
+    plan = Plan(loss, outputs, reduction, axes, dtype, numbers, None, arrays, True)
     return jax.jit(functools.partial(backend._traced, plan), inline=True)
 
 
-def _value_at_once(loss: str, call: Call) -> Array | None:
-    """The loss of two arrays of one shape and dtype, without options; None: it is another call."""
+def _at_once(outputs: tuple[str, ...], loss: str, call: Call) -> tuple[Array, ...] | None:
+    """What two arrays of one shape and dtype give, without options; None: it is another call."""
     is_plain = call.weights is None and call.where is None and call.axis is None
     if not is_plain or len(call.operands) != 2 or is_composed.get():
         return None
@@ -314,14 +319,28 @@ def _value_at_once(loss: str, call: Call) -> Array | None:
     for number in parameters:
         if type(number) is not float or not number > 0:
             return None
-    (value,) = _program(loss, call.reduction, parameters, dtype, len(shape))(inputs, targets)
-    return value
+    program = _program(loss, outputs, call.reduction, parameters, dtype, len(shape))
+    results: tuple[Array, ...] = program(inputs, targets)
+    return results
 
 
-def shortcuts() -> dict[type, Any]:
-    """What computes the simplest calls of inputs of a type: of arrays, not of what JAX traces."""
+def _value_at_once(loss: str, call: Call) -> Array | None:
+    results = _at_once(("value",), loss, call)
+    return None if results is None else results[0]
+
+
+def shortcuts() -> tuple[type, dict[str, Any]]:
+    """What computes the simplest calls, by the method that it stands for.
+
+    It is for inputs of this type, that of arrays, not of what JAX traces.
+    """
     with jax.ensure_compile_time_eval():  # the first array may come while JAX traces
-        return {type(jnp.zeros(())): _value_at_once}
+        kind = type(jnp.zeros(()))
+    return kind, {
+        "value": _value_at_once,
+        "value_and_grad": functools.partial(_at_once, ("value", "gradient")),
+        "grad_and_hess": functools.partial(_at_once, ("gradient", "second_derivative")),
+    }
 
 
 def path() -> tuple[str, str]:

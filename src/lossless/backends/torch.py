@@ -183,13 +183,13 @@ def backend() -> Formulas:
     return _KERNELS or FORMULAS
 
 
-def shortcuts() -> dict[type, Any]:
-    """What computes the simplest calls of inputs of a type."""
+def shortcuts() -> tuple[type, dict[str, Any]]:
+    """What computes the simplest calls of inputs of a type, by the method that it stands for."""
     if _KERNELS is None:
-        return {}
+        return Tensor, {}
     from .torch_kernels import value_at_once
 
-    return {Tensor: value_at_once}
+    return Tensor, {"value": value_at_once}
 
 
 def path() -> tuple[str, str]:
