@@ -137,6 +137,9 @@ class ElementWise(Layers):
 
     def _direction(self, plan: Plan, primals: Any, tangents: Any, residuals: list[int]) -> Array:
         """The change of the residuals, by that of inputs and targets."""
-        first, *second = (widened(tangents[place]) for place in residuals)
-        change = first - second[0] if second else first if residuals == [0] else -first
+        change, *others = (
+            -widened(tangents[place]) if place else widened(tangents[place]) for place in residuals
+        )
+        for other in others:
+            change = change + other
         return jnp.broadcast_to(change, self.layout(plan, primals)[0])
