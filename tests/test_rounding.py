@@ -16,6 +16,7 @@ from lossless.cli._contract import tasks
 from lossless.cli.oracle.formats import BFLOAT16, FLOAT16, FLOAT32, NARROW, Array, Format
 from lossless.cli.oracle.hard import hard_pairs
 from lossless.cli.oracle.judge import Tallies, judge, tallies
+from lossless.cli.oracle.losses import LOSSES
 from lossless.cli.oracle.points import batches_of_inputs, bit_patterns, random_pairs
 from lossless.cli.oracle.reference import Loss
 
@@ -134,3 +135,22 @@ def test_smooth_l1_next_to_the_middle_of_two_numbers(fmt: Format) -> None:
         kept = (fmt.array(x) == x) & (fmt.array(t) == t)
         x, t = fmt.array(x[kept]), fmt.array(t[kept])
         assert_correctly_rounded(case, x, t, beta=float(double_beta) / 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("huber", {"delta": math.inf}), ("mse", {})], ids=["huber", "mse"]
+)
+def test_squares_beside_the_middle_of_two_numbers(
+    name: str, parameters: dict[str, float], rng: np.random.Generator
+) -> None:
+    """Of residuals that no double holds: the rounded square is often on the other side of it."""
+    digits = FLOAT32.precision + 1
+    middles = rng.integers(1 << (digits - 1), 1 << digits, 1 << 21) | 1
+    roots = np.sqrt(np.ldexp(middles.astype(np.longdouble), digits - 2))
+    x = np.rint(roots)
+    few = np.flatnonzero((np.abs(x - roots) < 2.0**-7) & (x < 2.0**FLOAT32.precision))[:4000]
+    x, t = x[few].astype(np.float32), (x - roots)[few].astype(np.float32)
+    t = np.nextafter(t, rng.choice([-np.inf, 0, np.inf], len(t)).astype(np.float32))
+    residual = x.astype(float) - t
+    assert np.count_nonzero(residual.astype(np.longdouble) + t != x) > len(few) // 2
+    assert_correctly_rounded(Case(LOSSES[name], Backend.NUMPY, FLOAT32), x, t, **parameters)
