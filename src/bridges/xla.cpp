@@ -26,8 +26,8 @@ struct Plan {
 };
 constexpr int operands = 7;
 
-// To look at any job, as run() does, takes a twentieth of a small call with all that JAX and XLA do. False: this is no
-// small one without options.
+// The short way for one block without options: the way of any job, as in run(), takes a twentieth of a small call, JAX
+// and XLA included. False: this is another job, nothing is done.
 bool run_small(const CallFrame& frame, const Plan& plan, const double* numbers) {
   constexpr int64_t inputs_and_targets = 1 | 2, parameters = 4 | 8, value = 1, gradient = 2;
   const Buffer& inputs = *frame.arguments.buffers[0];

@@ -46,24 +46,21 @@ def widened(x: Array) -> Array:
     return jax.lax.convert_element_type(x, dtype)
 
 
-def of_value(layers: Any, plan: Any, direction: Array, slope: Array | None, arrays: Any) -> Array:
+def of_value(layers: Any, plan: Any, *operands: Array) -> Array:
     """The change of a value in a direction: the sum of the gradient's elements times its own.
 
-    The direction has the gradient's shape, and is widened. The slope is the rounded gradient; if it
-    is None, it is computed where it is needed, which is not in the transpose.
+    The operands are the direction, widened and of the gradient's shape; the slope, which is the
+    rounded gradient, unless that is to be computed where it is needed: not for the transpose; and
+    the arrays of the plan.
     """
-    return _itself(layers, plan, direction, *([] if slope is None else [slope]), *arrays)
-
-
-def _itself(layers: Any, plan: Any, *operands: Array) -> Array:
-    # JAX looks into the parameters of a primitive for what its program needs.
-    program = jax.make_jaxpr(functools.partial(_computed, layers, plan))(*operands)
+    # In a parameter, JAX finds the custom_partitioning, which cannot be lowered without devices.
+    program = jax.make_jaxpr(functools.partial(product, layers, plan))(*operands)
     change: Array = _directional.bind(*operands, layers=layers, plan=plan, program=program)
     return change
 
 
-def _computed(layers: Any, plan: Any, direction: Array, *others: Array) -> Array:
-    """The same in other operations."""
+def product(layers: Any, plan: Any, direction: Array, *others: Array) -> Array:
+    """The same in JAX's own operations, transposed as such: the gradient is rounded before."""
     slopes, arrays = _parted(plan, others)
     (slope,) = slopes or layers(replace(plan, outputs=("gradient",)), *arrays)
     change = widened(slope) * direction
@@ -84,11 +81,10 @@ def _jvp(
     _, *others = operands
     changes = []
     if type(tangents[0]) is not ad.Zero:
-        changes.append(_itself(layers, plan, tangents[0], *others))
+        changes.append(of_value(layers, plan, tangents[0], *others))
     moved = [i for i, x in enumerate(tangents) if i > 0 and type(x) is not ad.Zero]
     if moved:
-        computed = functools.partial(_computed, layers, plan)
-        changes.append(along(computed, operands, tangents, moved))
+        changes.append(along(functools.partial(product, layers, plan), operands, tangents, moved))
     value = _directional.bind(*operands, layers=layers, plan=plan, program=program)
     return value, functools.reduce(ad.add_jaxvals, changes)
 
@@ -108,34 +104,37 @@ def _transpose(
     names = tuple(name for name in layers.operands if name in given)
     times = replace(plan, outputs=("gradient",), arrays=names)
     slopes = [jnp.broadcast_to(slope, kind.shape) for slope in slopes]  # batches may share one
-    gradient = _times_cotangent(layers, times, *(given[name] for name in names), *slopes)
-    return [jax.lax.convert_element_type(gradient, kind.dtype), *nothing]
+    gradient = _compiled(layers, times, *(given[name] for name in names), *slopes)
+    gradient = jax.lax.convert_element_type(gradient, kind.dtype)
+    if jax.typeof(gradient) != kind:  # the others lie in a mesh where the direction does not
+        one = jnp.ones_like(gradient)
+        (gradient,) = jax.linear_transpose(lambda x: x * one, kind)(gradient)
+    return [gradient, *nothing]
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _times_cotangent(layers: Any, plan: Any, *arrays: Array) -> Array:
     """The gradient times the cotangent, which is the slope that may follow where it is times 1.
 
-    XLA sees that when the cotangent is a constant, as in `jit(value_and_grad(loss))`. Elsewhere the
-    slope is where the result is written. Formulas are as quick as to look.
+    XLA sees that when the cotangent is a constant, as in `jit(value_and_grad(loss))`. Formulas are
+    as quick as to look.
     """
-    if len(arrays) == len(plan.arrays):
-        return _gradient(layers, plan, *arrays)
+    arrays, slopes = arrays[: len(plan.arrays)], arrays[len(plan.arrays) :]
+    gradient = functools.partial(_gradient, layers, plan)
+    if not slopes:
+        return gradient(*arrays)
 
-    def on_cpu(*arrays: Array) -> Any:
-        cotangent = arrays[plan.arrays.index("cotangent")]
-        over_slope = replace(plan, arrays=(*plan.arrays, "slope"))
-        return jax.lax.cond(
-            jnp.all(cotangent == 1),
-            lambda *arrays: arrays[-1],
-            functools.partial(_gradient, layers, over_slope),
-            *arrays,
-        )
+    def on_cpu(slope: Array, *arrays: Array) -> Any:
+        is_one = jnp.all(arrays[plan.arrays.index("cotangent")] == 1)
+        return jax.lax.cond(is_one, lambda *_: slope, gradient, *arrays)
 
-    formula = functools.partial(_gradient, layers, plan)
     return jax.lax.platform_dependent(
-        *arrays, cpu=on_cpu, default=lambda *arrays: formula(*arrays[:-1])
+        *slopes, *arrays, cpu=on_cpu, default=lambda _, *arrays: gradient(*arrays)
     )
+
+
+# Calls that are not jitted compile it once.
+_compiled = jax.jit(_times_cotangent, static_argnums=(0, 1), inline=True)
 
 
 def _gradient(layers: Any, plan: Any, *arrays: Array) -> Array:
@@ -160,17 +159,18 @@ def _batched(operands: Any, places: Any, *, layers: Any, plan: Any, **_: Any) ->
     )
     direction = jnp.broadcast_to(direction, (size, *direction.shape[1:]))
     plan = replace(plan, axes=tuple(axis + 1 for axis in plan.axes))
-    return _itself(layers, plan, direction, *others), 0
+    return of_value(layers, plan, direction, *others), 0
 
 
-def _run(*operands: Array, program: Any, **_: Any) -> Array:
+def _lowered(*operands: Array, program: Any, **_: Any) -> Array:
     (change,) = jaxpr_as_fun(program)(*operands)
     return change
 
 
-_directional.def_impl(_run)
+_product = jax.jit(product, static_argnums=(0, 1))
+_directional.def_impl(lambda *operands, layers, plan, program: _product(layers, plan, *operands))
 _directional.def_abstract_eval(lambda *_, program, **__: program.out_avals[0])
 ad.primitive_jvps[_directional] = _jvp
 ad.primitive_transposes[_directional] = _transpose
 batching.primitive_batchers[_directional] = _batched
-mlir.register_lowering(_directional, mlir.lower_fun(_run, multiple_results=False))
+mlir.register_lowering(_directional, mlir.lower_fun(_lowered, multiple_results=False))

@@ -13,7 +13,7 @@ from .._losses import LOSSES
 from .._rows import RowProblem
 from .base import Array
 from .jax import Formulas, Plan
-from .jax_derivatives import moves, of_value, widened
+from .jax_derivatives import moves, of_value, product, widened
 from .jax_layers import DTYPES, Layers, mask
 from .jax_rows import Rows
 from .rows import HAVE_KERNELS
@@ -71,7 +71,7 @@ class ElementWise(Layers):
 
     target = "lossless"
     operands = (
-        "inputs", "targets", "parameter 0", "parameter 1", "weights", "where", "cotangent", "slope",
+        "inputs", "targets", "parameter 0", "parameter 1", "weights", "where", "cotangent",
     )  # fmt: skip
 
     def __init__(self, capsule: Any, backend: Formulas) -> None:
@@ -121,19 +121,33 @@ class ElementWise(Layers):
             if output == "second_derivative":
                 only = replace(plan, outputs=(output,))
                 (change,) = self.by_formula(only, primals, tangents, residuals)
+            elif output == "gradient":
+                second = computed.get("second_derivative")
+                if second is None:
+                    only = replace(plan, outputs=("second_derivative",))
+                    (second,) = self(only, *primals)
+                along = widened(second) * self._direction(plan, primals, tangents, residuals)
+                change = jax.lax.convert_element_type(along, plan.dtype)
             else:
-                direction = self._direction(plan, primals, tangents, residuals)
-                if output == "value":
-                    slope = computed.get("gradient")
-                    change = of_value(self, plan, direction, slope, primals)
-                else:
-                    second = computed.get("second_derivative")
-                    if second is None:
-                        only = replace(plan, outputs=("second_derivative",))
-                        (second,) = self(only, *primals)
-                    change = jax.lax.convert_element_type(widened(second) * direction, plan.dtype)
+                change = self._of_value(plan, primals, tangents, residuals, computed)
             changes[i] = change if changes[i] is None else changes[i] + change
         return self.changed([computed[output] for output in plan.outputs], changes)
+
+    def _of_value(
+        self, plan: Plan, primals: Any, tangents: Any, residuals: list[int], computed: Any
+    ) -> Array:
+        """The change of the value by that of inputs and targets."""
+        shape, _, _ = self.layout(plan, primals)
+        slopes = [computed["gradient"]] if "gradient" in computed else []
+        total: Any = None
+        # The gradient by an operand that repeats is a sum: of numbers that are not yet rounded.
+        for repeats, function in ((False, of_value), (True, product)):
+            some = [i for i in residuals if (tangents[i].shape != tuple(shape)) == repeats]
+            if some:
+                direction = self._direction(plan, primals, tangents, some)
+                change = function(self, plan, direction, *slopes, *primals)
+                total = change if total is None else total + change
+        return total
 
     def _direction(self, plan: Plan, primals: Any, tangents: Any, residuals: list[int]) -> Array:
         """The change of the residuals, by that of inputs and targets."""

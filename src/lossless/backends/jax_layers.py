@@ -34,7 +34,6 @@ class Layers(ABC):
     """Computations of one kind, each known by its plan.
 
     Each of its arrays has some of the dimensions of the first one, with size 1 where it repeats.
-    The last one may be the slope, over which a gradient is written.
     """
 
     target: str  # the name of the custom call
@@ -117,10 +116,7 @@ class Layers(ABC):
 
     def _custom_call(self, plan: Any, types: Any, arrays: Any) -> tuple[Array, ...]:
         description, numbers = self.attributes(plan, arrays[0].ndim)
-        over = {plan.arrays.index("slope"): 0} if "slope" in plan.arrays else {}
-        call: Callable[..., Any] = jax.ffi.ffi_call(
-            self.target, tuple(types), input_output_aliases=over
-        )
+        call: Callable[..., Any] = jax.ffi.ffi_call(self.target, tuple(types))
         attributes = {"plan": np.array(description, np.int64), "numbers": np.array(numbers)}
         return tuple(call(*arrays, **attributes))
 

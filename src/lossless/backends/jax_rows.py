@@ -13,12 +13,7 @@ from .jax_derivatives import moves, of_value, widened
 from .jax_layers import DTYPES, Layers, mask
 
 _OUTPUTS = ("value", "gradient")
-_OF_ROWS = (
-    "logits",
-    "probabilities",
-    "gradient",
-    "slope",
-)  # they have the dimension of the classes
+_OF_ROWS = ("logits", "probabilities", "gradient")  # they have the dimension of the classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +28,7 @@ class Rows(Layers):
     """Cross entropy of class labels and of probabilities."""
 
     target = "lossless_rows"
-    operands = ("logits", "labels", "probabilities", "weights", "where", "cotangent", "slope")
+    operands = ("logits", "labels", "probabilities", "weights", "where", "cotangent")
 
     def __init__(self, capsule: Any, backend: Formulas) -> None:
         super().__init__(capsule)
@@ -138,8 +133,8 @@ class Rows(Layers):
         changes = self.by_formula(plan, primals, tangents, options)
         for i, output in enumerate(plan.outputs if moved[0] else ()):
             if output == "value":
-                direction = widened(tangents[0])
-                change = of_value(self, plan, direction, computed.get("gradient"), primals)
+                slopes = [computed["gradient"]] if "gradient" in computed else []
+                change = of_value(self, plan, widened(tangents[0]), *slopes, *primals)
             else:
                 only = replace(plan, outputs=(output,))
                 (change,) = self.by_formula(only, primals, tangents, [0])
