@@ -31,7 +31,7 @@ KERNEL_TESTS = $(shell grep -l 'pytest.mark.kernel' tests/test_*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test exhaustive sanitize bench claims peers lint format mutate wheel-check clean
+.PHONY: help demo test test-oldest exhaustive sanitize bench claims peers lint format mutate wheel-check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,14 @@ demo: .venv/.package  ## install into .venv if needed, and train on real data wi
 
 test: .venv/.installed  ## install into .venv if needed, and run the everyday test suite
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
+
+# mlx alone is another: it comes before the one in .venv. The kernels were not built for it.
+test-oldest: build/mlx-oldest/.installed build/mlx-too-old/.installed  ## test the formulas with the oldest mlx that works, and the error with an older one
+	@PYTHONPATH=build/mlx-oldest $(BIN)/python -c 'from importlib.metadata import version; \
+	    assert version("mlx") == "$(mlx_oldest)", version("mlx")'
+	PYTHONPATH=build/mlx-oldest $(BIN)/pytest -n $(JOBS) -k mlx_composed \
+	    -W 'ignore:lossless. MLX arrays are served:RuntimeWarning' $(ARGS)
+	PYTHONPATH=build/mlx-too-old $(BIN)/pytest tests/too_old.py
 
 exhaustive: .venv/.package  ## try the kernels on every float32, float16 and bfloat16 input (hours)
 	$(BIN)/lossless verify --exhaustive --backend numpy --path native $(ARGS)
@@ -141,6 +149,18 @@ and '$(CXX)' was not found: install g++ or clang++, or name yours with make CXX=
 .venv/.peers: constraints.txt | .venv/.installed
 	@echo "installing PyTorch, JAX, Keras and optax into .venv"
 	$(BIN)/pip install -qq --no-build-isolation -e '.[bench]'
+	@touch $@
+
+# An old mlx in a folder of its own; constraints.txt pins the new one.
+MLX_TOO_OLD := 0.31.2
+mlx_oldest = $(shell $(BIN)/python -c 'from lossless.backends.versions import OLDEST; print(OLDEST["mlx"])')
+build/mlx-oldest/.installed: mlx = $(mlx_oldest)
+build/mlx-too-old/.installed: mlx = $(MLX_TOO_OLD)
+
+build/mlx-%/.installed: src/lossless/backends/versions.py | .venv/.installed
+	@rm -rf $(@D)
+	PIP_CONSTRAINT= $(BIN)/pip install -qq --target $(@D) \
+	    "mlx$$($(BIN)/python -c 'import sys; print("" if sys.platform == "darwin" else "[cpu]")')==$(mlx)"
 	@touch $@
 
 build/sanitize-venv/.created:

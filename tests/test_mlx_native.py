@@ -208,6 +208,7 @@ for warning in caught:
 print(lossless.info()["backends"]["mlx"])
 """
 
+WITHOUT_MLX = OTHER_VERSION.replace("0.1.2", "")
 BROKEN_BRIDGE = OTHER_VERSION.replace(
     'lossless._core.built_for_mlx = lambda: "0.1.2"',
     'import sys; sys.modules["lossless._mlx"] = None',
@@ -215,17 +216,21 @@ BROKEN_BRIDGE = OTHER_VERSION.replace(
 
 
 @pytest.mark.parametrize(
-    ("program", "reason"),
+    ("program", "reason", "cure"),
     [
-        (OTHER_VERSION, "lossless was built for mlx 0.1.2, not "),
-        (BROKEN_BRIDGE, "the bridge to mlx "),
+        (OTHER_VERSION, "lossless was built for mlx 0.1.2, not ", "==0.1.2'"),
+        (WITHOUT_MLX, "lossless was built without MLX", "Install it again"),
+        (BROKEN_BRIDGE, "the bridge to mlx ", "Install lossless again"),
     ],
 )
-def test_without_its_bridge_the_formulas_serve_and_say_so_once(program: str, reason: str) -> None:
+def test_without_its_bridge_the_formulas_serve_and_say_so_once(
+    program: str, reason: str, cure: str
+) -> None:
     *values, warning, info = printed(program)
     assert values == ["[0.125, 2.5]"] * 3
     assert warning.startswith("RuntimeWarning lossless: MLX arrays are served by composed formulas")
     assert reason in warning
+    assert cure in warning
     assert "'path': 'composed'" in info
     assert reason in info
 

@@ -11,7 +11,7 @@ import numpy as np
 from .. import _core
 from .._composed import is_composed
 from . import numpy as numpy_backend
-from . import xla_ffi
+from . import versions, xla_ffi
 from .base import Backend
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def _numpy() -> Backend:
 
 
 def _load_mlx() -> Callable[[], Backend]:
+    versions.check("mlx")
     from . import mlx
 
     return mlx.backend
@@ -110,6 +111,7 @@ def _load_torch() -> Callable[[], Backend]:
 
 
 def _load_jax() -> Callable[[], Backend]:
+    versions.check("jax")
     from . import jax
 
     _take(*jax.shortcuts())
@@ -157,6 +159,8 @@ def _path(framework: str, expected: Callable[[str], tuple[str, str]]) -> tuple[s
         version = metadata.version(framework)
     except metadata.PackageNotFoundError:
         return "none", f"{framework} is not installed"
+    if complaint := versions.too_old(framework):
+        return "none", complaint
     backend = sys.modules.get(f"{__name__}.{framework}")
     if backend:
         return backend.path()  # type: ignore[no-any-return]
@@ -167,6 +171,8 @@ def _expected_of_mlx(version: str) -> tuple[str, str]:
     built_for = _core.built_for_mlx()
     if version == built_for:
         return "native", f"lossless was built for mlx {version}"
+    if not built_for:
+        return "composed", "lossless was built without MLX"
     return "composed", f"lossless was built for mlx {built_for}, not {version}"
 
 

@@ -6,6 +6,7 @@ shape (`shapeless=True`) would keep what it saw first.
 """
 
 import importlib
+import sys
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -93,8 +94,13 @@ def _on_cpu() -> bool:
 def _kernels() -> "tuple[Kernels | None, str]":
     """What serves on CPU streams, and why."""
     version, built_for = metadata.version("mlx"), _core.built_for_mlx()
-    why = f"lossless was built for mlx {built_for}, not {version}"
-    if version == built_for:
+    if version != built_for:
+        why = f"lossless was built for mlx {built_for}, not {version}"
+        package = "mlx" if sys.platform == "darwin" else "mlx[cpu]"
+        cure = f"For the kernels, pip install '{package}=={built_for}'."
+        if not built_for:
+            why, cure = "lossless was built without MLX", "Install it again, beside mlx."
+    else:
         from .mlx_rows import RowKernels
 
         try:
@@ -102,11 +108,10 @@ def _kernels() -> "tuple[Kernels | None, str]":
             kernels.probe()
         except Exception as error:
             why = f"the bridge to mlx {version} does not work: {error}"
+            cure = "Install lossless again to build it anew."
         else:
             return kernels, f"lossless was built for mlx {version}"
-    warn_of_fallback(
-        "MLX arrays", f"{why}. Install lossless again to build it for the mlx that is here."
-    )
+    warn_of_fallback("MLX arrays", f"{why}. {cure}")
     return None, why
 
 
