@@ -47,7 +47,7 @@ test-oldest: build/mlx-oldest/.installed build/mlx-too-old/.installed  ## test t
 	@PYTHONPATH=build/mlx-oldest $(BIN)/python -c 'from importlib.metadata import version; \
 	    assert version("mlx") == "$(mlx_oldest)", version("mlx")'
 	PYTHONPATH=build/mlx-oldest $(BIN)/pytest -n $(JOBS) -k mlx_composed \
-	    -W 'ignore:lossless. MLX arrays are served:RuntimeWarning' $(ARGS)
+	    -W 'ignore:lossless:RuntimeWarning' $(ARGS)
 	PYTHONPATH=build/mlx-too-old $(BIN)/pytest tests/too_old.py
 
 exhaustive: .venv/.package  ## try the kernels on every float32, float16 and bfloat16 input (hours)
