@@ -31,7 +31,8 @@ KERNEL_TESTS = $(shell grep -l 'pytest.mark.kernel' tests/test_*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-oldest exhaustive sanitize bench claims peers lint format mutate wheel-check clean
+.PHONY: help demo test test-oldest exhaustive fuzz sanitize bench claims peers lint format mutate \
+	wheel-check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -52,6 +53,9 @@ test-oldest: build/mlx-oldest/.installed build/mlx-too-old/.installed  ## test t
 
 exhaustive: .venv/.package  ## try the kernels on every float32, float16 and bfloat16 input (hours)
 	$(BIN)/lossless verify --exhaustive --backend numpy --path native $(ARGS)
+
+fuzz: .venv/.installed  ## call random losses on random arrays (ARGS='--calls 1000000': an hour)
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
 # The sanitizers' runtimes must be in the process before Python starts, and libstdc++ with them,
 # so that they see its exceptions. Capturing only sys.stderr lets their reports through.
