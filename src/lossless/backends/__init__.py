@@ -63,6 +63,8 @@ def _leader(name: str, call: "Call") -> tuple[Any, str]:
     """An array of the framework that the call is for, and its name."""
     options = {"weights": call.weights, "where": call.where}
     arguments = call.operands | call.parameters | options
+    for argument, x in arguments.items():
+        numpy_backend.refuse_mask(f"{name}: {argument}", x)
     frameworks = {
         argument: _framework(x) for argument, x in arguments.items() if not isinstance(x, _NUMBERS)
     }

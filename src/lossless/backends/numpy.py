@@ -71,7 +71,7 @@ def real(argument: str, x: Any) -> float | Array:
 
 def mask(argument: str, x: Any) -> Array:
     """A boolean array."""
-    array = np.asarray(x)
+    array = _array(argument, x)
     if array.dtype != np.bool_:
         raise TypeError(f"{argument} must be boolean, got dtype {array.dtype}")
     return array
@@ -79,7 +79,7 @@ def mask(argument: str, x: Any) -> Array:
 
 def labels(argument: str, x: Any, like: Array) -> Array:
     """Class indices: integers."""
-    array = np.asarray(x)
+    array = _array(argument, x)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{argument} must be class indices (integers), got dtype {array.dtype}")
     return array
@@ -245,10 +245,27 @@ def _operand(x: Any) -> Operand:
     return x, code
 
 
+def _array(argument: str, x: Any) -> Array:
+    refuse_mask(argument, x)
+    return np.asarray(x)
+
+
+def refuse_mask(argument: str, x: Any) -> None:
+    """A TypeError where NumPy, or a framework, would drop a mask without a word."""
+    if _holds_mask(x):
+        by_false = "fill it with False, as where.filled(False) does"
+        cure = by_false if argument.endswith("where") else "pass its data, and where=~mask"
+        raise TypeError(f"{argument} must not be a masked array: {cure}")
+
+
+def _holds_mask(x: Any) -> bool:
+    if type(x) in (list, tuple):
+        return any(map(_holds_mask, x))
+    return isinstance(x, np.ma.MaskedArray)
+
+
 def _real_array(argument: str, x: Any) -> Array:
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{argument} must not be a masked array: pass its data, and where=~mask")
-    array = np.asarray(x)
+    array = _array(argument, x)
     if not (_is_float(array.dtype) or array.dtype.kind in "biu"):
         raise TypeError(
             f"{argument} must be real numbers (float16, bfloat16, float32, float64, integers or "
