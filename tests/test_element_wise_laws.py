@@ -86,12 +86,16 @@ def test_gaussian_nll_is_least_at_the_truth() -> None:
             r"margin_ranking_loss: targets must have the shape of inputs1 \(3, 4\), got \(4,\)",
         ),
         (
-            lambda x: lossless.gaussian_nll_loss(x, x, x[:, :1]),
-            r"gaussian_nll_loss: vars must have the shape of inputs \(3, 4\), got \(3, 1\)",
+            lambda x: lossless.gaussian_nll_loss(x, x, x[:, 0]),
+            r"^gaussian_nll_loss: vars must broadcast to .* residuals \(3, 4\), got \(3,\)$",
+        ),
+        (
+            lambda x: lossless.gaussian_nll_loss(x[0], x[0], x),
+            r"^gaussian_nll_loss: vars must broadcast to .* residuals \(4,\), got \(3, 4\)$",
         ),
         (
             lambda x: lossless.gaussian_nll_loss(1.0, 2.0, x),
-            r"_loss: inputs or targets must have the shape of vars \(3, 4\), got scalars",
+            r"^gaussian_nll_loss: vars must broadcast to .* residuals \(\), got \(3, 4\)$",
         ),
         (lambda x: lossless.smooth_l1_loss(x, x, -0.5), r"beta must be >= 0, got -0.5"),
         (lambda x: lossless.smooth_l1_loss(x, x, NAN), r"beta must be >= 0, got nan"),

@@ -28,7 +28,7 @@ class Call:
     """The arguments of a loss as the user gave them.
 
     Operands, the first two or three arguments, have one shape and decide on the dtype. A third is
-    the first parameter of the loss.
+    the first parameter of the loss, and may be one that broadcasts to the shape of the others.
     """
 
     operands: dict[str, Any]
@@ -38,6 +38,7 @@ class Call:
     where: Any
     axis: Any
     loss: str | None = None  # if it is not called as the function, without "_loss"
+    broadcasts: bool = False  # the third operand
 
 
 @dataclass(slots=True)
@@ -215,7 +216,12 @@ def _check(name: str, call: Call, *, arrays_only: bool = False) -> tuple[Backend
     shape, other = backend.shape(inputs), backend.shape(targets)
     parameters: list[Any] = []
     if shape != other or others:
-        shape = _common_shape(name, call.operands, (inputs, targets, *others), backend)
+        same = (inputs, targets) if call.broadcasts else (inputs, targets, *others)
+        shape = _common_shape(name, call.operands, same, backend)
+        if call.broadcasts:
+            argument = f"{name}: {list(call.operands)[2]}"
+            for x in others:
+                _broadcasting(argument, x, shape, backend)
         # A number that is a parameter counts in full, whatever the dtype.
         given = list(call.operands.values())[2:]
         parameters = [
@@ -247,7 +253,7 @@ def _common_shape(
     """The shape that all have but for scalars; not both of the first two may be scalars."""
     leader = ""
     shape: tuple[int, ...] = ()
-    for argument, x in zip(operands, arrays, strict=True):
+    for argument, x in zip(operands, arrays, strict=False):
         own = backend.shape(x)
         if shape and own and own != shape:
             raise ValueError(

@@ -349,8 +349,9 @@ def gaussian_nll_loss(
             library that follows the Python array API standard.
         targets: the true values, of the same shape. Either one may be a scalar instead; other
             shapes are not broadcast.
-        vars: the predicted variances, of the same shape or a scalar, in the square of the units of
-            the means.
+        vars: the predicted variances, in the square of the units of the means: an array that
+            broadcasts to the shape of the residuals (one for each element, row or sample), or a
+            scalar.
         full: whether to add the constant log(2 pi) / 2.
         eps: variances below it count as it; a number > 0.
         reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number
@@ -387,4 +388,4 @@ def gaussian_nll_loss(
     """
     operands = {"inputs": inputs, "targets": targets, "vars": vars}
     name = "full_gaussian_nll" if full else "gaussian_nll"
-    return Call(operands, reduction, {"eps": eps}, weights, where, axis, name)
+    return Call(operands, reduction, {"eps": eps}, weights, where, axis, name, broadcasts=True)

@@ -282,10 +282,11 @@ class _Draw:
                 else:
                     leaves.append(self.leaf(name, role, self.dtype, ()))
                 continue
+            own: tuple[int | None, ...] = self.some(dims) if role == "variance" else dims
             dtype = self.dtype
             if place and self.chance(0.1) and role != "probability":
                 dtype = self.other_dtype(integers=role in ("real", "sign"))
-            leaves.append(self.leaf(name, role, dtype, dims))
+            leaves.append(self.leaf(name, role, dtype, own))
         return leaves
 
     def leaf(self, name: str, role: str, dtype: str, dims: tuple[int | None, ...]) -> Leaf:
