@@ -77,7 +77,7 @@ def on_numpy(logits: Any, labels: Any) -> Call:
     return lambda: both(logits, labels, reduction="mean")
 
 
-def by_autograd(function: Callable[..., Any], logits: Any, labels: Any) -> Call:
+def by_autograd(function: Any, logits: Any, labels: Any) -> Call:
     x, t = torch.from_numpy(logits).requires_grad_(), torch.from_numpy(labels)
     return lambda: torch.autograd.grad(function(x, t, reduction="mean"), x)
 
@@ -90,7 +90,7 @@ def on_mlx(function: Any, logits: Any, labels: Any, *, compiled: bool = False) -
     return lambda: mx.eval(step(x))
 
 
-def jitted(function: Callable[..., Any], logits: Any, labels: Any, **options: Any) -> Call:
+def jitted(function: Any, logits: Any, labels: Any, **options: Any) -> Call:
     x, t = jax.block_until_ready((jnp.asarray(logits), jnp.asarray(labels)))
     step = jax.jit(jax.value_and_grad(lambda x, t: function(x, t, **options)))
     program = step.lower(x, t).compile()

@@ -32,7 +32,7 @@ def measure(loss: str, elements: int, seconds: float) -> list[dict[str, Any]]:
     mx.eval(inputs, targets)
     ours, theirs = (getattr(library, f"{loss}_loss") for library in (lossless, nn.losses))
 
-    def evaluated(function: Callable[..., Any]) -> Callable[[], object]:
+    def evaluated(function: Any) -> Callable[[], object]:
         return lambda: mx.eval(function(inputs, targets))
 
     def mean_and_gradient(function: Any) -> Callable[..., Any]:

@@ -42,7 +42,7 @@ TARGETS = {"huber": (2.5, 1.3), "log_cosh": (6.0, 2.0)}
 MOST_AT_ONE = {"none": 1.0, "mean": 1.0, "mean+grad": 3.0}
 
 
-def log_cosh(inputs: Any, targets: Any, reduction: str = "mean") -> Any:
+def log_cosh(inputs: Any, targets: Any, reduction: Any = "mean") -> Any:
     e = inputs - targets
     losses = e + functional.softplus(-2 * e) - math.log(2)
     return losses.mean() if reduction == "mean" else losses
@@ -55,7 +55,7 @@ OURS: dict[str, Callable[..., Any]] = {
 THEIRS: dict[str, Callable[..., Any]] = {"huber": functional.huber_loss, "log_cosh": log_cosh}
 
 
-def value_and_grad(function: Callable[..., Any], inputs: Any, targets: Any) -> Callable[[], object]:
+def value_and_grad(function: Any, inputs: Any, targets: Any) -> Callable[[], object]:
     def call() -> object:
         value = function(inputs, targets)
         return torch.autograd.grad(value, inputs)

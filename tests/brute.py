@@ -41,7 +41,7 @@ def truth(
     inputs: Array,
     targets: Array,
     /,
-    reduction: str = "none",
+    reduction: Any = "none",
     weights: Any = None,
     where: Any = None,
     axis: Any = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
@@ -160,8 +160,8 @@ class Case:
         return f"{self.loss.name}-{self.backend.value}-{self.fmt.name}"
 
     @property
-    def function(self) -> Callable[..., Any]:
-        function: Callable[..., Any] = getattr(lossless, self.loss.public)
+    def function(self) -> Any:
+        function: Any = getattr(lossless, self.loss.public)
         return function
 
     def value(self, *arguments: Any, **options: Any) -> Array:
@@ -189,7 +189,7 @@ class Case:
         yield "gradient", "grad_and_hess", first
         yield "second_derivative", "grad_and_hess", second
 
-    def call(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+    def call(self, function: Any, /, *arguments: Any, **options: Any) -> Any:
         """The function on these arguments, NumPy arrays among them handed over."""
         array = self.backend.array
         with self.backend.path():

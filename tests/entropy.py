@@ -28,7 +28,7 @@ def cross_entropy(
     smoothing: float = 0.0,
     weights: Array | None = None,
     where: Array | None = None,
-    reduction: str = "none",
+    reduction: Any = "none",
     cotangent: Array | float | None = None,
     into: Array | None = None,
     threads: int = 0,
@@ -73,7 +73,7 @@ def truth(
     smoothing: float = 0.0,
     weights: Array | None = None,
     where: Array | None = None,
-    reduction: str = "none",
+    reduction: Any = "none",
     cotangent: Any = None,
     precision: int = 400,
 ) -> Truth:

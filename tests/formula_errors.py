@@ -45,7 +45,7 @@ class Way:
 def ways(case: Case, *, compiled: bool = False, **parameters: Any) -> Iterator[Way]:
     """Every way to every output on this backend; MLX and PyTorch differentiate it, too."""
 
-    def explicit(function: Callable[..., Any], place: int | None) -> Callable[[Array], Array]:
+    def explicit(function: Any, place: int | None) -> Callable[[Array], Array]:
         def call(x: Array) -> Array:
             results = case.call(function, x, np.zeros_like(x), **parameters)
             return case.backend.numpy(results if place is None else results[place])

@@ -83,7 +83,7 @@ def test_score_has_every_loss_of_the_residual() -> None:
 
 
 def test_commands_take_no_default_reduction_of_a_loss() -> None:
-    def loss(inputs: Any, targets: Any, scale: float = 2.0, reduction: str = "mean") -> Any:
+    def loss(inputs: Any, targets: Any, scale: float = 2.0, reduction: Any = "mean") -> Any:
         return scale, reduction
 
     assert Loss("loss", loss, {"scale": 3.0})(0, 0) == (3.0, "none")

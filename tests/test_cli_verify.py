@@ -257,7 +257,7 @@ def test_verify_spread_among_processes_finds_the_same() -> None:
 
 def test_verify_tries_every_loss_and_exhaustively_other_parameters() -> None:
     quick = _settings(None, {}, None, exhaustive=False)
-    assert set(lossless.info()["losses"]) == {name for name, *_ in quick}
+    assert {*lossless.info()["kernels"]} - {"cross_entropy"} == {name for name, *_ in quick}
     assert {_contract.STRIDE} == {stride for *_, stride in quick}
     expected = [("huber", {"delta": 1.0}, 1), ("mse", {}, 1), ("huber", {"delta": 0.1}, 17)]
     assert expected == _settings(["huber", "mse"], {}, None, exhaustive=True)

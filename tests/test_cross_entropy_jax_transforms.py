@@ -76,7 +76,7 @@ def test_cross_entropy_third_derivatives(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("reduction", ["none", "weighted_mean"])
 @WITH_FLOAT64
 def test_cross_entropy_passes_check_grads(
-    soft: bool, reduction: str, rng: np.random.Generator
+    soft: bool, reduction: Any, rng: np.random.Generator
 ) -> None:
     """By everything that may be differentiated; of probabilities that add up to 1."""
     x, w = rng.normal(0.5, 2.0, (2, 3)), rng.uniform(0.5, 2.0, 2)

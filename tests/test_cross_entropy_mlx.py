@@ -91,7 +91,7 @@ def test_cross_entropy_has_the_bits_of_numpy_along_any_axis(
 @FMT
 @pytest.mark.parametrize("reduction", ["none", "mean"])
 def test_cross_entropy_has_the_bits_of_numpy_in_any_layout(
-    fmt: Format, reduction: str, rng: np.random.Generator
+    fmt: Format, reduction: Any, rng: np.random.Generator
 ) -> None:
     """Slices, reversed and broadcast views, no rows, one row, and more than are done at once."""
     x, labels = samples(fmt, False, rng)
@@ -120,7 +120,7 @@ def test_cross_entropy_has_the_bits_of_numpy_in_any_layout(
 @SOFT
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_cross_entropy_cotangents_are_folded_in(
-    fmt: Format, soft: bool, reduction: str, rng: np.random.Generator
+    fmt: Format, soft: bool, reduction: Any, rng: np.random.Generator
 ) -> None:
     """Rounded once, as the kernel does with its cotangents, not multiplied afterwards."""
     x, targets = samples(fmt, soft, rng)

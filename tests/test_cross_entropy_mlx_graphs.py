@@ -77,7 +77,7 @@ def test_cross_entropy_vmap_over_every_axis(soft: bool, rng: np.random.Generator
 @SOFT
 @REDUCED
 def test_cross_entropy_vmap_of_reductions(
-    soft: bool, reduction: str, rng: np.random.Generator
+    soft: bool, reduction: Any, rng: np.random.Generator
 ) -> None:
     """With options, nested, also of the gradient and with cotangents."""
     x, targets = (np.stack([a, a[::-1]]) for a in samples(FLOAT32, soft, rng))
@@ -118,7 +118,7 @@ def test_cross_entropy_vmap_of_reductions(
 @pytest.mark.parametrize("shapeless", [False, True])
 @SOFT
 def test_cross_entropy_compiled(
-    soft: bool, reduction: str, shapeless: bool, rng: np.random.Generator
+    soft: bool, reduction: Any, shapeless: bool, rng: np.random.Generator
 ) -> None:
     """One compiled function for several sizes: what was traced first is not kept."""
 
@@ -146,7 +146,7 @@ def test_cross_entropy_compiled(
 @SOFT
 @REDUCED
 def test_cross_entropy_derivatives_by_formulas(
-    soft: bool, reduction: str, rng: np.random.Generator
+    soft: bool, reduction: Any, rng: np.random.Generator
 ) -> None:
     """By weights and probabilities, forward, and of the gradient: as where there is no kernel."""
     x, targets = samples(FLOAT64, soft, rng)
@@ -268,7 +268,7 @@ def test_cross_entropy_in_several_threads_and_streams(rng: np.random.Generator) 
 
 @REDUCED
 def test_cross_entropy_has_no_float64_where_the_default_device_is_a_gpu(
-    reduction: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    reduction: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There MLX has none, and the kernel does not serve: whatever asks for either here fails."""
     monkeypatch.setattr(mx, "default_device", lambda: mx.Device(mx.gpu, 0))

@@ -225,7 +225,7 @@ def test_loss_cotangents_of_sharded_arrays(
 @SOFT
 @pytest.mark.parametrize("reduction", ["none", "mean", "weighted_mean"])
 def test_cross_entropy_cotangents_are_folded_in(
-    fmt: Format, soft: bool, reduction: str, rng: np.random.Generator
+    fmt: Format, soft: bool, reduction: Any, rng: np.random.Generator
 ) -> None:
     """Rounded once, as the kernel does with its cotangents, not multiplied afterwards."""
     x, targets = samples(fmt, soft, rng)

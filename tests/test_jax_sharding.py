@@ -88,7 +88,7 @@ def test_loss_of_each_element_or_row_needs_no_collective(loss: Any, kind: AxisTy
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean", "weighted_mean"])
-def test_loss_options_of_sharded_arrays(reduction: str, kind: AxisType) -> None:
+def test_loss_options_of_sharded_arrays(reduction: Any, kind: AxisType) -> None:
     """Weights, masks and deltas of any shape, over all axes and one; rows with nothing in them."""
     x, t = data()
     mesh, sharding = spread("2-D", kind)

@@ -77,7 +77,7 @@ def test_loss_derivatives_by_options(case: Case, rng: np.random.Generator) -> No
     more = {"delta": delta} if case.loss.parameters else {}
     for reduction in REDUCTIONS:
 
-        def loss(given: dict[str, Any], reduction: str = reduction) -> Any:
+        def loss(given: dict[str, Any], reduction: Any = reduction) -> Any:
             return case.function(**given, where=mask, reduction=reduction).sum()
 
         given = {"inputs": x, "targets": t, "weights": weights, **more}

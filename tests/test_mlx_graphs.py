@@ -50,7 +50,7 @@ def test_loss_vmap_over_every_axis(case: Case, rng: np.random.Generator) -> None
 
 @IN_FLOAT32
 @pytest.mark.parametrize("reduction", REDUCTIONS[1:])
-def test_loss_vmap_of_reductions(case: Case, reduction: str, rng: np.random.Generator) -> None:
+def test_loss_vmap_of_reductions(case: Case, reduction: Any, rng: np.random.Generator) -> None:
     """Over rows: what axis= gives; also of the gradient, twice nested, and with options."""
     shape = (2, 3, 5)
     x, t = arrays(case, shape, rng)
@@ -76,7 +76,7 @@ def test_loss_vmap_of_reductions(case: Case, reduction: str, rng: np.random.Gene
         assert_near(case, "gradient", gradient, wanted.gradient, f"{reduction} {depth}")
 
 
-def _value_and_grad(case: Case, reduction: str) -> Callable[..., Any]:
+def _value_and_grad(case: Case, reduction: Any) -> Callable[..., Any]:
     def pair(x: Any, t: Any, w: Any, mask: Any) -> Any:
         function = lossless.value_and_grad(case.function)
         return function(x, t, reduction=reduction, weights=w, where=mask)
@@ -90,7 +90,7 @@ def _value_and_grad(case: Case, reduction: str) -> Callable[..., Any]:
 )
 @IN_FLOAT32
 def test_loss_compiled(
-    case: Case, reduction: str, shapeless: bool, rng: np.random.Generator
+    case: Case, reduction: Any, shapeless: bool, rng: np.random.Generator
 ) -> None:
     """One compiled function for several sizes: what was traced first is not kept."""
 

@@ -32,7 +32,7 @@ def pair(case: Case, rng: np.random.Generator) -> tuple[Array, Array]:
     "kind", ["number", "integer", "element", "row", "sample", "0-d", "float16"]
 )
 def test_loss_weights(
-    case: Case, pair: tuple[Array, Array], kind: str, reduction: str, rng: np.random.Generator
+    case: Case, pair: tuple[Array, Array], kind: str, reduction: Any, rng: np.random.Generator
 ) -> None:
     """They multiply the exact loss, in float64, and broadcast to its shape."""
     weights = {
@@ -78,7 +78,7 @@ def test_loss_weight_is_not_rounded_to_the_dtype(case: Case) -> None:
 
 @pytest.mark.parametrize("reduction", ["none", "sum"])
 def test_loss_weights_of_one_change_no_bit(
-    narrow_case: Case, reduction: str, rng: np.random.Generator
+    narrow_case: Case, reduction: Any, rng: np.random.Generator
 ) -> None:
     x, t = (narrow_case.fmt.array(rng.normal(mean, 2.0, SHAPE)) for mean in (0.5, -0.25))
     wanted = narrow_case.value_and_grad(x, t, reduction=reduction)
@@ -104,7 +104,7 @@ def test_loss_weighted_mean_without_weight_is_nan(
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("kind", ["element", "row", "sample", "0-d"])
 def test_loss_where(
-    case: Case, pair: tuple[Array, Array], kind: str, reduction: str, rng: np.random.Generator
+    case: Case, pair: tuple[Array, Array], kind: str, reduction: Any, rng: np.random.Generator
 ) -> None:
     mask = {
         "element": rng.random(SHAPE) < 0.6,
@@ -120,7 +120,7 @@ def test_loss_where(
 @EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_loss_masked_nan_leaves_no_trace(
-    case: Case, pair: tuple[Array, Array], reduction: str, rng: np.random.Generator
+    case: Case, pair: tuple[Array, Array], reduction: Any, rng: np.random.Generator
 ) -> None:
     """Whatever stands in a masked-out place, of inputs, targets, weights or parameters."""
     x, t = pair
@@ -164,7 +164,7 @@ def test_loss_everything_masked(case: Case, pair: tuple[Array, Array]) -> None:
 @EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_loss_all_options_together(
-    case: Case, pair: tuple[Array, Array], reduction: str, rng: np.random.Generator
+    case: Case, pair: tuple[Array, Array], reduction: Any, rng: np.random.Generator
 ) -> None:
     options = {"weights": rng.uniform(0.1, 3.0, SHAPE[1]), "where": rng.random(SHAPE) < 0.8}
     if case.loss.parameters:

@@ -80,7 +80,7 @@ def test_huber_sums_of_whole_numbers_are_exact(
 @pytest.mark.parametrize("reduction", ["sum", "mean", "weighted_mean"])
 @pytest.mark.parametrize("shape", [(4, 3, 5), (2, 700, 3), (3, BLOCK + 5)], ids=str)
 def test_loss_axis_is_moveaxis(
-    case: Case, shape: tuple[int, ...], reduction: str, rng: np.random.Generator
+    case: Case, shape: tuple[int, ...], reduction: Any, rng: np.random.Generator
 ) -> None:
     """Reducing some axes gives the bits of moving them to the end, copying and reducing those."""
     x, t = (case.fmt.array(rng.normal(mean, 2.0, shape)) for mean in (0.25, -0.5))
@@ -148,7 +148,7 @@ def test_loss_mean_of_equal_elements_is_the_element(narrow_case: Case) -> None:
 @EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("reduction", ["sum", "mean", "weighted_mean"])
 def test_loss_reductions_against_mpmath(
-    case: Case, reduction: str, rng: np.random.Generator
+    case: Case, reduction: Any, rng: np.random.Generator
 ) -> None:
     """Elements of very different sizes, so that the order of a float32 sum would show."""
     x = case.fmt.array(rng.normal(0.0, 1.0, (5, 61)) * np.exp2(rng.integers(-6, 7, (5, 61))))
@@ -160,7 +160,7 @@ def test_loss_reductions_against_mpmath(
 @EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 def test_loss_gradient_of_a_scalar_is_the_sum(
-    case: Case, reduction: str, rng: np.random.Generator
+    case: Case, reduction: Any, rng: np.random.Generator
 ) -> None:
     """One number against an array, on either side."""
     array = case.fmt.array(rng.normal(0.5, 1.0, (4, 9)))
@@ -177,7 +177,7 @@ def test_loss_gradient_of_a_scalar_is_the_sum(
 @pytest.mark.parametrize("reduction", ["mean", "sum", "weighted_mean"])
 @pytest.mark.parametrize("weights", [None, 0.5])
 def test_loss_gradient_of_a_subnormal_scalar_is_the_sum(
-    case: Case, reduction: str, weights: float | None
+    case: Case, reduction: Any, weights: float | None
 ) -> None:
     """Each element's part is half a unit of the dtype: it must not round before it is added."""
     x = case.fmt.array(9 * case.fmt.smallest)

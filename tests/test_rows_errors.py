@@ -149,7 +149,7 @@ def test_grad_and_hess_is_for_element_wise_losses() -> None:
         with pytest.raises(TypeError, match=f"^{message}$"):
             lossless.grad_and_hess(getattr(lossless, name))
     with pytest.raises(TypeError, match=r"^value_and_grad: loss must be a loss of lossless"):
-        lossless.value_and_grad([])  # type: ignore[arg-type]
+        lossless.value_and_grad([])  # type: ignore[call-overload]
 
 
 def test_other_arguments_that_are_arrays() -> None:
@@ -159,7 +159,8 @@ def test_other_arguments_that_are_arrays() -> None:
     assert lossless.triplet_loss([[1, 2]], [[1, 5]], [[1, 3]], eps=0).tolist() == [3.0]
     whole = mx.array([[3, 4]])
     assert lossless.cosine_similarity_loss(whole, whole).dtype == mx.float32
-    for array in (mx.array, torch.tensor, jnp.array):
+    arrays: list[Any] = [mx.array, torch.tensor, jnp.array]
+    for array in arrays:
         row = array([0.0, 0.0])
         assert abs(float(lossless.cross_entropy(row, 1)) - np.log(2)) < 1e-7
 

@@ -183,7 +183,7 @@ def test_probabilities_are_relative_to_the_largest_logit() -> None:
 
     x, t = np.array([[1.5, -0.5, 7.0]], np.float32), np.array([[0.25, 0.5, 1.0]], np.float32)
     for smoothing in (0.0, 0.25):
-        arguments = (mx.array(x), mx.array(t), None, -1, smoothing, "sum")
+        arguments: Any = (mx.array(x), mx.array(t), None, -1, smoothing, "sum")
         expected = mx.value_and_grad(nn.losses.cross_entropy)(*arguments)
         for got in (
             mx.value_and_grad(lossless.cross_entropy)(*arguments),

@@ -110,7 +110,7 @@ def test_loss_cotangents_are_folded_in(case: Case, rng: np.random.Generator) -> 
 @pytest.mark.parametrize("case", cases([BFLOAT16], backends=[Backend.TORCH]))
 @pytest.mark.parametrize("reduction", ["none", "mean"])
 def test_loss_bfloat16_against_float32(
-    case: Case, reduction: str, rng: np.random.Generator
+    case: Case, reduction: Any, rng: np.random.Generator
 ) -> None:
     """The loss is float32; each gradient is rounded once, to the dtype of its tensor."""
     x = BFLOAT16.array(rng.normal(0.5, 2.0, 500))

@@ -25,7 +25,7 @@ SHAPE = (4, 6)
 class Problem:
     """Inputs, targets and options of a call, and what is true of it."""
 
-    def __init__(self, case: Case, rng: np.random.Generator, reduction: str = "mean") -> None:
+    def __init__(self, case: Case, rng: np.random.Generator, reduction: Any = "mean") -> None:
         self.case, self.reduction = case, reduction
         self.x, self.t = arrays(case, SHAPE, rng)
         self.w = rng.uniform(0.5, 2.0, SHAPE[1]).astype(np.float32)

@@ -1,8 +1,8 @@
 """What every call of a loss does: check the arguments, once, then hand them to one backend.
 
 A public loss is a signature and a docstring: its body packs the arguments into a `Call`, and the
-decorator `loss` makes the function that users see. `value_and_grad` and `grad_and_hess` make two
-more out of the same body.
+decorator `loss` makes the function that users see, and out of the same body the two that
+`value_and_grad` and `grad_and_hess` return.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import inspect
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ParamSpec
+from typing import Any, Generic, cast, overload
 
 from ._losses import NOT_NEGATIVE, POSITIVE
+from ._types import Array, ElementWiseLoss, Loss, P, Unknown
 from .backends import at_once, backend_for
-from .backends.base import Array, Backend
-
-P = ParamSpec("P")
+from .backends.base import Backend
 
 REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
 
 
 @dataclass(slots=True)
-class Call:
+class Call(Generic[Array]):
     """The arguments of a loss as the user gave them.
 
     Operands, the first two or three arguments, have one shape and decide on the dtype. A third is
@@ -46,8 +45,8 @@ class Problem:
     """The arguments of a loss, checked, as arrays of one backend."""
 
     loss: str
-    inputs: Array
-    targets: Array
+    inputs: Any
+    targets: Any
     shape: tuple[int, ...]  # of the residuals
     dtype: Any  # of the result
     reduction: str
@@ -57,18 +56,17 @@ class Problem:
     where: Any  # None or an array
 
 
-_bodies: dict[Callable[..., Any], Callable[..., Call]] = {}
-# The losses of rows, and what computes them with their gradients: `_rows` knows both.
-row_wise: dict[Callable[..., Any], Callable[..., tuple[Array, Array]]] = {}
+Function = Callable[..., Any]
+# By a loss, what these functions return for it.
+_derivatives: dict[str, dict[Any, Function]] = {"value_and_grad": {}, "grad_and_hess": {}}
 
 
-def loss(body: Callable[P, Call]) -> Callable[P, Array]:
+def loss(body: Callable[P, Call[Array]]) -> ElementWiseLoss[P, Array]:
     """Make the public function of a loss from the function that packs its arguments."""
     name = body.__name__
     loss = name.removesuffix("_loss")
 
-    @functools.wraps(body)
-    def compute(*args: P.args, **kwargs: P.kwargs) -> Array:
+    def compute(*args: P.args, **kwargs: P.kwargs) -> Any:
         call = body(*args, **kwargs)
         value = at_once("value", loss, call)
         if value is None:
@@ -76,11 +74,41 @@ def loss(body: Callable[P, Call]) -> Callable[P, Array]:
             value = backend.value(problem)
         return value
 
-    _bodies[compute] = body
-    return compute
+    publish(
+        body,
+        compute,
+        value_and_grad=_with_derivatives("value_and_grad", name, body),
+        grad_and_hess=_with_derivatives("grad_and_hess", name, _element_wise(body)),
+    )
+    return cast("ElementWiseLoss[P, Array]", compute)
 
 
-def value_and_grad(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]:
+def publish(body: Function, compute: Function, **derivatives: Function) -> None:
+    """Make these functions look like the body, and give them the place where pickle finds them."""
+    _dress(compute, body, "Array")
+    for method, derivative in derivatives.items():
+        _dress(derivative, body, "tuple[Array, Array]")
+        derivative.__qualname__ = f"{body.__qualname__}._{method}"
+        setattr(compute, f"_{method}", derivative)
+        _derivatives[method][compute] = derivative
+
+
+def names() -> list[str]:
+    """Of the public losses."""
+    return sorted(loss.__name__ for loss in _derivatives["value_and_grad"])
+
+
+def _dress(function: Any, body: Function, returns: str) -> None:
+    functools.update_wrapper(function, body)
+    function.__annotations__ = {**body.__annotations__, "return": returns}
+    function.__signature__ = inspect.signature(body).replace(return_annotation=returns)
+
+
+@overload
+def value_and_grad(loss: Loss[P, Array]) -> Callable[P, tuple[Array, Array]]: ...
+@overload
+def value_and_grad(loss: Unknown) -> Any: ...
+def value_and_grad(loss: Any) -> Any:
     """Return a function that computes a loss and its gradient in one pass over memory.
 
     The gradient is that of the reduced value by `inputs` (the first argument, whatever a loss
@@ -106,14 +134,14 @@ def value_and_grad(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]
 
     *New in 0.1.0.*
     """
-    if (of_rows := _of_rows(loss)) is not None:
-        return of_rows
-    body = _body("value_and_grad", loss)
-
-    return _with_derivatives("value_and_grad", body, body)
+    return _derivative("value_and_grad", loss)
 
 
-def grad_and_hess(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]:
+@overload
+def grad_and_hess(loss: ElementWiseLoss[P, Array]) -> Callable[P, tuple[Array, Array]]: ...
+@overload
+def grad_and_hess(loss: Unknown) -> Any: ...
+def grad_and_hess(loss: Any) -> Any:
     """Return a function that computes the first and second derivative of a loss by its inputs.
 
     Both are element-wise, with the weights, without a reduction: what gradient boosting asks for.
@@ -136,14 +164,25 @@ def grad_and_hess(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]:
 
     *New in 0.1.0.*
     """
-    if _of_rows(loss) is not None:
-        raise TypeError(
-            f"grad_and_hess: loss must be element-wise, such as huber_loss, got {loss.__name__}"
-        )
-    body = _body("grad_and_hess", loss)
+    return _derivative("grad_and_hess", loss)
+
+
+def _derivative(method: str, loss: Any) -> Function:
+    try:
+        if (found := _derivatives[method].get(loss)) is not None:
+            return found
+        wanted = "element-wise" if loss in _derivatives["value_and_grad"] else "a loss of lossless"
+    except TypeError:  # of what cannot be a key
+        wanted = "a loss of lossless"
+    got = loss.__name__ if wanted == "element-wise" else repr(loss)
+    raise TypeError(f"{method}: loss must be {wanted}, such as huber_loss, got {got}")
+
+
+def _element_wise(body: Callable[P, Call[Array]]) -> Callable[P, Call[Array]]:
+    """The same without a reduction, whatever the default is."""
     place = list(inspect.signature(body).parameters).index("reduction")
 
-    def element_wise(*args: P.args, **kwargs: P.kwargs) -> Call:
+    def pack(*args: P.args, **kwargs: P.kwargs) -> Call[Array]:
         if place >= len(args):
             kwargs.setdefault("reduction", "none")
         call = body(*args, **kwargs)
@@ -154,20 +193,16 @@ def grad_and_hess(loss: Callable[P, Array]) -> Callable[P, tuple[Array, Array]]:
             )
         return call
 
-    return _with_derivatives("grad_and_hess", body, element_wise)
+    return pack
 
 
-def _with_derivatives(
-    method: str, body: Callable[P, Call], pack: Callable[P, Call]
-) -> Callable[P, tuple[Array, Array]]:
-    """The public function of a method of `Backend`."""
-    name = body.__name__
+def _with_derivatives(method: str, name: str, pack: Callable[P, Call[Array]]) -> Function:
+    """The function of a method of `Backend`."""
     loss = name.removesuffix("_loss")
 
-    @functools.wraps(body)
-    def compute(*args: P.args, **kwargs: P.kwargs) -> tuple[Array, Array]:
+    def compute(*args: P.args, **kwargs: P.kwargs) -> Any:
         call = pack(*args, **kwargs)
-        results: tuple[Array, Array] | None = at_once(method, loss, call)
+        results = at_once(method, loss, call)
         if results is None:
             backend, problem = _check(name, call, arrays_only=True)
             results = getattr(backend, method)(problem)
@@ -176,24 +211,7 @@ def _with_derivatives(
     return compute
 
 
-def _of_rows(loss: Any) -> Callable[..., tuple[Array, Array]] | None:
-    """What computes the value and gradient of a loss of rows; None for anything else."""
-    try:
-        return row_wise.get(loss)
-    except TypeError:  # that cannot be a key
-        return None
-
-
-def _body(function: str, loss: Any) -> Callable[..., Call]:
-    try:
-        return _bodies[loss]
-    except (KeyError, TypeError):
-        raise TypeError(
-            f"{function}: loss must be a loss of lossless, such as huber_loss, got {loss!r}"
-        ) from None
-
-
-def _check(name: str, call: Call, *, arrays_only: bool = False) -> tuple[Backend, Problem]:
+def _check(name: str, call: Call[Any], *, arrays_only: bool = False) -> tuple[Backend, Problem]:
     """Check the arguments of the loss `name`: what can be wrong with them is said here."""
     if call.reduction not in REDUCTIONS:
         raise ValueError(
@@ -248,7 +266,7 @@ def _check(name: str, call: Call, *, arrays_only: bool = False) -> tuple[Backend
 
 
 def _common_shape(
-    name: str, operands: dict[str, Any], arrays: tuple[Array, ...], backend: Backend
+    name: str, operands: dict[str, Any], arrays: tuple[Any, ...], backend: Backend
 ) -> tuple[int, ...]:
     """The shape that all have but for scalars; not both of the first two may be scalars."""
     leader = ""
@@ -299,7 +317,7 @@ def broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     )
 
 
-def _axes(name: str, call: Call, dimensions: int) -> tuple[int, ...]:
+def _axes(name: str, call: Call[Any], dimensions: int) -> tuple[int, ...]:
     axis = call.axis
     if call.reduction == "none":
         raise ValueError(f"{name}: axis needs a reduction, got axis={axis!r} with reduction='none'")

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 
 from . import _core
+from ._call import names
+from ._losses import LOSSES
 from .backends import paths
 
 
@@ -13,14 +15,14 @@ def info() -> dict[str, Any]:
 
     Returns:
         A dictionary with `version` (of lossless) and `numpy` (its version), `losses` (the names
-        of the element-wise kernels), `backends` (for the arrays of each framework the `path` that
-        serves them, which is `"native"`, `"composed"` or `"none"`, and `why`), `instruction_set`
-        (the one in use) and `instruction_sets` (those that this processor runs, the best last),
-        and `threads` (the most that a call uses).
+        of the functions), `kernels` (what the native module computes), `backends` (for the arrays
+        of each framework the `path` that serves them, which is `"native"`, `"composed"` or
+        `"none"`, and `why`), `instruction_set` (the one in use) and `instruction_sets` (those that
+        this processor runs, the best last), and `threads` (the most that a call uses).
 
     Example:
         >>> import lossless
-        >>> "huber" in lossless.info()["losses"]
+        >>> "huber_loss" in lossless.info()["losses"]
         True
         >>> lossless.info()["backends"]["numpy"]
         {'path': 'native', 'why': "the kernels read NumPy's memory"}
@@ -32,7 +34,8 @@ def info() -> dict[str, Any]:
     return {
         "version": __version__,
         "numpy": np.__version__,
-        "losses": [name for name, *_ in _core.losses()],
+        "losses": names(),
+        "kernels": [*LOSSES, "cross_entropy"],
         "backends": paths(),
         "instruction_set": _core.instruction_set(),
         "instruction_sets": _core.instruction_sets(),

@@ -6,21 +6,20 @@ function that users see, and what `value_and_grad` returns for it.
 
 from __future__ import annotations
 
-import functools
 import math
 import numbers
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec
+from typing import Any, Generic, cast
 
 import numpy as np
 
-from ._call import REDUCTIONS, Call, broadcasts_to, row_wise
+from . import _types
+from ._call import REDUCTIONS, Call, broadcasts_to, publish
+from ._types import P, RowLoss
 from .backends import backend_for
 from .backends.base import Array, Backend
-
-P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Number:
 
 
 @dataclass(slots=True)
-class RowCall:
+class RowCall(Generic[_types.Array]):
     """The arguments of a loss of rows as the user gave them."""
 
     arrays: dict[str, Any]  # of one shape; gradients are by the first
@@ -69,24 +68,24 @@ class RowProblem:
         return tuple(range(self.kept, len(self.shape)))
 
 
-def row_loss(body: Callable[P, RowCall]) -> Callable[P, Array]:
+def row_loss(body: Callable[P, RowCall[_types.Array]]) -> RowLoss[P, _types.Array]:
     """Make the public function of a loss of rows from the function that packs its arguments."""
 
-    @functools.wraps(body)
-    def compute(*args: P.args, **kwargs: P.kwargs) -> Array:
+    def compute(*args: P.args, **kwargs: P.kwargs) -> Any:
         backend, problem = _check(body.__name__, body(*args, **kwargs))
         return backend.row_value(problem)
 
-    @functools.wraps(body)
-    def compute_both(*args: P.args, **kwargs: P.kwargs) -> tuple[Array, Array]:
+    def compute_both(*args: P.args, **kwargs: P.kwargs) -> Any:
         backend, problem = _check(body.__name__, body(*args, **kwargs), arrays_only=True)
         return backend.row_value_and_grad(problem)
 
-    row_wise[compute] = compute_both
-    return compute
+    publish(body, compute, value_and_grad=compute_both)
+    return cast("RowLoss[P, _types.Array]", compute)
 
 
-def _check(name: str, call: RowCall, *, arrays_only: bool = False) -> tuple[Backend, RowProblem]:
+def _check(
+    name: str, call: RowCall[Any], *, arrays_only: bool = False
+) -> tuple[Backend, RowProblem]:
     """Check the arguments of the loss `name`: what can be wrong with them is said here."""
     reductions = REDUCTIONS if call.weighted else REDUCTIONS[:3]
     if call.reduction not in reductions:
@@ -98,7 +97,7 @@ def _check(name: str, call: RowCall, *, arrays_only: bool = False) -> tuple[Back
     arguments = dict(call.arrays)
     if call.targets is not None:
         arguments["targets"] = call.targets
-    options = Call(arguments, call.reduction, {}, call.weights, call.where, None)
+    options: Call[Any] = Call(arguments, call.reduction, {}, call.weights, call.where, None)
     backend = backend_for(name, options)
     first = next(iter(call.arrays))
     if arrays_only and not backend.is_array(call.arrays[first]):

@@ -1,21 +1,22 @@
 """Losses of labels: two classes, or which of two scores is to be higher."""
 
-from typing import Any
+from __future__ import annotations
 
 from ._call import Call, loss
+from ._types import Array, Axis, Numbers, Reduction, Values
 
 
 @loss
 def binary_cross_entropy(
-    inputs: Any,
-    targets: Any,
-    weights: Any = None,
+    inputs: Array | Numbers,
+    targets: Array | Numbers,
+    weights: Values | None = None,
     with_logits: bool = True,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     *,
-    where: Any = None,
-    axis: int | tuple[int, ...] | None = None,
-) -> Call:
+    where: Values | None = None,
+    axis: Axis = None,
+) -> Call[Array]:
     r"""The binary cross entropy of logits, or of probabilities.
 
     .. math::
@@ -76,14 +77,14 @@ def binary_cross_entropy(
 
 @loss
 def hinge_loss(
-    inputs: Any,
-    targets: Any,
-    reduction: str = "none",
+    inputs: Array | Numbers,
+    targets: Array | Numbers,
+    reduction: Reduction = "none",
     *,
-    weights: Any = None,
-    where: Any = None,
-    axis: int | tuple[int, ...] | None = None,
-) -> Call:
+    weights: Values | None = None,
+    where: Values | None = None,
+    axis: Axis = None,
+) -> Call[Array]:
     r"""The hinge loss, by which support vector machines separate two classes.
 
     .. math::
@@ -131,16 +132,16 @@ def hinge_loss(
 
 @loss
 def margin_ranking_loss(
-    inputs1: Any,
-    inputs2: Any,
-    targets: Any,
-    margin: Any = 0.0,
-    reduction: str = "none",
+    inputs1: Array | Numbers,
+    inputs2: Array | Numbers,
+    targets: Array | Numbers,
+    margin: Values = 0.0,
+    reduction: Reduction = "none",
     *,
-    weights: Any = None,
-    where: Any = None,
-    axis: int | tuple[int, ...] | None = None,
-) -> Call:
+    weights: Values | None = None,
+    where: Values | None = None,
+    axis: Axis = None,
+) -> Call[Array]:
     r"""How much one score falls short of being above another one by a margin.
 
     .. math::

@@ -1,21 +1,22 @@
 """Losses of rows of scores or log-probabilities, one for each class."""
 
-from typing import Any
+from __future__ import annotations
 
 from ._rows import Number, RowCall, row_loss
+from ._types import Array, Numbers, Reduction, RowReduction, Values
 
 
 @row_loss
 def cross_entropy(
-    logits: Any,
-    targets: Any,
-    weights: Any = None,
+    logits: Array | Numbers,
+    targets: Array | Numbers,
+    weights: Values | None = None,
     axis: int = -1,
     label_smoothing: float = 0.0,
-    reduction: str = "none",
+    reduction: Reduction = "none",
     *,
-    where: Any = None,
-) -> RowCall:
+    where: Values | None = None,
+) -> RowCall[Array]:
     r"""The cross entropy of class labels, or of probabilities, and the softmax of logits.
 
     .. math::
@@ -88,13 +89,13 @@ def cross_entropy(
 
 @row_loss
 def nll_loss(
-    inputs: Any,
-    targets: Any,
+    inputs: Array | Numbers,
+    targets: Array | Numbers,
     axis: int = -1,
-    reduction: str = "none",
+    reduction: RowReduction = "none",
     *,
-    where: Any = None,
-) -> RowCall:
+    where: Values | None = None,
+) -> RowCall[Array]:
     r"""The negative log-likelihood of class labels, given the log-probabilities of all classes.
 
     .. math::
@@ -142,13 +143,13 @@ def nll_loss(
 
 @row_loss
 def kl_div_loss(
-    inputs: Any,
-    targets: Any,
+    inputs: Array | Numbers,
+    targets: Array | Numbers,
     axis: int = -1,
-    reduction: str = "none",
+    reduction: RowReduction = "none",
     *,
-    where: Any = None,
-) -> RowCall:
+    where: Values | None = None,
+) -> RowCall[Array]:
     r"""The Kullback-Leibler divergence of one distribution from another, both as logarithms.
 
     .. math::

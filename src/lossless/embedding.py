@@ -1,20 +1,21 @@
 """Losses of rows that are vectors: the embeddings of samples."""
 
-from typing import Any
+from __future__ import annotations
 
 from ._rows import Number, RowCall, row_loss
+from ._types import Array, Numbers, RowReduction, Values
 
 
 @row_loss
 def cosine_similarity_loss(
-    x1: Any,
-    x2: Any,
+    x1: Array | Numbers,
+    x2: Array | Numbers,
     axis: int = 1,
     eps: float = 1e-8,
-    reduction: str = "none",
+    reduction: RowReduction = "none",
     *,
-    where: Any = None,
-) -> RowCall:
+    where: Values | None = None,
+) -> RowCall[Array]:
     r"""The cosine of the angle between two vectors.
 
     .. math::
@@ -64,17 +65,17 @@ def cosine_similarity_loss(
 
 @row_loss
 def triplet_loss(
-    anchors: Any,
-    positives: Any,
-    negatives: Any,
+    anchors: Array | Numbers,
+    positives: Array | Numbers,
+    negatives: Array | Numbers,
     axis: int = -1,
     p: float = 2,
     margin: float = 1.0,
     eps: float = 1e-6,
-    reduction: str = "none",
+    reduction: RowReduction = "none",
     *,
-    where: Any = None,
-) -> RowCall:
+    where: Values | None = None,
+) -> RowCall[Array]:
     r"""By how much an anchor is not nearer to a positive than to a negative sample.
 
     .. math::

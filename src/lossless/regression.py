@@ -1,21 +1,22 @@
 """Losses of the residual, the difference of inputs and targets."""
 
-from typing import Any
+from __future__ import annotations
 
 from ._call import Call, loss
+from ._types import Array, Axis, Numbers, Reduction, Values
 
 
 @loss
 def huber_loss(
-    inputs: Any,
-    targets: Any,
-    delta: Any = 1.0,
-    reduction: str = "none",
+    inputs: Array | Numbers,
+    targets: Array | Numbers,
+    delta: Values = 1.0,
+    reduction: Reduction = "none",
     *,
-    weights: Any = None,
-    where: Any = None,
-    axis: int | tuple[int, ...] | None = None,
-) -> Call:
+    weights: Values | None = None,
+    where: Values | None = None,
+    axis: Axis = None,
+) -> Call[Array]:
     r"""Huber's loss: squared for small residuals, absolute for large ones.
 
     .. math::
@@ -78,14 +79,14 @@ def huber_loss(
 
 @loss
 def log_cosh_loss(
-    inputs: Any,
-    targets: Any,
-    reduction: str = "none",
+    inputs: Array | Numbers,
+    targets: Array | Numbers,
+    reduction: Reduction = "none",
     *,
-    weights: Any = None,
-    where: Any = None,
-    axis: int | tuple[int, ...] | None = None,
-) -> Call:
+    weights: Values | None = None,
+    where: Values | None = None,
+    axis: Axis = None,
+) -> Call[Array]:
     r"""The logarithm of the hyperbolic cosine of the residual.
 
     .. math::
@@ -143,14 +144,14 @@ def log_cosh_loss(
 
 @loss
 def l1_loss(
-    predictions: Any,
-    targets: Any,
-    reduction: str = "mean",
+    predictions: Array | Numbers,
+    targets: Array | Numbers,
+    reduction: Reduction = "mean",
     *,
-    weights: Any = None,
-    where: Any = None,
-    axis: int | tuple[int, ...] | None = None,
-) -> Call:
+    weights: Values | None = None,
+    where: Values | None = None,
+    axis: Axis = None,
+) -> Call[Array]:
     r"""The absolute value of the residual.
 
     .. math::
@@ -202,14 +203,14 @@ def l1_loss(
 
 @loss
 def mse_loss(
-    predictions: Any,
-    targets: Any,
-    reduction: str = "mean",
+    predictions: Array | Numbers,
+    targets: Array | Numbers,
+    reduction: Reduction = "mean",
     *,
-    weights: Any = None,
-    where: Any = None,
-    axis: int | tuple[int, ...] | None = None,
-) -> Call:
+    weights: Values | None = None,
+    where: Values | None = None,
+    axis: Axis = None,
+) -> Call[Array]:
     r"""The square of the residual; by default its mean, the mean squared error.
 
     .. math::
@@ -258,15 +259,15 @@ def mse_loss(
 
 @loss
 def smooth_l1_loss(
-    predictions: Any,
-    targets: Any,
-    beta: Any = 1.0,
-    reduction: str = "mean",
+    predictions: Array | Numbers,
+    targets: Array | Numbers,
+    beta: Values = 1.0,
+    reduction: Reduction = "mean",
     *,
-    weights: Any = None,
-    where: Any = None,
-    axis: int | tuple[int, ...] | None = None,
-) -> Call:
+    weights: Values | None = None,
+    where: Values | None = None,
+    axis: Axis = None,
+) -> Call[Array]:
     r"""The absolute value of the residual, made smooth by a square near 0.
 
     .. math::
@@ -327,17 +328,17 @@ def smooth_l1_loss(
 
 @loss
 def gaussian_nll_loss(
-    inputs: Any,
-    targets: Any,
-    vars: Any,  # noqa: A002, as MLX calls it
+    inputs: Array | Numbers,
+    targets: Array | Numbers,
+    vars: Array | Numbers,  # noqa: A002, as MLX calls it
     full: bool = False,
-    eps: float = 1e-6,
-    reduction: str = "mean",
+    eps: Values = 1e-6,
+    reduction: Reduction = "mean",
     *,
-    weights: Any = None,
-    where: Any = None,
-    axis: int | tuple[int, ...] | None = None,
-) -> Call:
+    weights: Values | None = None,
+    where: Values | None = None,
+    axis: Axis = None,
+) -> Call[Array]:
     r"""The negative log-likelihood of targets under normal distributions.
 
     .. math::

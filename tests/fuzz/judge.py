@@ -50,8 +50,10 @@ def _bounds(program: Program, wanted: Expected) -> tuple[float, float]:
         ulp = 16.0
     if program.spec.of_rows and losses.precision == 24 and program.library.float64:
         ulp = 2.0
-    part = (32 if xla else 16) * unit
-    return ulp + 1.0, part + wanted.summed * max(unit, 2.0**-24 if not double else 0.0)
+    # Sums in the dtype of the losses: over what was broadcast, and along rows.
+    summed = wanted.summed * max(unit, 2.0**-24 if not double else 0.0)
+    of_rows = max(map(max, program.sizes)) * unit if program.spec.of_rows else 0.0
+    return ulp + 1.0, (32 if xla or program.spec.of_rows else 16) * unit + summed + of_rows
 
 
 def _beyond(program: Program, wanted: Expected, got: Array) -> str:

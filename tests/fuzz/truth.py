@@ -227,6 +227,7 @@ class _Reduction:
         if self.program.base != "grad" and not of_rows:
             return np.zeros(shape)
         unclear = self.mask & ~self.parts.finite | np.isnan(self.factor())
+        unclear = unclear | np.isnan(np.min(self.divisor, initial=1.0))
         if self.program.spec.of_rows and len(shape) > unclear.ndim:
             unclear = np.expand_dims(unclear, self.program.axis)
         return np.broadcast_to(unclear, shape).astype(float)

@@ -25,13 +25,13 @@ _FRAMEWORKS = {"mlx": "MLX", "torch": "PyTorch", "jax": "JAX", "jaxlib": "JAX"}
 _known: dict[tuple[type, ...], Callable[[], Backend]] = {}
 # What computes the simplest calls of inputs of a type in place of a method of `Backend`: from the
 # name of the loss and the call; None where the call takes more than that.
-_Shortcut = Callable[[str, "Call"], Any]
+_Shortcut = Callable[[str, "Call[Any]"], Any]
 _shortcuts: dict[str, dict[type, _Shortcut]] = {
     method: {} for method in ("value", "value_and_grad", "grad_and_hess")
 }
 
 
-def at_once(method: str, loss: str, call: "Call") -> Any:
+def at_once(method: str, loss: str, call: "Call[Any]") -> Any:
     """What a method of `Backend` gives: None where all has to be looked at, and may be wrong."""
     shortcut = _shortcuts[method].get(type(next(iter(call.operands.values()))))
     return shortcut(call.loss or loss, call) if shortcut else None
@@ -42,7 +42,7 @@ def _take(kind: type, shortcuts: dict[str, _Shortcut]) -> None:
         _shortcuts[method][kind] = shortcut
 
 
-def backend_for(name: str, call: "Call") -> Backend:
+def backend_for(name: str, call: "Call[Any]") -> Backend:
     """Return the backend for the arguments of a call; numbers and None go with any."""
     options = map(type, call.parameters.values())
     types = (*map(type, call.operands.values()), type(call.weights), type(call.where), *options)
@@ -59,7 +59,7 @@ def backend_for(name: str, call: "Call") -> Backend:
     return serves()
 
 
-def _leader(name: str, call: "Call") -> tuple[Any, str]:
+def _leader(name: str, call: "Call[Any]") -> tuple[Any, str]:
     """An array of the framework that the call is for, and its name."""
     options = {"weights": call.weights, "where": call.where}
     arguments = call.operands | call.parameters | options

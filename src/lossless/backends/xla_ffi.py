@@ -14,7 +14,10 @@ def mismatch() -> str | None:
 
     Found in the header that jaxlib brings along.
     """
-    spec = find_spec("jaxlib")
+    try:
+        spec = find_spec("jaxlib")
+    except ValueError:  # of a module that did not come from a file, as stubs do for documentation
+        spec = None
     for folder in (spec and spec.submodule_search_locations) or []:
         header = Path(folder, HEADER)
         if header.exists():

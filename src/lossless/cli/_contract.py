@@ -47,7 +47,7 @@ class Served:
         self, inputs: Any, targets: Any, /, **parameters: Any
     ) -> Iterable[tuple[str, str, Array]]:
         framework, size = self.framework, inputs.size
-        loss: Callable[..., Any] = getattr(lossless, self.loss.public)
+        loss: Any = getattr(lossless, self.loss.public)
         with framework.setting():
             x, t = (framework.array(_filled(a, framework.filled(size))) for a in (inputs, targets))
             calls: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {

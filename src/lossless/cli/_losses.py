@@ -26,8 +26,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class Loss:
     """A loss with the values of its parameters."""
 
-    name: str  # as in lossless.info()["losses"]
-    function: Callable[..., Any]
+    name: str  # as in lossless.info()["kernels"]
+    function: Any
     parameters: Mapping[str, float]
 
     @property

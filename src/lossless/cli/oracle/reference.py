@@ -25,7 +25,7 @@ SPARE = 8
 class Loss:
     """A row of the registry: functions of the residual r (and parameters), one for each output."""
 
-    name: str  # as in lossless.info()["losses"]
+    name: str  # as in lossless.info()["kernels"]
     real: Mapping[str, Callable[..., Mpf]]  # relative error below 2**(8 - mp.prec)
     extended: Mapping[str, Callable[..., Screened]]  # the same in long double, with bounds
     exact: bool = False  # `real` does not round at all
