@@ -170,7 +170,7 @@ def test_score_help_shows_an_example() -> None:
     status, output, _ = run("score", "--help")
     assert status == 0
     assert "lossless score predictions.csv --inputs prediction --targets truth" in output
-    assert "A parameter of huber." in output
+    assert "A parameter of huber; may be repeated." in output
 
 
 def test_score_ends_cleanly_when_interrupted() -> None:

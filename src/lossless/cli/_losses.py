@@ -6,8 +6,11 @@ Losses of a third column, such as the Gaussian one of variances, are not.
 """
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
+from math import prod
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -29,10 +32,17 @@ class Loss:
     name: str  # as in lossless.info()["kernels"]
     function: Any
     parameters: Mapping[str, float]
+    alone: bool = True  # whether no other parameters of this loss are chosen with it
 
     @property
     def title(self) -> str:
-        return " ".join([self.name, *(f"{name}={x:g}" for name, x in self.parameters.items())])
+        parameters = (f"{name}={_shortest(x)}" for name, x in self.parameters.items())
+        return " ".join([self.name, *parameters])
+
+    @property
+    def key(self) -> str:
+        """What its results are called, among those of the other losses that are chosen."""
+        return self.name if self.alone else self.title
 
     def __call__(self, inputs: Any, targets: Any, reduction: str = "none", **options: Any) -> Any:
         """With this default, whatever that of the function is."""
@@ -58,18 +68,29 @@ LOSSES = {loss.name: loss for loss in _known()}
 PARAMETERS = sorted({parameter for loss in LOSSES.values() for parameter in loss.parameters})
 
 
-def chosen(names: list[str] | None, parameters: Mapping[str, float | None]) -> list[Loss]:
-    """The losses of these names, or all, with the parameters that are not None."""
-    if names:
-        losses = list({loss.name: loss for loss in map(_named, names)}.values())
-    else:
-        losses = list(LOSSES.values())
-    given = {parameter: value for parameter, value in parameters.items() if value is not None}
-    for parameter in given:
+def chosen(names: list[str] | None, parameters: Mapping[str, Any]) -> list[Loss]:
+    """The losses of these names, or all, with the parameters that are given.
+
+    Of a parameter with several values, each loss that has it is there once for each of them.
+    """
+    losses = list(map(_named, names)) if names else list(LOSSES.values())
+    for loss, times in Counter(loss.name for loss in losses).items():
+        if times > 1:
+            raise UserError(f"--loss {loss} is given {times} times")
+    given: dict[str, list[float]] = {
+        parameter: list(value) if isinstance(value, list | tuple) else [value]
+        for parameter, value in parameters.items()
+        if value is not None
+    }
+    for parameter, values in given.items():
+        option = f"--{parameter.replace('_', '-')}"
         if not any(parameter in loss.parameters for loss in losses):
             named = ", ".join(loss.name for loss in losses)
-            raise UserError(f"--{parameter.replace('_', '-')}: {named} has no such parameter")
-    return [_checked(loss, given) for loss in losses]
+            raise UserError(f"{option}: {named} has no such parameter")
+        for value, times in Counter(values).items():
+            if times > 1:
+                raise UserError(f"{option} {_shortest(value)} is given {times} times")
+    return [one for loss in losses for one in _with_each(loss, given)]
 
 
 def _named(name: str) -> Loss:
@@ -79,14 +100,22 @@ def _named(name: str) -> Loss:
     return LOSSES[plain]
 
 
-def _checked(loss: Loss, given: Mapping[str, float]) -> Loss:
-    own = {name: given.get(name, default) for name, default in loss.parameters.items()}
-    changed = Loss(loss.name, loss.function, own)
-    try:
-        changed(np.zeros(1), np.zeros(1))
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    return changed
+def _with_each(loss: Loss, given: Mapping[str, list[float]]) -> list[Loss]:
+    choices = [given.get(name, [default]) for name, default in loss.parameters.items()]
+    found = []
+    for values in product(*choices):
+        own = dict(zip(loss.parameters, values, strict=True))
+        found.append(Loss(loss.name, loss.function, own, alone=prod(map(len, choices)) == 1))
+        try:
+            found[-1](np.zeros(1), np.zeros(1))
+        except ValueError as error:
+            raise UserError(str(error)) from None
+    return found
+
+
+def _shortest(number: float) -> str:
+    """That reads as the same number."""
+    return repr(number).removesuffix(".0")
 
 
 LossOption = Annotated[
@@ -101,15 +130,22 @@ LossOption = Annotated[
 
 
 def with_parameters(command: Command) -> Command:
-    """Give a command an option for each parameter of the losses, in place of `**parameters`."""
+    """Give a command an option for each parameter of the losses, in place of `**parameters`.
+
+    They are of its type, and so may be repeated where it is a list.
+    """
     signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    (rest,) = (p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD)
     options = [
         inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_option(name)
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=_option(name, rest.annotation),
         )
         for name in PARAMETERS
     ]
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     command.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[p.replace(kind=p.KEYWORD_ONLY) for p in own] + options
     )
@@ -117,8 +153,9 @@ def with_parameters(command: Command) -> Command:
     return command
 
 
-def _option(name: str) -> Any:
+def _option(name: str, kind: Any) -> Any:
     of = [loss for loss in LOSSES.values() if name in loss.parameters]
     defaults = " ".join(dict.fromkeys(f"{loss.parameters[name]:g}" for loss in of))
-    text = f"A parameter of {', '.join(loss.name for loss in of)}.  [default: {defaults}]"
-    return Annotated[float | None, typer.Option(help=text, show_default=False)]
+    several = "; may be repeated" if kind == list[float] | None else ""
+    text = f"A parameter of {', '.join(loss.name for loss in of)}{several}.  [default: {defaults}]"
+    return Annotated[kind, typer.Option(metavar="NUMBER", help=text, show_default=False)]

@@ -52,13 +52,13 @@ class Parts:
             divisors = self._rows if reduction == "mean" else self._weights
             divisor = sum((divisors.of(part) for part in parts), Fraction(0))
         return {
-            loss.name: divided(sum((totals.of(part) for part in parts), Fraction(0)), divisor)
+            loss.key: divided(sum((totals.of(part) for part in parts), Fraction(0)), divisor)
             for loss, totals in zip(self._losses, self._sums, strict=True)
         }
 
     def each(self, reduction: str, parts: int) -> Iterator[tuple[int, int, dict[str, float]]]:
         """Of so many parts, those that have rows: their numbers, rows, and reductions."""
-        names = [loss.name for loss in self._losses]
+        names = [loss.key for loss in self._losses]
         for first in range(0, parts, SOME):
             end = min(parts, first + SOME)
             rows = self._rows.between(first, end)

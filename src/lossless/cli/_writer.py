@@ -36,7 +36,7 @@ class Writer:
         if path is None:
             yield None
             return
-        if by in {"row", "file", *(loss.name for loss in losses)}:
+        if by in {"row", "file", *(loss.key for loss in losses)}:
             raise UserError(f"--by {by}: --output has another column of this name")
         with replacing("--output", path) as name:
             writer = cls(name, losses, by, several=several)
@@ -56,7 +56,7 @@ class Writer:
             names = pa.array([keys[group] for group in found.dictionary.to_pylist()])
             columns[self._by] = names.take(found.indices)
         for loss in self._losses:
-            columns[loss.name] = loss(piece.inputs, piece.targets, weights=piece.weights)
+            columns[loss.key] = loss(piece.inputs, piece.targets, weights=piece.weights)
         batch = pa.RecordBatch.from_pydict(columns)
         if self._writer is None:
             csv = Path(self._name).suffix.lower() == ".csv"

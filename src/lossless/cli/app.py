@@ -8,6 +8,7 @@ from rich.console import Console
 import lossless
 
 from ._errors import UserError
+from ._options import Command
 from .bench import bench
 from .demo import demo
 from .info import info
@@ -42,12 +43,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command()(score)
-app.command()(plot)
-app.command()(verify)
-app.command()(bench)
-app.command()(info)
-app.command()(demo)
+app.command(cls=Command)(score)
+app.command(cls=Command)(plot)
+app.command(cls=Command)(verify)
+app.command(cls=Command)(bench)
+app.command(cls=Command)(info)
+app.command(cls=Command)(demo)
 
 
 def _print_version(wanted: bool) -> None:

@@ -59,7 +59,7 @@ def score(
         bool, typer.Option("--skip-missing", help="Leave out rows with empty or NaN cells.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    **parameters: float | None,
+    **parameters: list[float] | None,
 ) -> None:
     """Score predictions: the losses of two columns of a file.
 
