@@ -58,7 +58,7 @@ class RowProblem:
     dtype: Any  # of the result
     reduction: str
     parameters: tuple[float, ...]
-    weights: Any  # None, or an array of the shape of the loss; if that is (), perhaps a float
+    weights: Any  # None, a float, or an array that broadcasts to the shape of the loss
     where: Array | None  # broadcasts to it
     kept: int = 0  # so many leading dimensions of the loss are a batch's, which nothing reduces
 
@@ -120,13 +120,10 @@ def _check(
         _same_shape(f"{name}: targets", labels, shape, f"{first} without axis {axis}", backend)
     if call.weights is not None:
         weights = backend.real(f"{name}: weights", call.weights)
-        _same_shape(f"{name}: weights", weights, shape, "the loss", backend)
+        _broadcasting(f"{name}: weights", weights, shape, backend)
     if call.where is not None:
         where = backend.mask(f"{name}: where", call.where)
-        if not broadcasts_to(own := tuple(backend.shape(where)), shape):
-            raise ValueError(
-                f"{name}: where must broadcast to the shape of the loss {shape}, got {own}"
-            )
+        _broadcasting(f"{name}: where", where, shape, backend)
     if labels is not None:
         _in_range(name, labels, where, full[axis], backend)
     return backend, RowProblem(
@@ -174,6 +171,12 @@ def _same_shape(
     own = () if isinstance(x, float) else tuple(backend.shape(x))
     if own != shape:
         raise ValueError(f"{argument} must have the shape of {whose} {shape}, got {own}")
+
+
+def _broadcasting(argument: str, x: Any, shape: tuple[int, ...], backend: Backend) -> None:
+    own = () if isinstance(x, float) else tuple(backend.shape(x))
+    if not broadcasts_to(own, shape):
+        raise ValueError(f"{argument} must broadcast to the shape of the loss {shape}, got {own}")
 
 
 def _axis(name: str, axis: Any, shape: tuple[int, ...]) -> int:

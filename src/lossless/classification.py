@@ -32,7 +32,7 @@ def cross_entropy(
             `axis`; or probabilities, in the shape of `logits`. These are not checked to add up to
             1; where they do not, x stands for the logits relative to the largest one, which counts
             as a constant in derivatives, as with MLX.
-        weights: factors of the losses, an array of their shape.
+        weights: factors of the losses, a number or an array that broadcasts to their shape.
         axis: the axis of the classes.
         label_smoothing: the part s of each label, in [0, 1), that all classes share.
         reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number

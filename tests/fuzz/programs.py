@@ -344,10 +344,10 @@ class _Draw:
             elif self.chance(0.7):
                 leaves.append(self.leaf(name, role, self.option_dtype(), self.some(losses)))
         if spec.weighted and self.chance(0.4):
-            if not spec.of_rows and self.chance(0.3):
+            if self.chance(0.3):
                 options["weights"] = self.number("weight")
             else:
-                dims = losses if spec.of_rows else self.some(losses)
+                dims = self.some(losses)
                 leaves.append(self.leaf("weights", "weight", self.option_dtype(), dims))
         if self.chance(0.4):
             leaves.append(self.leaf("where", "mask", "bool", self.some(losses)))

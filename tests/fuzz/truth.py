@@ -26,6 +26,7 @@ class Expected:
     terms: Array
     dtype: str
     summed: int = 1
+    rounded: int = 0  # so many of these are rounded to the dtype before they are added up
     jumps: Array | float = 0.0  # what a rounded argument may change, where a derivative jumps
     anything: Array | bool = False  # where the contract says nothing
     bits: Array | None = None
@@ -73,19 +74,21 @@ def _joined(program: Program, many: list[Expected]) -> Expected:
     jumps: Any = np.array([np.broadcast_to(one.jumps, one.exact.shape) for one in many])
     bits = None if first.bits is None else np.array([one.bits for one in many])
     anything: Any = np.array([np.broadcast_to(one.anything, one.exact.shape) for one in many])
-    summed = first.summed
+    summed, rounded = first.summed, 0
     if program.outside:
         leaf = next(leaf for leaf in program.leaves if leaf.name == first.what)
         if leaf.batch is None:
             exact, terms, jumps = exact.sum(0), terms.sum(0), jumps.sum(0)
             anything = anything.any(0)
-            bits, summed = None, summed * len(many)
+            bits, summed, rounded = None, summed * len(many), len(many)
         else:
             exact, terms, jumps, anything = (
                 np.moveaxis(x, 0, leaf.batch) for x in (exact, terms, jumps, anything)
             )
             bits = None if bits is None else np.moveaxis(bits, 0, leaf.batch)
-    return Expected(first.what, exact, terms, first.dtype, summed, jumps, anything, bits)
+    return Expected(
+        first.what, exact, terms, first.dtype, summed, rounded, jumps, anything, bits
+    )  # fmt: skip
 
 
 def _of_one(program: Program, arrays: list[Array]) -> list[Expected]:
@@ -156,7 +159,7 @@ class _Reduction:
             return [value, gradient]
         full = self.gradient(first, summed=False)
         second = self.scaled(*parts.second)
-        return [full, Expected("second_derivative", second[0], second[1], dtype, 1, second[2])]
+        return [full, Expected("second_derivative", second[0], second[1], dtype, jumps=second[2])]
 
     @property
     def size(self) -> int:
@@ -209,14 +212,14 @@ class _Reduction:
         else:
             exact, terms, jumps = self.scaled(*self.parts.by[name])
         if not summed:
-            return Expected("gradient", exact, terms, result_dtype(self.program), 1, jumps)
+            return Expected("gradient", exact, terms, result_dtype(self.program), jumps=jumps)
         shape, slope_shape = self.parts.shapes[name], exact.shape
         count = exact.size
         exact, terms, jumps = (_summed(x, shape) for x in (exact, terms, jumps))
         dtype = leaf.dtype if self.program.base == "grad" else result_dtype(self.program)
         anything = _summed(self.unclear(slope_shape), shape) > 0
         count = max(1, count // max(1, exact.size))
-        return Expected(name, exact, terms, dtype, count, jumps, anything)
+        return Expected(name, exact, terms, dtype, count, 0, jumps, anything)
 
     def unclear(self, shape: tuple[int, ...]) -> Any:
         """Where automatic differentiation of formulas may say anything.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from .._call import REDUCTIONS
@@ -43,7 +44,7 @@ class Rows(Layers):
             "logits": self._backend.cast(logits, problem.dtype),
             "labels": None if problem.labels is None else self._labels(problem.labels),
             "probabilities": self._float(soft[0]) if soft else None,
-            "weights": None if weights is None or is_number else self._float(weights),
+            "weights": None if weights is None or is_number else self._weights(problem),
             "where": self._backend.aligned(problem),
         }
         arrays = {name: x for name, x in given.items() if x is not None}
@@ -61,6 +62,11 @@ class Rows(Layers):
             smoothing.hex(),
         )
         return self(plan, *arrays.values())
+
+    def _weights(self, problem: RowProblem) -> Array:
+        """With all dimensions of the loss."""
+        weights = self._float(problem.weights)
+        return jax.lax.expand_dims(weights, range(len(problem.shape) - weights.ndim))
 
     def _labels(self, x: Array) -> Array:
         """In a dtype that the kernel reads."""

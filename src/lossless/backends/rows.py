@@ -135,6 +135,7 @@ class RowWise(Composed):
             return (value,)
         slope = getattr(row_formulas, f"{problem.loss}_gradient")(*arguments)
         factors = self.xp.ones_like(losses) if factors is None else factors
+        factors, _ = self.xp.broadcast_arrays(factors, losses)  # weights may have fewer dimensions
         factors = self.scaled(problem, elements, factors)
         if cotangent is not None:
             factors = factors * self.cast(cotangent, dtype)
