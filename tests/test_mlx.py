@@ -262,7 +262,6 @@ class Tensor:
 @pytest.mark.parametrize(
     ("foreign", "named"),
     [
-        (np.array([0.5, 1.0], np.float32), "NumPy"),
         ([0.5, 1.0], "list"),
         ((0.5, 1.0), "tuple"),
         ("jax", "JAX"),

@@ -134,8 +134,14 @@ def _check(
 
 def _number(name: str, parameter: str, number: Number) -> float:
     value, least, below = number.value, number.least, number.below
-    if isinstance(value, str) or not isinstance(value, numbers.Real):
-        hint = f" (did you mean reduction={value!r}?)" if value in REDUCTIONS else ""
+    if isinstance(value, np.ndarray) and value.shape == ():
+        value = value[()]
+    if not isinstance(value, numbers.Real):
+        hint = ""
+        if isinstance(value, str) and value in REDUCTIONS:
+            hint = f" (did you mean reduction={value!r}?)"
+        elif hasattr(value, "shape"):  # derivatives by it would be lost without a word
+            hint = f" (float({parameter}) makes one, to which no derivative goes)"
         raise TypeError(f"{name}: {parameter} must be a number, got {value!r}{hint}")
     real = float(value)
     if least > -math.inf and not (real >= least and (below is None or real < below)):

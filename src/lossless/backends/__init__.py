@@ -52,7 +52,8 @@ def backend_for(name: str, call: "Call[Any]") -> Backend:
         if framework not in _LOADERS:
             from . import array_api
 
-            return array_api.backend(array.__array_namespace__())
+            namespace = array.__array_namespace__()
+            return array_api.backend(namespace, array_api.version(namespace))
         serves = _LOADERS[framework]()
         if framework != "PyTorch" or not _is_compiling():
             _known[types] = serves
@@ -65,6 +66,7 @@ def _leader(name: str, call: "Call[Any]") -> tuple[Any, str]:
     arguments = call.operands | call.parameters | options
     for argument, x in arguments.items():
         numpy_backend.refuse_mask(f"{name}: {argument}", x)
+        _refuse_dask(f"{name}: {argument}", x)
     frameworks = {
         argument: _framework(x) for argument, x in arguments.items() if not isinstance(x, _NUMBERS)
     }
@@ -75,7 +77,7 @@ def _leader(name: str, call: "Call[Any]") -> tuple[Any, str]:
     framework = frameworks[leader]
     for argument, other in frameworks.items():
         x = arguments[argument]
-        beside = framework == "JAX" and isinstance(x, np.ndarray)  # as jax.numpy takes them
+        beside = framework in ("JAX", "MLX") and isinstance(x, np.ndarray)  # as they take them
         if other != framework and not beside:
             got = f"an array of {other}: convert one of them"
             if other == "NumPy" and not isinstance(x, np.ndarray):
@@ -85,6 +87,15 @@ def _leader(name: str, call: "Call[Any]") -> tuple[Any, str]:
                 f"got {got} first"
             )
     return arguments[leader], framework
+
+
+def _refuse_dask(argument: str, x: Any) -> None:
+    """NumPy would compute all of it, and keep the result in memory."""
+    if type(x).__module__.partition(".")[0] == "dask":
+        raise TypeError(
+            f"{argument} must not be a dask array: compute it first, or map the loss over its "
+            "blocks, as dask.array.map_blocks(lossless.huber_loss, inputs, targets) does"
+        )
 
 
 def _numpy() -> Backend:

@@ -1,6 +1,7 @@
 """Arrays of any other library that follows the Python array API standard: the formulas on them."""
 
 import functools
+import math
 import numbers
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +11,45 @@ import numpy as np
 from .base import Array
 from .rows import RowsInNumPy, RowWise
 
+NEWEST = "2024.12"  # the version of the standard whose functions the formulas call
+
+
+def version(namespace: Any) -> str:
+    """That of the standard which it follows."""
+    return getattr(namespace, "__array_api_version__", NEWEST)
+
 
 @functools.cache
-def backend(namespace: Any) -> "ArrayApi":
+def backend(namespace: Any, version: str) -> "ArrayApi":
     """The backend for arrays of this namespace."""
-    return _MaybeInNumPy(namespace)
+    return _MaybeInNumPy(namespace if version >= NEWEST else _Older(namespace))
+
+
+class _Older:
+    """A namespace of 2022.12 or 2023.12, with what the formulas need of newer ones."""
+
+    def __init__(self, namespace: Any) -> None:
+        self._namespace = namespace
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._namespace, name)
+
+    def where(self, condition: Any, x: Any, y: Any) -> Any:
+        """Numbers take the dtype of the other side."""
+        if isinstance(x, int | float):
+            x = self.asarray(x, dtype=y.dtype, device=y.device)
+        elif isinstance(y, int | float):
+            y = self.asarray(y, dtype=x.dtype, device=x.device)
+        return self._namespace.where(condition, x, y)
+
+    def take_along_axis(self, x: Any, indices: Any, axis: int) -> Any:
+        """One of each row: the indices have size 1 along the axis."""
+        shape = [1] * x.ndim
+        shape[axis] = -1
+        places = self.reshape(self.arange(x.shape[axis], device=x.device), tuple(shape))
+        # No sum, in which -0 would be 0.
+        lowest = self.where(places == indices, x, -math.inf)
+        return self.max(lowest, axis=axis, keepdims=True)
 
 
 class ArrayApi(RowWise):
@@ -37,6 +72,8 @@ class ArrayApi(RowWise):
     def default_float(self, like: Array | None) -> Any:
         """The dtype of numbers that come without one, on the device of an array."""
         device = None if like is None else like.device
+        if version(self.xp) < "2023.12":
+            return self.xp.asarray(0.0, device=device).dtype
         return self.xp.__array_namespace_info__().default_dtypes(device=device)["real floating"]
 
     def operands(self, name: str, given: dict[str, Any]) -> tuple[Sequence[Array], Any]:

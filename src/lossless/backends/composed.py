@@ -63,6 +63,8 @@ class Composed:
 
     def count(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
         """The number of elements along these axes, in the dtype of their total."""
+        if any(x.shape[axis] is None for axis in axes):  # as lazy arrays may say
+            return self.total(self.xp.ones_like(x), axes, keepdims)
         return self.number(math.prod(x.shape[axis] for axis in axes), self.wide(x), x)
 
     def threshold(self, x: float, dtype: Any, like: Array, up: bool = False) -> Array:

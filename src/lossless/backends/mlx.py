@@ -7,13 +7,16 @@ shape (`shapeless=True`) would keep what it saw first.
 
 import importlib
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
+import numpy as np
 
 from .. import _core
 from .._composed import is_composed
+from . import numpy as numpy_backend
 from .array_api import ArrayApi
 from .base import Array
 from .composed import warn_of_fallback
@@ -26,7 +29,38 @@ class Formulas(ArrayApi):
     """The array API backend, with what MLX calls or does otherwise."""
 
     def is_array(self, x: Any) -> bool:
-        return isinstance(x, mx.array)
+        return isinstance(x, mx.array | np.ndarray)
+
+    def operands(self, name: str, given: dict[str, Any]) -> tuple[Sequence[Array], Any]:
+        """NumPy's floats beside MLX arrays take their dtype, as MLX has it."""
+        beside = [argument for argument, x in given.items() if isinstance(x, np.ndarray)]
+        if beside:
+            own = {argument: x for argument, x in given.items() if argument not in beside}
+            dtype = super().operands(name, own)[1]
+            given = dict(given)
+            for argument in beside:
+                given[argument] = self.real(f"{name}: {argument}", given[argument], dtype)
+        return super().operands(name, given)
+
+    def real(self, argument: str, x: Any, dtype: Any = None) -> float | Array:
+        if not isinstance(x, np.ndarray):
+            return super().real(argument, x)
+        array = numpy_backend.real(argument, x)
+        if isinstance(array, np.ndarray) and array.dtype.name == "bfloat16":
+            array = array.astype(np.float32)
+            dtype = dtype or mx.bfloat16
+        is_float = isinstance(array, np.ndarray) and array.dtype.kind == "f"
+        return mx.array(array, dtype if is_float else None)
+
+    def mask(self, argument: str, x: Any) -> Array:
+        if isinstance(x, np.ndarray):
+            x = mx.array(numpy_backend.mask(argument, x))
+        return super().mask(argument, x)
+
+    def labels(self, argument: str, x: Any, like: Array) -> Array:
+        if isinstance(x, np.ndarray):
+            x = mx.array(numpy_backend.labels(argument, x, like))
+        return super().labels(argument, x, like)
 
     def is_float(self, dtype: Any) -> bool:
         return mx.issubdtype(dtype, mx.floating)
