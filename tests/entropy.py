@@ -108,26 +108,22 @@ def truth(
 
 
 def of_row(logits: Array, target: Any, smoothing: float) -> tuple[Any, Any, Array, Array]:
-    """Value, gradient and their terms: minus the logarithm of softmax, weighted by the targets.
-
-    With targets that do not add up to 1, as MLX has it: logits relative to the largest one.
-    """
+    """Value, gradient and their terms: minus the logarithm of softmax, weighted by the targets."""
     s, classes = mp.mpf(smoothing), len(logits)
-    largest = mp.mpf(float(logits.astype(np.float64).max()))
-    x = [mp.mpf(float(logit)) - largest for logit in logits]
-    exponentials = [mp.exp(logit) for logit in x]
+    x = [mp.mpf(float(logit)) for logit in logits]
+    exponentials = [mp.exp(logit - max(x)) for logit in x]
     total = mp.fsum(exponentials)
     if np.ndim(target):
         p = [mp.mpf(float(part)) for part in target]
     else:
         p = [mp.mpf(int(target) == place) for place in range(classes)]
     shares = [(1 - s) * part + s / classes for part in p]
-    parts = [q * logit for q, logit in zip(shares, x, strict=True) if q]
-    value = mp.log(total) - mp.fsum(parts)
-    terms = mp.log(total) + mp.fsum(abs(part) for part in parts)
-    softmax = np.array([e / total for e in exponentials], object)
-    q = np.array(shares, object)
-    return value, terms, softmax - q, softmax + abs(q)
+    parts = [
+        q * (mp.log(total) + (max(x) - logit)) for q, logit in zip(shares, x, strict=True) if q
+    ]
+    softmax, q = np.array([e / total for e in exponentials], object), np.array(shares, object)
+    of_all = softmax * mp.fsum(shares)
+    return mp.fsum(parts), mp.fsum(map(abs, parts)), of_all - q, of_all + abs(q)
 
 
 def assert_near(

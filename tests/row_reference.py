@@ -86,20 +86,22 @@ def cross_entropy_slopes(x: Row, label: int, label_smoothing: float = 0.0) -> li
     return [(p - share, (p + share) * bool(label_smoothing)) for p, share in pairs]
 
 
+def smoothed(t: Row, label_smoothing: float) -> Row:
+    s = mp.mpf(label_smoothing)
+    return [(1 - s) * p + s / len(t) for p in t]
+
+
 def soft_cross_entropy(x: Row, t: Row, label_smoothing: float = 0.0) -> list[Mpf]:
-    """As mlx.nn.losses has it: of logits from which the largest is subtracted."""
-    s, largest = mp.mpf(label_smoothing), max(x)
-    x = [number - largest for number in x]
-    scores = [-((1 - s) * p + s / len(x)) * number for p, number in zip(t, x, strict=True)]
-    return [mp.log(mp.fsum(map(mp.exp, x))), *scores]
+    pairs = zip(smoothed(t, label_smoothing), softmax(x), strict=True)
+    return [-share * mp.log(p) for share, p in pairs]
 
 
 def soft_cross_entropy_slopes(
     x: Row, t: Row, label_smoothing: float = 0.0
 ) -> list[tuple[Mpf, Mpf]]:
-    s = mp.mpf(label_smoothing)
-    wanted = [(1 - s) * p + s / len(x) for p in t]
-    return [(p - w, p + w) for p, w in zip(softmax(x), wanted, strict=True)]
+    wanted = smoothed(t, label_smoothing)
+    pairs = [(mp.fsum(wanted) * p, w) for p, w in zip(softmax(x), wanted, strict=True)]
+    return [(p - w, p + w) for p, w in pairs]
 
 
 def kl_div(x: Row, t: Row) -> list[Mpf]:
@@ -168,7 +170,9 @@ def sample_logits(rng: np.random.Generator, rows: int, size: int) -> tuple[Array
 
 
 def sample_probabilities(rng: np.random.Generator, rows: int, size: int) -> tuple[Array, Array]:
-    return sample_logits(rng, rows, size)[0], rng.dirichlet(np.ones(size), rows)
+    """Half of them do not add up to 1."""
+    scales = np.where(np.arange(rows) % 2, 1.0, 2.0 ** rng.uniform(-2, 2, rows))
+    return sample_logits(rng, rows, size)[0], rng.dirichlet(np.ones(size), rows) * scales[:, None]
 
 
 def sample_log_probabilities(rng: np.random.Generator, rows: int, size: int) -> tuple[Array, Array]:

@@ -49,6 +49,7 @@ def parts_of(x: Array, rng: np.random.Generator) -> Array:
     softmax = np.exp(wide - wide.max(axis=-1, keepdims=True))
     near = softmax / softmax.sum(axis=-1, keepdims=True)
     p[::2] = near[::2]
+    p[1::4] *= rng.choice([0.0, 0.25, 3.0], (*p[1::4].shape[:-1], 1))  # they add up to that
     return np.asarray(p.astype(x.dtype))
 
 

@@ -84,13 +84,35 @@ def test_cross_entropy_of_an_impossible_label(fmt: Format) -> None:
 
 @FMT
 def test_cross_entropy_of_impossible_classes_beside_probabilities(fmt: Format) -> None:
-    """NaN where the probability is 0, infinite where it is not, as with MLX."""
-    x = fmt.array(np.array([[0.0, -INF, 0.0], [0.0, -INF, 0.0]]))
-    p = fmt.array(np.array([[0.5, 0.0, 0.5], [0.5, 0.25, 0.25]]))
+    """As if the class were not there where the probability is 0, infinite where it is not."""
+    x = fmt.array(np.array([[0.0, -INF, 0.0], [0.0, -INF, 0.0], [3.0, -INF, -INF]]))
+    p = fmt.array(np.array([[0.25, 0.0, 0.75], [0.5, 0.25, 0.25], [1.0, -0.0, 0.0]]))
     value, gradient = cross_entropy(x, p)
-    assert np.isnan(value[0])
-    assert value[1] == INF
-    assert numbers(gradient) == [0.0, 0.0, 0.0, 0.0, -0.25, 0.25]
+    assert numbers(value) == [float(fmt.array(np.log(2.0))), INF, 0.0]
+    assert numbers(gradient) == [0.25, 0.0, -0.25, 0.0, -0.25, 0.25, 0.0, 0.0, 0.0]
+    value, gradient = cross_entropy(x, p, smoothing=0.5)
+    assert numbers(value) == [INF] * 3
+
+
+@pytest.mark.parametrize("classes", [3, 40, 70])
+def test_cross_entropy_of_a_distance_that_overflows_beside_no_probability(classes: int) -> None:
+    x, p = np.full((1, classes), -FLOAT64.largest), np.zeros((1, classes))
+    x[0, 1], p[0, 1] = FLOAT64.largest, 0.5
+    value, gradient = cross_entropy(x, p)
+    assert numbers(value) == [0.0]
+    assert numbers(gradient) == [0.0] * classes
+
+
+@FMT
+@pytest.mark.parametrize("classes", [3, 40, 70])
+def test_cross_entropy_of_no_probabilities(
+    fmt: Format, classes: int, rng: np.random.Generator
+) -> None:
+    """A row of zeros, as one-hot encoding makes of a label to ignore."""
+    x = fmt.array(rng.normal(0.0, 3.0, (2, classes)))
+    value, gradient = cross_entropy(x, np.zeros_like(x))
+    assert numbers(value) == [0.0] * 2
+    assert numbers(gradient) == [0.0] * gradient.size
 
 
 @FMT

@@ -50,12 +50,22 @@ def test_cross_entropy_of_impossible_classes(case: RowCase) -> None:
 
 @everywhere("soft_cross_entropy")
 def test_cross_entropy_of_impossible_classes_and_probabilities(case: RowCase) -> None:
-    """As MLX documents, "like PyTorch"."""
-    x = case.fmt.array([[0.0, -INF], [0.0, -INF], [3.0, 3.0]])
-    t = case.fmt.array([[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]])
-    value, gradient = case.value_and_grad(x, t)
-    np.testing.assert_allclose(value.astype(float), [NAN, INF, math.log(2)], 2.0**-7)
-    np.testing.assert_array_equal(gradient.astype(float), [[0, 0], [0.5, -0.5], [-0.5, 0.5]])
+    """As if the class were not there where its probability is 0; PyTorch and MLX have NaN."""
+    x = case.fmt.array([[0.0, -INF], [-INF, 0.0], [0.0, -INF], [3.0, 3.0]])
+    t = case.fmt.array([[1.0, 0.0], [-0.0, 0.25], [0.5, 0.5], [1.0, 0.0]])
+    slopes = [[0, 0], [0, 0], [0.5, -0.5], [-0.5, 0.5]]
+    check(case, [0.0, 0.0, INF, math.log(2)], slopes, x, t)
+    smoothed = case.value(x, t, label_smoothing=0.25).astype(float)
+    np.testing.assert_array_equal(smoothed[:3], [INF] * 3)
+    infinite = case.fmt.array([[-INF, -INF], [INF, 0.0], [NAN, 0.0]])
+    assert np.isnan(case.value(infinite, case.fmt.array([[0.0, 0.0]] * 3)).astype(float)).all()
+
+
+@everywhere("soft_cross_entropy")
+def test_cross_entropy_of_no_probabilities(case: RowCase) -> None:
+    """Rows of zeros, as one-hot encoding makes of labels to ignore, count nothing."""
+    x, _ = case.loss.samples(case.fmt)
+    check(case, np.zeros(len(x)), np.zeros(x.shape), x, np.zeros_like(x))
 
 
 @everywhere("cross_entropy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from cases import from_jax, from_mlx, from_torch, to_jax, to_mlx, to_torch, with_float64
+from framework_cases import ON_EVERY_PATH
 from row_reference import ROW_LOSSES, RowLoss
 
 import lossless
@@ -177,18 +179,76 @@ def test_gradients_by_other_arguments() -> None:
     assert all(np.abs(slope).max() > 0.1 for slope in slopes)
 
 
-def test_probabilities_are_relative_to_the_largest_logit() -> None:
-    """Probabilities that do not add up to 1, as MLX has them: value and gradient."""
-    import mlx.nn as nn
+PROBABILITIES = {
+    "probabilities": [[0.5, 0.125, 0.375], [0.0, 1.0, 0.0]],
+    "other sums": [[0.25, 0.5, 1.0], [0.0, 0.0, 0.0]],
+}
 
-    x, t = np.array([[1.5, -0.5, 7.0]], np.float32), np.array([[0.25, 0.5, 1.0]], np.float32)
-    for smoothing in (0.0, 0.25):
-        arguments: Any = (mx.array(x), mx.array(t), None, -1, smoothing, "sum")
-        expected = mx.value_and_grad(nn.losses.cross_entropy)(*arguments)
-        for got in (
-            mx.value_and_grad(lossless.cross_entropy)(*arguments),
-            lossless.value_and_grad(lossless.cross_entropy)(*arguments),
-        ):
-            for left, right in zip(expected, got, strict=True):
-                # MLX subtracts in float32.
-                np.testing.assert_allclose(from_mlx(right), from_mlx(left), 1e-6, 2.0**-24)
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.25])
+@pytest.mark.parametrize("targets", PROBABILITIES.values(), ids=PROBABILITIES)
+@ON_EVERY_PATH
+def test_cross_entropy_of_probabilities_is_pytorch_s(targets: Any, smoothing: float) -> None:
+    """Whatever they add up to; value and gradients, by the probabilities too, of all frameworks."""
+    x, t = np.array([[1.5, -0.5, 7.0], [0.25, 3.0, -2.0]]), np.array(targets)
+    arguments = [torch.tensor(given, requires_grad=True) for given in (x, t)]
+    value = torch.nn.functional.cross_entropy(
+        *arguments, label_smoothing=smoothing, reduction="sum"
+    )
+    value.backward()
+    expected = [value.detach(), *(given.grad for given in arguments)]
+
+    def loss(x: Any, t: Any) -> Any:
+        return lossless.cross_entropy(x, t, label_smoothing=smoothing, reduction="sum")
+
+    near = functools.partial(np.testing.assert_allclose, rtol=1e-14, atol=1e-15)
+    slopes = mx.grad(loss, (0, 1))(to_mlx(x), to_mlx(t))
+    for right, got in zip(expected, (loss(to_mlx(x), to_mlx(t)), *slopes), strict=True):
+        near(from_mlx(got), right)
+    with with_float64():
+        both = jax.grad(loss, (0, 1))(to_jax(x), to_jax(t))
+        for right, got in zip(expected, (loss(to_jax(x), to_jax(t)), *both), strict=True):
+            near(from_jax(got), right)
+    by_hand = lossless.value_and_grad(lossless.cross_entropy)(
+        x, t, label_smoothing=smoothing, reduction="sum"
+    )
+    for right, got in zip(expected, by_hand, strict=False):
+        near(got, right)
+    assert torch.autograd.gradcheck(loss, arguments)
+    assert torch.autograd.gradgradcheck(loss, arguments)
+
+
+INF = math.inf
+# Inputs, targets, and the gradient of the sum by the targets.
+BY_TARGETS: dict[str, tuple[Callable[..., Any], Any, Any, Any]] = {
+    "kl_div": (
+        lossless.kl_div_loss,
+        [0.0, -INF, -1.0, -INF],
+        [math.log(0.5), math.log(0.25), -INF, -INF],
+        [0.5 * (1 + math.log(0.5)), INF, 0.0, 0.0],  # e^t (t - x + 1)
+    ),
+    "cross_entropy": (
+        lossless.cross_entropy,
+        [0.0, -INF, 0.0, -INF],
+        [0.5, 0.25, 0.0, 0.0],
+        [math.log(2), INF, math.log(2), 0.0],  # -log(softmax(x)), but for what does not count
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BY_TARGETS)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@ON_EVERY_PATH
+def test_gradients_by_targets_where_nothing_was_predicted(name: str, dtype: Any) -> None:
+    loss, *numbers = BY_TARGETS[name]
+    x, t, expected = (np.array([given], dtype) for given in numbers)
+    # What is computed in float32 of float16 targets.
+    near = functools.partial(np.testing.assert_allclose, rtol=4 * np.finfo(dtype).eps, atol=0)
+    total = functools.partial(loss, reduction="sum")
+    near(from_mlx(mx.grad(total, 1)(to_mlx(x), to_mlx(t))), expected)
+    with with_float64():
+        near(from_jax(jax.grad(total, 1)(to_jax(x), to_jax(t))), expected)
+    targets = to_torch(t).requires_grad_()
+    total(to_torch(x), targets).backward()
+    assert targets.grad is not None
+    near(from_torch(targets.grad), expected)

@@ -20,7 +20,7 @@ def cross_entropy(
     r"""The cross entropy of class labels, or of probabilities, and the softmax of logits.
 
     .. math::
-        l = \log \sum_j e^{x_j} - (1 - s) \sum_j t_j x_j - \frac{s}{C} \sum_j x_j
+        l = -\sum_j \left((1 - s) t_j + \frac{s}{C}\right) \log \frac{e^{x_j}}{\sum_i e^{x_i}}
 
     for the C logits x of a row, the targets t (1 at the label and 0 elsewhere, or probabilities)
     and the label smoothing s.
@@ -29,9 +29,9 @@ def cross_entropy(
         logits: the scores, an array of at least one dimension, of NumPy, MLX, PyTorch or another
             library that follows the Python array API standard.
         targets: the class of each row, an array of integers in the shape of `logits` without
-            `axis`; or probabilities, in the shape of `logits`. These are not checked to add up to
-            1; where they do not, x stands for the logits relative to the largest one, which counts
-            as a constant in derivatives, as with MLX.
+            `axis`; or probabilities, in the shape of `logits`. These need not add up to 1: the
+            formula holds, and a row of zeros has the loss and the gradient 0, as in PyTorch and
+            unlike in MLX (docs/mlx.md).
         weights: factors of the losses, a number or an array that broadcasts to their shape.
         axis: the axis of the classes.
         label_smoothing: the part s of each label, in [0, 1), that all classes share.
@@ -48,8 +48,9 @@ def cross_entropy(
         default float. Nothing cancels or overflows on the way: half types are computed in float32,
         float32 in float64 where there is one (docs/numerics.md).
 
-        A logit of -inf is a class that cannot be; the loss of its label is infinite. Beside
-        probabilities it makes the loss NaN, or infinite, as with MLX and PyTorch.
+        A logit of -inf is a class that cannot be; the loss of its label is infinite, and of
+        probabilities if its own is not 0 (where it is, PyTorch and MLX have NaN) or with label
+        smoothing.
 
     Raises:
         TypeError: complex or non-numeric arrays, arrays of two frameworks, class indices that are

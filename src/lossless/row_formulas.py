@@ -62,24 +62,32 @@ def cross_entropy_gradient(rows: "Along", x: Array, labels: Array, smoothing: fl
 
 
 def soft_cross_entropy_value(rows: "Along", x: Array, targets: Array, smoothing: float) -> Array:
-    """The same for probabilities, of scores relative to the largest, a constant to derivatives.
+    """The same for probabilities, which need not add up to 1: minus Σ t·log(softmax(x)).
 
-    That matters only to targets that do not add up to 1, and is what MLX computes.
+    The largest score has no distance from itself, so that what is above it in derivatives is the
+    sum of the other probabilities. A probability of 0 adds 0 even to a score of -inf, where it is
+    a constant to derivatives.
     """
-    _, largest, log_sum = _largest(rows, x)
-    reference = rows.constant(largest)
-    below = reference - x
-    loss = (1.0 - smoothing) * rows.total(targets * below) + log_sum
+    place, largest, log_sum = _largest(rows, x)
+    here = rows.is_at(x, place)
+    below = rows.where(here, 0.0, largest - x)
+    impossible = rows.logical_and(targets == 0.0, below == math.inf)
+    targets = rows.where(impossible, 0.0, targets)
+    distances = targets * rows.where(impossible, 0.0, below)
+    loss = rows.total(targets) * log_sum + rows.total(distances)
     if smoothing:
-        loss = loss + smoothing * rows.mean(below)
-    return loss + (largest - reference)  # 0, with the derivative that log_sum lacks
+        loss = (1.0 - smoothing) * loss + smoothing * (rows.mean(below) + log_sum)
+    return loss
 
 
 def soft_cross_entropy_gradient(rows: "Along", x: Array, targets: Array, smoothing: float) -> Array:
-    """softmax(x) minus the smoothed targets."""
+    """softmax(x), times the sum of the smoothed targets, minus these."""
     exponentials = rows.exp(x - rows.largest(x))
     softmax = exponentials / rows.total(exponentials)
-    return softmax - ((1.0 - smoothing) * targets + smoothing / rows.size(x))
+    gradient = rows.total(targets) * softmax - targets
+    if smoothing:
+        gradient = (1.0 - smoothing) * gradient + smoothing * (softmax - 1.0 / rows.size(x))
+    return gradient
 
 
 def nll_value(rows: "Along", x: Array, labels: Array) -> Array:
@@ -97,9 +105,11 @@ def kl_div_value(rows: "Along", x: Array, targets: Array) -> Array:
     absent = targets == -math.inf
     probabilities = rows.exp(targets)
     # A probability too small for the dtype where x allows none at all.
-    lost = (x == -math.inf) & (probabilities == 0.0) & ~absent
+    lost = rows.logical_and(x == -math.inf, probabilities == 0.0)
+    lost = rows.logical_and(lost, targets > -math.inf)
     targets = rows.where(absent, 0.0, targets)
-    x = rows.where(lost | (absent & ~rows.isnan(x)), 0.0, x)
+    no_term = rows.logical_or(lost, rows.logical_and(absent, rows.logical_not(rows.isnan(x))))
+    x = rows.where(no_term, 0.0, x)
     return rows.total(rows.where(lost, math.inf, probabilities * (targets - x)))
 
 
@@ -129,7 +139,11 @@ def cosine_similarity_value(rows: "Along", x1: Array, x2: Array, eps: float) -> 
     x2, norm2, scale2, zero2 = _scaled(rows, x2)
     root, by_norms = math.sqrt(eps), 1.0 / (norm1 * norm2)
     by_eps = (scale1 / root) * (scale2 / root)  # infinite without eps
-    return rows.total(x1 * x2) * rows.where(zero1 | zero2 | (by_eps < by_norms), by_eps, by_norms)
+    below = rows.logical_or(rows.logical_or(zero1, zero2), by_eps < by_norms)
+    cosine = rows.total(x1 * x2) * rows.where(below, by_eps, by_norms)
+    # What rounding puts beyond 1, which derivatives pass by: they are right there.
+    over = rows.where(cosine > 1.0, cosine - 1.0, rows.where(cosine < -1.0, cosine + 1.0, 0.0))
+    return cosine - rows.constant(over)
 
 
 def cosine_similarity_gradient(rows: "Along", x1: Array, x2: Array, eps: float) -> Array:
@@ -138,7 +152,7 @@ def cosine_similarity_gradient(rows: "Along", x1: Array, x2: Array, eps: float) 
     x2, norm2, scale2, zero2 = _scaled(rows, x2)
     x1, x2, root = x1 / norm1, x2 / norm2, math.sqrt(eps)
     size1, size2 = norm1 * (scale1 / root), norm2 * (scale2 / root)
-    below = zero1 | zero2 | (size1 * size2 < 1.0)
+    below = rows.logical_or(rows.logical_or(zero1, zero2), size1 * size2 < 1.0)
     gradient = (x2 - rows.total(x1 * x2) * x1) / norm1 / scale1
     return rows.where(below, x2 * (size2 / root), gradient)
 

@@ -232,11 +232,13 @@ def _cross_entropy(call: _Call, x: Any, targets: Any, smoothing: Any) -> Parts:
         terms = smoothing * (finite.mean(axis) + log_sum.squeeze(axis))
         slopes = softmax * (1 + finite) + (smoothing > 0)
         return call.parts(terms, logits=(call.gradient, slopes, 0.0))
-    terms = (abs(targets) * finite).sum(axis) + log_sum.squeeze(axis) + finite.mean(axis)
+    every = abs(targets).sum(axis, keepdims=True) + 1
+    terms = (abs(targets) * finite).sum(axis) + (every * log_sum).squeeze(axis) + finite.mean(axis)
+    by_targets = np.where((targets == 0) & (below == np.inf), 0.0, below + log_sum)
     return call.parts(
         terms,
-        logits=(call.gradient, softmax * (1 + finite) + abs(targets) + smoothing, 0.0),
-        targets=((1 - smoothing) * below + 0.0 * targets, 0.0, 0.0),
+        logits=(call.gradient, every * softmax * (1 + finite) + abs(targets) + smoothing, 0.0),
+        targets=((1 - smoothing) * by_targets + 0.0 * targets, 0.0, 0.0),
     )
 
 

@@ -1,15 +1,17 @@
 // The cross entropy of a row of logits x_j with the largest one, m, of which x_k is any:
 //
-//   l = log1p(S) + (1 - s) D + s mean(m - x_j),    S = sum over j != k of exp(x_j - m)
+//   l = Q log1p(S) + (1 - s) D + s mean(m - x_j),    S = sum over j != k of exp(x_j - m)
 //
-// with label smoothing s, and D = m - x_t for the label t, or sum of p_j (m - x_j) for probabilities p. That is
-// log(sum of exp(x_j)) - (1 - s) x_t - s mean(x_j), without its differences of large numbers: the terms here have one
-// sign (if the probabilities have), so that the sum is as accurate as they are. S begins with what the others add to
-// the 1 of the largest, so that a loss near 0, where the label dominates, keeps its digits, too. The gradient is
+// with label smoothing s, and Q = 1, D = m - x_t for the label t, or for probabilities p, which need not add up to 1,
+// Q = (1 - s) sum of p_j + s, D = sum of p_j (m - x_j), to which a probability of 0 adds 0 even at a logit of -inf. That
+// is -sum of q_j log(softmax(x)_j) with q_j = (1 - s) p_j + s / C, without its differences of large numbers: the terms
+// here have one sign (if the probabilities have), so that the sum is as accurate as they are. S begins with what the
+// others add to the 1 of the largest, so that a loss near 0, where the label dominates, keeps its digits, too. The
+// gradient is
 //
-//   l'_j = exp(x_j - m) / (1 + S) - (1 - s) [j = t] - s / C
+//   l'_j = Q exp(x_j - m) / (1 + S) - (1 - s) p_j - s / C
 //
-// but at the label -(1 + S - exp(x_t - m)) / (1 + S) + s - s / C: minus the share of the others, of which S itself is
+// but at a label -(1 + S - exp(x_t - m)) / (1 + S) + s - s / C: minus the share of the others, of which S itself is
 // known where the label is the largest.
 //
 // A row is read from memory once, for its maximum, and again from the cache for S and for the gradient, if it fits
@@ -35,7 +37,7 @@ struct cross_entropy {
   static double row(const ScoreRow& row) {
     Logits<T> logits(row);
     double m = largest(logits);
-    Sums sums = {not_a_number, not_a_number, not_a_number};
+    Sums sums = {not_a_number, not_a_number, not_a_number, not_a_number};
     if (std::fabs(m) <= lossless::largest) {
       if (row.probabilities) {
         if (row.smoothing > 0)
@@ -52,15 +54,19 @@ struct cross_entropy {
       }
     }
     double labelled = row.probabilities ? m : T::load(logits.x[row.label]);
-    if (!row.probabilities) sums.distance = m - labelled;
+    double all = 1;
+    if (row.probabilities)
+      all = (1 - row.smoothing) * sums.probabilities + row.smoothing;
+    else
+      sums.distance = m - labelled;
 
     double share = row.smoothing / double(row.classes);
-    double loss = std::log1p(sums.others) + (1 - row.smoothing) * sums.distance;
+    double loss = all * std::log1p(sums.others) + (1 - row.smoothing) * sums.distance;
     if (row.smoothing > 0) loss += sums.shared;
     if (!row.gradient) return loss;
 
     double total = 1 + sums.others;
-    double factor = row.gradient_scale / total;
+    double factor = row.gradient_scale * all / total;
     if (row.probabilities) {
       write_gradient<T, true>(row, logits, m, factor, share * row.gradient_scale);
     } else {
@@ -77,6 +83,7 @@ struct cross_entropy {
     double others;    // exponentials but that of one that is the largest
     double distance;  // from the largest, with the probabilities as weights
     double shared;    // by smoothing, of all distances
+    double probabilities;
   };
 
   // Whole groups, and a copy of the rest, which is filled up with numbers that are in the row: rows may be short.
@@ -127,12 +134,12 @@ struct cross_entropy {
   }
 
   struct LaneSums {
-    double others[lanes] = {}, distance[lanes] = {}, shared[lanes] = {};
+    double others[lanes] = {}, distance[lanes] = {}, shared[lanes] = {}, probabilities[lanes] = {};
   };
 
   template <class T, bool soft, bool smooth>
   static Sums add(const ScoreRow& row, const Logits<T>& logits, double m) {
-    BlockSum others, distance, shared;
+    BlockSum others, distance, shared, probabilities;
     double share = row.smoothing / double(row.classes);
     int64_t equal = 0;
     // mutation-equivalent(boundary): a block of no elements adds nothing
@@ -154,10 +161,11 @@ struct cross_entropy {
       }
       others.add(add_lanes(sums.others));
       if constexpr (soft) distance.add(add_lanes(sums.distance));
+      if constexpr (soft) probabilities.add(add_lanes(sums.probabilities));
       if constexpr (smooth) shared.add(add_lanes(sums.shared));
     }
     others.add(double(equal - 1));
-    return {others.value(), distance.value(), shared.value()};
+    return {others.value(), distance.value(), shared.value(), probabilities.value()};
   }
 
   // The first so many elements. Returns how many of them are the largest, whose exponentials are not added.
@@ -170,7 +178,7 @@ struct cross_entropy {
     for (int i = 0; i < width; ++i) {
       double logit = T::load(x[i]);
       exponentials[i] = exponential<T>(logit, m);
-      if constexpr (soft) distance[i] = p[i] * (m - logit);
+      if constexpr (soft) distance[i] = p[i] == 0 ? 0 : p[i] * (m - logit);
       if constexpr (smooth) shared[i] = share * (m - logit);
     }
     for (int i = 0; i < width; ++i) {
@@ -182,6 +190,7 @@ struct cross_entropy {
     }
     add_group<width>(exponentials, sums.others);
     if constexpr (soft) add_group<width>(distance, sums.distance);
+    if constexpr (soft) add_group<width>(p, sums.probabilities);
     if constexpr (smooth) add_group<width>(shared, sums.shared);
     return equal;
   }

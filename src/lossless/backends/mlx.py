@@ -111,14 +111,17 @@ class Namespace:
     def exp(self, x: Array) -> Array:
         """Of float64 MLX knows 21 bits (github.com/ml-explore/mlx/issues/3047), of cosh all.
 
-        Squared, since the derivative of 1/y needs y²; what is smaller than e^-750 is 0.
+        What is smaller than e^-750 is 0, and larger than e^1000 infinite. The derivatives are those
+        of MLX's exp at 0, where it has all bits, as a `where` would make NaN of an infinite one.
         """
         if x.dtype != mx.float64:
             return mx.exp(x)
-        positive = x > 0
-        half = 0.5 * mx.where(positive, x, mx.minimum(-x, 750.0))
+        x = mx.minimum(mx.maximum(x, -750.0), 1000.0)
+        at = mx.stop_gradient(x)
+        half = 0.5 * mx.abs(at)
         root = mx.cosh(half) + mx.sinh(half)
-        return mx.square(mx.where(positive, root, 1.0 / root))
+        power = mx.square(mx.where(at > 0, root, 1.0 / root))
+        return power * mx.exp(x - at)
 
 
 def _on_cpu() -> bool:
