@@ -191,9 +191,10 @@ PROBABILITIES = {
 def test_cross_entropy_of_probabilities_is_pytorch_s(targets: Any, smoothing: float) -> None:
     """Whatever they add up to; value and gradients, by the probabilities too, of all frameworks."""
     x, t = np.array([[1.5, -0.5, 7.0], [0.25, 3.0, -2.0]]), np.array(targets)
-    arguments = [torch.tensor(given, requires_grad=True) for given in (x, t)]
+    logits, probabilities = (torch.tensor(given, requires_grad=True) for given in (x, t))
+    arguments = [logits, probabilities]
     value = torch.nn.functional.cross_entropy(
-        *arguments, label_smoothing=smoothing, reduction="sum"
+        logits, probabilities, label_smoothing=smoothing, reduction="sum"
     )
     value.backward()
     expected = [value.detach(), *(given.grad for given in arguments)]
@@ -209,7 +210,7 @@ def test_cross_entropy_of_probabilities_is_pytorch_s(targets: Any, smoothing: fl
         both = jax.grad(loss, (0, 1))(to_jax(x), to_jax(t))
         for right, got in zip(expected, (loss(to_jax(x), to_jax(t)), *both), strict=True):
             near(from_jax(got), right)
-    by_hand = lossless.value_and_grad(lossless.cross_entropy)(
+    by_hand: Any = lossless.value_and_grad(lossless.cross_entropy)(
         x, t, label_smoothing=smoothing, reduction="sum"
     )
     for right, got in zip(expected, by_hand, strict=False):
