@@ -111,7 +111,8 @@ def of_row(logits: Array, target: Any, smoothing: float) -> tuple[Any, Any, Arra
     """Value, gradient and their terms: minus the logarithm of softmax, weighted by the targets."""
     s, classes = mp.mpf(smoothing), len(logits)
     x = [mp.mpf(float(logit)) for logit in logits]
-    exponentials = [mp.exp(logit - max(x)) for logit in x]
+    largest = max(x)
+    exponentials = [mp.exp(logit - largest) for logit in x]
     total = mp.fsum(exponentials)
     if np.ndim(target):
         p = [mp.mpf(float(part)) for part in target]
@@ -119,7 +120,7 @@ def of_row(logits: Array, target: Any, smoothing: float) -> tuple[Any, Any, Arra
         p = [mp.mpf(int(target) == place) for place in range(classes)]
     shares = [(1 - s) * part + s / classes for part in p]
     parts = [
-        q * (mp.log(total) + (max(x) - logit)) for q, logit in zip(shares, x, strict=True) if q
+        q * (mp.log(total) + (largest - logit)) for q, logit in zip(shares, x, strict=True) if q
     ]
     softmax, q = np.array([e / total for e in exponentials], object), np.array(shares, object)
     of_all = softmax * mp.fsum(shares)
