@@ -3,10 +3,10 @@
 //   l = Q log1p(S) + (1 - s) D + s mean(m - x_j),    S = sum over j != k of exp(x_j - m)
 //
 // with label smoothing s, and Q = 1, D = m - x_t for the label t, or for probabilities p, which need not add up to 1,
-// Q = (1 - s) sum of p_j + s, D = sum of p_j (m - x_j), to which a probability of 0 adds 0 even at a logit of -inf. That
-// is -sum of q_j log(softmax(x)_j) with q_j = (1 - s) p_j + s / C, without its differences of large numbers: the terms
-// here have one sign (if the probabilities have), so that the sum is as accurate as they are. S begins with what the
-// others add to the 1 of the largest, so that a loss near 0, where the label dominates, keeps its digits, too. The
+// Q = (1 - s) sum of p_j + s, D = sum of p_j (m - x_j), to which a probability of 0 adds 0 even at a logit of -inf.
+// That is -sum of q_j log(softmax(x)_j) with q_j = (1 - s) p_j + s / C, without its differences of large numbers: the
+// terms here have one sign (if the probabilities have), so that the sum is as accurate as they are. S begins with what
+// the others add to the 1 of the largest, so that a loss near 0, where the label dominates, keeps its digits, too. The
 // gradient is
 //
 //   l'_j = Q exp(x_j - m) / (1 + S) - (1 - s) p_j - s / C
