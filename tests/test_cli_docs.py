@@ -36,7 +36,7 @@ def test_page_shows_what_score_prints(
 
 
 def test_page_shows_all_kinds_of_output() -> None:
-    assert len(SHOWN) == 3
+    assert len(SHOWN) == 4
 
 
 @pytest.mark.parametrize("page", [PAGE, README])

@@ -47,12 +47,19 @@ def test_score_prints_the_means_of_all_losses() -> None:
     status, output, errors = run("score", "data.csv", *COLUMNS)
     assert (status, errors) == (0, "")
     assert "mean of the losses of x against y" in output
-    heading, _, row = output.strip().splitlines()[-3:]
-    titles = "huber delta=1 l1 log_cosh mse smooth_l1 beta=1"
-    assert heading.split() == ["file", "rows", *titles.split()]
-    huber, _, log_cosh, _, smooth_l1 = row.split()[2:]
-    assert [huber, log_cosh] == [repr(float(truth(x, ROWS) / 3)) for x in ("huber", "log_cosh")]
-    assert ["data.csv", "3", huber] == [*row.split()[:2], smooth_l1]
+    heading, _, first, *others = output.strip().splitlines()[-7:]
+    assert heading.split() == ["file", "rows", "loss", "mean"]
+    assert first.split()[:2] == ["data.csv", "3"]
+    names = ["huber delta=1", "l1", "log_cosh", "mse", "smooth_l1 beta=1"]
+    values = [float(truth(name.split()[0], ROWS) / 3) for name in names]
+    printed = [line.split()[-1] for line in (first, *others)]
+    assert printed == [f"{value:.6g}" for value in values]
+    for name, line in zip(names, (first, *others), strict=True):
+        assert name in line
+    for digits in (1, 3, 17):
+        output = run("score", "data.csv", *COLUMNS, "--digits", str(digits))[1]
+        printed = [line.split()[-1] for line in output.strip().splitlines()[-5:]]
+        assert printed == [repr(x) if digits == 17 else f"{x:.{digits}g}" for x in values]
 
 
 def test_score_json() -> None:
@@ -216,7 +223,7 @@ def test_score_several_files() -> None:
     assert [row["values"]["huber"] for row in found["files"]] == [0.5, 2.5]
     assert found["total"] == {"rows": 3, "skipped": 0, "values": {"huber": 5.5 / 3}}
     _, output, _ = run("score", "f?.csv", *COLUMNS, "--loss", "huber")
-    assert output.split()[-3:] == ["all", "3", repr(5.5 / 3)]
+    assert output.split()[-3:] == ["all", "3", "1.83333"]
 
 
 def test_score_weighted_means() -> None:

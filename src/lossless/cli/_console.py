@@ -3,12 +3,10 @@
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
-from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
@@ -62,35 +60,6 @@ def progress() -> Progress:
         transient=True,
         disable=not console.is_terminal,
     )
-
-
-def print_rows(
-    console: Console, headings: list[str], rows: Callable[[], Iterator[list[str]]]
-) -> None:
-    """A table of any length: nothing is kept of the rows, which are made twice, for their widths.
-
-    An empty row is an empty line.
-    """
-    widths = [_width(heading) for heading in headings]
-    for row in rows():
-        widths = [*map(max, widths, map(_width, row or headings))]
-
-    def line(cells: list[str]) -> str:
-        spaces = [" " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=True)]
-        others = zip(spaces[1:], cells[1:], strict=True)
-        return f" {cells[0]}{spaces[0]}" + "".join(f"   {space}{cell}" for space, cell in others)
-
-    rule = "-" if console.options.ascii_only else "─"
-    console.print(f"\n[bold]{escape(line(headings))}[/]", soft_wrap=True)
-    console.print(" " + rule * (sum(widths) + 3 * (len(widths) - 1)), soft_wrap=True)
-    write = console.file.write
-    for row in rows():
-        write(f"{line(row) if row else ''}\n")
-    write("\n")
-
-
-def _width(cell: str) -> int:
-    return len(cell) if cell.isascii() else cell_len(cell)
 
 
 def print_json(document: dict[str, Any], **rows: Iterable[dict[str, Any]]) -> None:

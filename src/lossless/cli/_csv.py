@@ -84,6 +84,9 @@ class Csv(Table):
                         f"{self._path}, row {row + 1:,}: the file ends within a quoted cell"
                     ) from None
 
+    def kinds(self, columns: list[str]) -> list[Any]:
+        return [pa.string()] * len(columns)
+
     def fraction(self, rows: int) -> float:
         return self._position / self._size
 

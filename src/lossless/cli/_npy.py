@@ -88,6 +88,9 @@ class Npy(_tables.Table):
                 for rows in header.rows(file, self._record):
                     yield [_arrow(self._path, name, rows[name]) for name in columns]
 
+    def kinds(self, columns: list[str]) -> list[Any]:
+        return [_kind(self._path, name, self._record[name]) for name in columns]
+
     def fraction(self, rows: int) -> float:
         return rows / max(1, self._header.shape[0])
 
@@ -120,8 +123,19 @@ class Npz(_tables.Table):
             pieces = [header.rows(file, header.dtype) for file, header in pairs]
             yield from _together(self._path, columns, pieces)
 
+    def kinds(self, columns: list[str]) -> list[Any]:
+        found = []
+        for name in columns:
+            with self._archive.open(f"{name}.npy") as file:
+                found.append(_kind(self._path, name, Header.of(self._path, file).dtype))
+        return found
+
     def fraction(self, rows: int) -> float:
         return rows / max(1, self._total)
+
+
+def _kind(path: Path, name: str, dtype: np.dtype[Any]) -> Any:
+    return _arrow(path, name, np.empty(0, dtype)).type
 
 
 def _together(

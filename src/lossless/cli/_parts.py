@@ -56,8 +56,8 @@ class Parts:
             for loss, totals in zip(self._losses, self._sums, strict=True)
         }
 
-    def each(self, reduction: str, parts: int) -> Iterator[tuple[int, int, dict[str, float]]]:
-        """Of so many parts, those that have rows: their numbers, rows, and reductions."""
+    def each(self, reduction: str, parts: int) -> Iterator[tuple[int, dict[str, float]]]:
+        """Of so many parts: their rows, of which there may be none, and reductions."""
         names = [loss.key for loss in self._losses]
         for first in range(0, parts, SOME):
             end = min(parts, first + SOME)
@@ -69,6 +69,5 @@ class Parts:
                 quotients(totals.between(first, end), divisors).tolist() for totals in self._sums
             ]
             counts = rows[0].astype(np.int64).tolist()
-            for part, (count, *own) in enumerate(zip(counts, *values, strict=True), first):
-                if count:
-                    yield part, count, dict(zip(names, own, strict=True))
+            for count, *own in zip(counts, *values, strict=True):
+                yield count, dict(zip(names, own, strict=True))

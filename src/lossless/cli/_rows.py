@@ -24,11 +24,11 @@ class Columns:
     inputs: str
     targets: str
     weights: str | None = None
-    by: str | None = None
+    by: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
-        chosen = (self.inputs, self.targets, self.weights, self.by)
+        chosen = (self.inputs, self.targets, self.weights, *self.by)
         return list(dict.fromkeys(name for name in chosen if name is not None))
 
 
@@ -39,7 +39,7 @@ class Piece(NamedTuple):
     inputs: NDArray[Any]
     targets: NDArray[Any]
     weights: NDArray[np.float64] | None
-    groups: NDArray[np.intp] | None
+    groups: NDArray[np.int64] | None
 
     def of(self, rows: Any) -> "Piece":
         """Those of its rows that a slice or a mask selects."""
@@ -59,9 +59,9 @@ class Rows:
         self,
         path: Path,
         columns: Columns,
-        groups: Groups,
+        groups: Groups | None = None,
         *,
-        skip_missing: bool,
+        skip_missing: bool = False,
         numbered: bool = False,
     ) -> None:
         self._path, self._columns, self._groups = path, columns, groups
@@ -70,6 +70,15 @@ class Rows:
         self._table = _tables.open_table(path)
         for name in columns.names:
             self._check(name)
+        with _tables.reading(path):
+            kinds = self._table.kinds(columns.names)
+        self.kinds = dict(zip(columns.names, kinds, strict=True))
+
+    @property
+    def dtype(self) -> Any:
+        """That of the losses: the wider one of two floating-point columns, or else float64."""
+        columns = (self.kinds[self._columns.inputs], self.kinds[self._columns.targets])
+        return np.result_type(*map(_dtype, columns))
 
     def _check(self, name: str) -> None:
         names = self._table.names
@@ -124,7 +133,9 @@ class Rows:
         }
         inputs, targets = arrays[own.inputs], arrays[own.targets]
         weights = None if own.weights is None else np.asarray(arrays[own.weights], np.float64)
-        groups = None if own.by is None else self._numbered_groups(columns[own.by])
+        groups = None
+        if self._groups is not None:
+            groups = self._groups.of([columns[name] for name in own.by])
         first = self._read + 1
         numbers = np.arange(first, first + len(inputs)) if self._numbered else None
         if numbers is None:
@@ -145,12 +156,17 @@ class Rows:
         missing = {own.inputs: np.isnan(inputs), own.targets: np.isnan(targets)}
         if own.weights is not None:
             missing[own.weights] = np.isnan(weights)
-        if own.by is not None:
-            missing[own.by] = missing.get(own.by, False) | (groups < 0)
         left_out = np.logical_or.reduce(list(missing.values()))
+        if groups is not None:
+            left_out |= groups < 0
         if left_out.any() and not self._skip_missing:
             index = int(left_out.argmax())
-            name = next(name for name, where in missing.items() if where[index])
+            names = [name for name, where in missing.items() if where[index]]
+            if self._groups is not None:
+                names += self._groups.missing(
+                    {key: columns[key][index : index + 1] for key in own.by}
+                )
+            name = names[0]
             problem = f"{_spelled(columns[name], index)} (--skip-missing leaves such rows out)"
             raise self._wrong(index, name, problem)
         if own.weights is not None and (endless := np.isinf(weights) & ~left_out).any():
@@ -184,14 +200,6 @@ class Rows:
         numbers: NDArray[Any] = array.to_numpy(zero_copy_only=False)
         return numbers
 
-    def _numbered_groups(self, array: Any) -> NDArray[np.intp]:
-        try:
-            return self._groups.of(array)
-        except pa.ArrowNotImplementedError:
-            raise UserError(
-                f"{self._path}, column {self._columns.by!r}: cannot group by {array.type}"
-            ) from None
-
     def _wrong(self, index: int, column: str, what: str) -> UserError:
         where = self._table.where(self._read + index + 1)
         return UserError(f"{self._path}, {where}, column {column!r}: {what}")
@@ -202,6 +210,12 @@ def _spelled(array: Any, index: int) -> str:
     if value is None or value == "":
         return "the cell is empty"
     return f"{value!r}" if isinstance(value, str) else f"is {value}"
+
+
+def _dtype(kind: Any) -> Any:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return kind.to_pandas_dtype() if pa.types.is_floating(kind) else np.float64
 
 
 def _of_whole_blocks(batches: Iterator[Piece]) -> Iterator[Piece]:

@@ -41,6 +41,10 @@ class Table(ABC):
         """The columns, piece by piece, as Arrow arrays."""
 
     @abstractmethod
+    def kinds(self, columns: list[str]) -> list[Any]:
+        """The Arrow types of the columns, known before the first piece is read."""
+
+    @abstractmethod
     def fraction(self, rows: int) -> float:
         """How much of the file has been read with so many rows."""
 
@@ -55,7 +59,8 @@ class Parquet(Table):
     def __init__(self, path: Path) -> None:
         self._path = path
         with pa.parquet.ParquetFile(path) as file:
-            self._metadata, self.names = file.metadata, file.schema_arrow.names
+            self._metadata, self._schema = file.metadata, file.schema_arrow
+        self.names = self._schema.names
 
     def batches(self, columns: list[str]) -> Iterator[list[Any]]:
         streams = [ahead(self._column(name)) for name in columns]
@@ -81,6 +86,9 @@ class Parquet(Table):
                 if len(batch):
                     yield batch.column(name)
 
+    def kinds(self, columns: list[str]) -> list[Any]:
+        return [self._schema.field(name).type for name in columns]
+
     def fraction(self, rows: int) -> float:
         return rows / max(1, int(self._metadata.num_rows))
 
@@ -94,16 +102,20 @@ class Arrow(Table):
         try:
             file = pa.ipc.open_file(self._source)
             self._pieces = map(file.get_batch, range(file.num_record_batches))
-            self.names = file.schema.names
+            self._schema = file.schema
         except pa.ArrowInvalid:
             self._source.seek(0)
             stream = pa.ipc.open_stream(self._source)
             self._pieces = iter(stream)
-            self.names = stream.schema.names
+            self._schema = stream.schema
+        self.names = self._schema.names
 
     def batches(self, columns: list[str]) -> Iterator[list[Any]]:
         for batch in self._pieces:
             yield [batch.column(name) for name in columns]
+
+    def kinds(self, columns: list[str]) -> list[Any]:
+        return [self._schema.field(name).type for name in columns]
 
     def fraction(self, rows: int) -> float:
         return int(self._source.tell()) / self._size

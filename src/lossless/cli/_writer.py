@@ -1,15 +1,15 @@
 """The losses of each row, written to a file."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from . import _kinds
 from ._errors import UserError
 from ._files import replacing
 from ._groups import Groups
@@ -20,46 +20,63 @@ FORMATS = (".csv", ".parquet")
 
 
 class Writer:
-    """Rows with their number, their file if there are several, their group, and the losses."""
+    """Rows with their number, their file if there are several, their keys, and the losses.
 
-    def __init__(self, name: str, losses: list[Loss], by: str | None, *, several: bool) -> None:
-        self._name, self._losses, self._by, self._several = name, losses, by, several
-        self._writer: Any = None
-        self._schema: Any = None
+    The types of the columns, those of the keys and of the losses, hold what is in all files: they
+    are known before the first row is written.
+    """
 
-    @classmethod
+    def __init__(
+        self, path: Path, losses: list[Loss], keys: dict[str, Any], dtype: Any, *, several: bool
+    ) -> None:
+        self._losses, self._several, self._path = losses, several, path
+        self._csv = path.suffix.lower() == ".csv"
+        if self._csv:
+            keys = {name: _kinds.of_csv(kind) for name, kind in keys.items()}
+        self._keys = keys
+        loss = pa.from_numpy_dtype(dtype)
+        fields = [("file", pa.string())] * several + [("row", pa.int64()), *keys.items()]
+        names = [name for name, _ in fields]
+        for key in keys:
+            if names.count(key) > 1 or key in {loss.key for loss in losses}:
+                raise UserError(f"--by {key}: --output has another column of this name")
+        self._schema = pa.schema(fields + [(one.key, loss) for one in losses])
+        self._file: Any = None
+
     @contextmanager
-    def opened(
-        cls, path: Path | None, losses: list[Loss], by: str | None, *, several: bool
-    ) -> Iterator["Writer | None"]:
+    def opened(self) -> Iterator[None]:
         """Writes the whole file, or nothing."""
-        if path is None:
-            yield None
-            return
-        if by in {"row", "file", *(loss.key for loss in losses)}:
-            raise UserError(f"--by {by}: --output has another column of this name")
-        with replacing("--output", path) as name:
-            writer = cls(name, losses, by, several=several)
+        with replacing("--output", self._path) as name:
+            kind = pa.csv.CSVWriter if self._csv else pa.parquet.ParquetWriter
+            self._file = kind(name, self._schema)
             try:
-                yield writer
-            finally:
-                if writer._writer:
-                    writer._writer.close()
+                yield
+            except BaseException:
+                with suppress(OSError, pa.ArrowException):  # what went wrong first is told
+                    self._file.close()
+                raise
+            self._file.close()
 
-    def write(self, path: Path, piece: Piece, groups: Groups) -> None:
-        columns: dict[str, Any] = {}
-        if self._several:
-            columns["file"] = pa.array([str(path)]).take(pa.array(np.zeros_like(piece.numbers)))
-        columns["row"] = piece.numbers
-        if self._by is not None:
-            found, keys = pa.array(piece.groups).dictionary_encode(), groups.keys()
-            names = pa.array([keys[group] for group in found.dictionary.to_pylist()])
-            columns[self._by] = names.take(found.indices)
+    def write(self, path: Path, piece: Piece, groups: Groups | None) -> None:
+        rows = len(piece.inputs)
+        columns: list[Any] = [pa.repeat(_kinds.escaped(str(path)), rows)] * self._several
+        columns.append(piece.numbers)
+        if groups is not None:
+            found = pa.array(piece.groups).dictionary_encode()
+            keys = zip(self._keys.items(), groups.keys(found.dictionary.to_numpy()), strict=True)
+            columns += [self._as(*field, array).take(found.indices) for field, array in keys]
         for loss in self._losses:
-            columns[loss.key] = loss(piece.inputs, piece.targets, weights=piece.weights)
-        batch = pa.RecordBatch.from_pydict(columns)
-        if self._writer is None:
-            csv = Path(self._name).suffix.lower() == ".csv"
-            kind = pa.csv.CSVWriter if csv else pa.parquet.ParquetWriter
-            self._schema, self._writer = batch.schema, kind(self._name, batch.schema)
-        self._writer.write(pa.Table.from_batches([batch]).cast(self._schema))
+            columns.append(loss(piece.inputs, piece.targets, weights=piece.weights))
+        arrays = [
+            pa.array(column).cast(kind)
+            for column, kind in zip(columns, self._schema.types, strict=True)
+        ]
+        self._file.write(pa.Table.from_arrays(arrays, schema=self._schema))
+
+    def _as(self, name: str, kind: Any, keys: Any) -> Any:
+        try:
+            return _kinds.written(keys, kind)
+        except UnicodeDecodeError:
+            raise UserError(
+                f"--by {name}: has bytes that are no text: --output must be a .parquet file"
+            ) from None

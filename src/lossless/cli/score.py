@@ -1,20 +1,24 @@
 """`lossless score`: the losses of files with predictions, however large."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.markup import escape
 
-from . import _files, _losses, _tables
-from ._console import print_json, print_rows, progress, results
+from . import _files, _kinds, _losses, _tables
+from ._console import print_json, progress, results
 from ._errors import UserError
 from ._groups import Groups
-from ._losses import Loss, LossOption, with_parameters
+from ._losses import LossOption, with_parameters
 from ._parts import Parts
 from ._rows import Columns, Rows
+from ._scores import Part, print_scores
 from ._writer import FORMATS, Writer
 
 
@@ -39,8 +43,10 @@ def score(
         str | None, typer.Option(help="A column of factors of the losses.", metavar="COLUMN")
     ] = None,
     by: Annotated[
-        str | None,
-        typer.Option(help="A column that names groups: each is scored.", metavar="COLUMN"),
+        list[str] | None,
+        typer.Option(
+            help="A column that names groups: each is scored. May be repeated.", metavar="COLUMN"
+        ),
     ] = None,
     reduction: Annotated[
         Reduction,
@@ -55,6 +61,9 @@ def score(
             "--output", "-o", metavar="FILE", help="Of --reduction none: .csv or .parquet."
         ),
     ] = None,
+    digits: Annotated[
+        int, typer.Option(min=1, max=17, metavar="N", help="Of the printed losses.")
+    ] = 6,
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Leave out rows with empty or NaN cells.")
     ] = False,
@@ -71,14 +80,21 @@ def score(
 
         lossless score 'fold*.parquet' --inputs y_hat --targets y --loss huber --delta 0.5 --by city
     """
-    columns = Columns(inputs, targets, weights, by)
+    columns = Columns(inputs, targets, weights, tuple(by or ()))
     losses = _losses.chosen(loss, parameters)
-    _check(reduction, weights, output)
+    _check(columns, reduction, output)
     paths = _tables.expand(files)
-    groups = Groups()
+    tables = [Rows(path, columns) for path in paths]
+    kinds = _kinds_of_keys(paths, tables, columns.by)
+    groups = Groups([_kinds.common(found) for found in kinds.values()]) if by else None
+    writer: Writer | None = None
+    if output is not None:
+        keys = {name: _kinds.own(found) for name, found in kinds.items()}
+        dtype = np.result_type(*(table.dtype for table in tables))
+        writer = Writer(output, losses, keys, dtype, several=len(paths) > 1)
     by_file, by_group = Parts(losses), Parts(losses)
     counts: list[tuple[int, int]] = []
-    with Writer.opened(output, losses, by, several=len(paths) > 1) as writer, progress() as bar:
+    with writer.opened() if writer else nullcontext(), progress() as bar:
         task = bar.add_task("", total=len(paths))
         for number, path in enumerate(paths):
             bar.update(task, description=escape(path.name))
@@ -90,7 +106,7 @@ def score(
                     writer.write(path, piece, groups)
                 else:
                     by_file.add_to(number, piece)
-                    if by is not None:
+                    if groups is not None:
                         by_group.add(piece)
                 bar.update(task, completed=number + rows.fraction)
             if not rows.count:
@@ -98,8 +114,12 @@ def score(
                 raise UserError(f"{path}: has no rows to score{why}")
             counts.append((rows.count, rows.skipped))
     kept, skipped = (sum(column) for column in zip(*counts, strict=True))
+    one_by = columns.by[0] if len(columns.by) == 1 else list(columns.by) or None
     document: dict[str, Any] = {
-        **dict(zip(("inputs", "targets", "weights", "by"), vars(columns).values(), strict=True)),
+        "inputs": inputs,
+        "targets": targets,
+        "weights": weights,
+        "by": one_by,
         "reduction": reduction.value,
         "losses": [{"loss": x.name, "parameters": dict(x.parameters)} for x in losses],
         "files": [
@@ -115,20 +135,45 @@ def score(
             row["values"] = by_file.reduced(reduction.value, [number])
         everything = list(range(len(paths)))
         document["total"]["values"] = by_file.reduced(reduction.value, everything)
-    names = groups.keys()
+
+    def parts() -> Iterator[Part]:
+        if groups is None:
+            for row in document["files"]:
+                yield Part((row["file"],), row["rows"], row["values"])
+            return
+        each = by_group.each(reduction.value, len(groups))
+        for names, (count, values) in zip(groups.names(), each, strict=True):
+            if count:
+                yield Part(names, count, values)
 
     def grouped() -> Iterator[dict[str, Any]]:
-        for group, count, values in by_group.each(reduction.value, len(names)):
-            yield {"group": names[group], "rows": count, "values": values}
+        for names, count, values in parts():
+            one = names[0] if len(names) == 1 else dict(zip(columns.by, names, strict=True))
+            yield {"group": one, "rows": count, "values": values}
 
     if as_json:
-        print_json(document, **({} if by is None or output else {"groups": grouped()}))
+        print_json(document, **({} if groups is None or writer else {"groups": grouped()}))
+        return
+    console = results()
+    total = document["total"]
+    if output is not None:
+        console.print(f"{kept:,} rows: [bold]{escape(str(output))}[/]", soft_wrap=True)
     else:
-        _print(document, losses, grouped)
+        title = f"{reduction.value} of the losses of {inputs} against {targets}"
+        console.print(escape(title), soft_wrap=True)
+        everything_else = [""] * (len(columns.by) - 1)
+        whole = Part(("all", *everything_else), kept, total["values"])
+        headings = list(columns.by) or ["file"]
+        print_scores(console, reduction.value, headings, losses, parts, whole, digits)
+    if skipped:
+        console.print(f"{skipped:,} rows with missing cells were left out", soft_wrap=True)
 
 
-def _check(reduction: Reduction, weights: str | None, output: Path | None) -> None:
-    if reduction is Reduction.weighted_mean and weights is None:
+def _check(columns: Columns, reduction: Reduction, output: Path | None) -> None:
+    for name, times in Counter(columns.by).items():
+        if times > 1:
+            raise UserError(f"--by {name} is given {times} times")
+    if reduction is Reduction.weighted_mean and columns.weights is None:
         raise UserError("--reduction weighted_mean needs the column of weights: say --weights")
     if reduction is Reduction.none:
         if output is None:
@@ -138,38 +183,14 @@ def _check(reduction: Reduction, weights: str | None, output: Path | None) -> No
         raise UserError(f"--output {output}: is for the losses of each row: say --reduction none")
 
 
-def _print(
-    document: dict[str, Any], losses: list[Loss], grouped: Callable[[], Iterator[dict[str, Any]]]
-) -> None:
-    console = results()
-    total, by = document["total"], document["by"]
-    if "output" in document:
-        console.print(f"{total['rows']:,} rows: [bold]{escape(document['output'])}[/]")
-    else:
-        part = "file" if by is None else "group"
-
-        def rows() -> Iterator[list[str]]:
-            count = 0
-            for row in document["files"] if by is None else grouped():
-                count += 1
-                yield [_printable(str(row[part])), *_cells(row)]
-            if count > 1:
-                yield from ([], ["all", *_cells(total)])
-
-        names = (escape(document[name]) for name in ("inputs", "targets"))
-        console.print(f"{document['reduction']} of the losses of {' against '.join(names)}")
-        headings = [_printable(by or part), "rows", *(loss.title for loss in losses)]
-        print_rows(console, headings, rows)
-    if total["skipped"]:
-        console.print(f"{total['skipped']:,} rows with missing cells were left out")
-
-
-def _cells(row: dict[str, Any]) -> list[str]:
-    return [f"{row['rows']:,}", *map(repr, row["values"].values())]
-
-
-def _printable(name: str) -> str:
-    """On one line."""
-    if name.isprintable():
-        return name
-    return "".join(x if x.isprintable() else repr(x)[1:-1] for x in name)
+def _kinds_of_keys(paths: list[Path], tables: list[Rows], names: tuple[str, ...]) -> dict[str, Any]:
+    """The types of the columns that name groups, in all files."""
+    kinds: dict[str, Any] = {}
+    for name in names:
+        kinds[name] = [table.kinds[name] for table in tables]
+        for path, kind in zip(paths, kinds[name], strict=True):
+            try:
+                _kinds.plain(kind)
+            except _kinds.NoKeyError as error:
+                raise UserError(f"{path}, column {name!r}: {error}") from None
+    return kinds
