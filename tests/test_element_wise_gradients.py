@@ -14,6 +14,7 @@ from mpmath import mp
 
 import lossless
 from lossless.cli.oracle.formats import FLOAT32, FLOAT64, Array, Format
+from lossless.cli.oracle.losses import LOSSES
 from lossless.cli.oracle.reference import real
 
 SIZE = 24
@@ -179,3 +180,27 @@ def test_binary_cross_entropy_at_the_ends(backend: Backend) -> None:
         of_probabilities, function(of_probabilities), [probabilities, labels, ones]
     )
     assert by_inputs.tolist() == [1, -1, 0, 0]
+
+
+FAR: dict[str, tuple[dict[str, Any], float]] = {
+    "huber_loss": ({"delta": 0.75}, 0.75), "log_cosh_loss": ({}, 1.0), "l1_loss": ({}, 1.0),
+    "smooth_l1_loss": ({"beta": 0.5}, 1.0), "mse_loss": ({}, float("inf")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", [*MLX, *TORCH, *JAX])
+@pytest.mark.parametrize("name", FAR)
+def test_slopes_at_infinite_residuals(backend: Backend, name: str) -> None:
+    """Those that the losses tend to, beside one that is not touched."""
+    options, slope = FAR[name]
+    case = Case(LOSSES["huber"], backend, FLOAT32)
+    x = FLOAT32.array([np.inf, -np.inf, 0.25, 2.0, 2.0])
+    t = FLOAT32.array([1.0, 1.0, 0.25, np.inf, -np.inf])
+    loss: Any = getattr(lossless, name)
+
+    def total(x: Any, t: Any) -> Any:
+        return loss(x, t, **options, reduction="sum")
+
+    by_inputs, by_targets = differentiated(case, total, [x, t])
+    assert by_inputs.tolist() == [slope, -slope, 0.0, -slope, slope]
+    assert by_targets.tolist() == [-slope, slope, 0.0, slope, -slope]

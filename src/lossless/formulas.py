@@ -87,7 +87,8 @@ def log_cosh_second_derivative(xp: Namespace, r: Array) -> Array:
 
 def l1_value(xp: Namespace, r: Array) -> Array:
     """|r|, with the derivative 0 at 0: that of JAX's abs is 1 there."""
-    return xp.where(r > 0, r, xp.where(r < 0, -r, r * r))
+    zero = xp.where(r > 0, 0.0, xp.where(r < 0, 0.0, r))  # or NaN
+    return xp.where(r > 0, r, xp.where(r < 0, -r, zero * zero))  # no square of infinity
 
 
 def l1_gradient(xp: Namespace, r: Array) -> Array:
@@ -174,7 +175,7 @@ def margin_ranking_second_derivative(
 def binary_cross_entropy_value(xp: Namespace, x: Array, t: Array) -> Array:
     """log(1 + e^-|x|), and x (1 - t) for x > 0, -x t else: 0 <= t <= 1 lets nothing cancel."""
     u = xp.where(x > 0, 1.0 - t, -t)
-    factor = xp.where((u == 0) & xp.isinf(x), 0.0, x)
+    factor = xp.where(xp.logical_and(u == 0, xp.isinf(x)), 0.0, x)  # not &: see row_formulas
     return factor * u + xp.log1p(xp.exp(xp.where(x > 0, -x, x)))
 
 

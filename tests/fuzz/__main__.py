@@ -63,7 +63,7 @@ class _Fuzz:
         """Until the end, or until it dies."""
         context = multiprocessing.get_context("spawn")
         receiver, sender = context.Pipe(duplex=False)
-        budget = self.calls - self.done
+        budget, first = self.calls - self.done, self.index
         child = context.Process(
             target=work, args=(sender, self.seed, self.index, budget, self.only), daemon=True
         )
@@ -78,9 +78,9 @@ class _Fuzz:
                     began = None
         except EOFError:
             child.join()
-            if began is None:
+            if began is None and self.index == first:
                 raise SystemExit(f"the child did not start, exit code {child.exitcode}") from None
-            self._crash(began, f"exit code {child.exitcode}")
+            self._crash(self.index if began is None else began, f"exit code {child.exitcode}")
         child.join()
 
     def _received(self, receiver: Connection, child: SpawnProcess) -> Any:

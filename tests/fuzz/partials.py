@@ -16,6 +16,8 @@ import lossless
 from fuzz.programs import Program
 
 Slope = tuple[Any, Any, Any]  # itself, the magnitudes of its terms, how far it may jump
+# Their derivatives by inputs and targets are clear at infinite residuals.
+CLEAR = ("huber_loss", "log_cosh_loss", "l1_loss", "mse_loss", "smooth_l1_loss")
 NEAR = 2.0**-16  # of a kink: there a rounded argument may be on the other side
 
 
@@ -68,11 +70,12 @@ def parts(program: Program, given: dict[str, Any], dtype: str) -> Parts:
     found.shapes = shapes
     finite: Any = np.ones(value.shape, bool)
     for x in (*arrays, *(() if spec.of_rows else numbers)):
-        is_finite = np.isfinite(x)
+        is_number = any(x is number for number in numbers)
+        is_finite = ~np.isnan(x) if spec.name in CLEAR and not is_number else np.isfinite(x)
         if is_finite.ndim > value.ndim:
             is_finite = is_finite.all(program.axis)
         finite = finite & is_finite
-    found.finite = finite & np.isfinite(value)
+    found.finite = finite & (~np.isnan(value) if spec.name in CLEAR else np.isfinite(value))
     value_terms = np.maximum(abs(value), found.value_terms)
     found.value_terms = np.broadcast_to(value_terms, value.shape)
     for name, (slope, terms, jump) in found.by.items():
