@@ -17,6 +17,8 @@ SHORT = {
     ("numpy", ""): (120, 6),
     ("numpy_composed", ""): (60, 6),
     ("strict", ""): (60, 6),
+    ("mlx", ""): (100, 6),
+    ("mlx_composed", ""): (80, 6),
     ("torch", ""): (100, 6),
     ("torch_composed", ""): (50, 6),
     ("torch", "dynamic"): (2, 20),

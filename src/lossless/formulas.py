@@ -175,7 +175,8 @@ def margin_ranking_second_derivative(
 def binary_cross_entropy_value(xp: Namespace, x: Array, t: Array) -> Array:
     """log(1 + e^-|x|), and x (1 - t) for x > 0, -x t else: 0 <= t <= 1 lets nothing cancel."""
     u = xp.where(x > 0, 1.0 - t, -t)
-    factor = xp.where(xp.logical_and(u == 0, xp.isinf(x)), 0.0, x)  # not &: see row_formulas
+    nothing = xp.logical_and(u == 0, xp.isinf(x))  # `&` reads beyond x under MLX's vmap
+    factor = xp.where(nothing, 0.0, x)
     return factor * u + xp.log1p(xp.exp(xp.where(x > 0, -x, x)))
 
 

@@ -63,7 +63,8 @@ def _numbers(role: str, shape: tuple[int, ...], rng: Rng, axis: int | None) -> A
         return rng.normal(0.5, 2.0, shape) * rng.choice([0.1, 1.0, 4.0])
     if role == "share":
         shares = rng.uniform(0.01, 1.0, shape)
-        return shares / shares.sum(axis, keepdims=True)
+        # Which need not add up to 1.
+        return shares / shares.sum(axis, keepdims=True) * rng.choice([1.0, 1.0, 0.75])
     if role == "logarithm":
         numbers = rng.normal(0.0, 2.0, shape)
         return numbers - np.logaddexp.reduce(numbers, axis, keepdims=True)

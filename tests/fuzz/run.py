@@ -16,27 +16,28 @@ from fuzz.judge import complaint
 from fuzz.programs import Program, draw
 from fuzz.truth import expected
 
-# (library, compiler): the share of all calls, and how many calls a program gets.
+# (library, compiler): the share of all calls, and how many calls a program gets, since to compile
+# takes seconds.
 SHARES = {
-    ("numpy", ""): (14, 12),
-    ("numpy_composed", ""): (5, 12),
-    ("strict", ""): (5, 12),
-    ("mlx", ""): (14, 12),
-    ("mlx_composed", ""): (8, 12),
-    ("torch", ""): (14, 12),
-    ("torch_composed", ""): (7, 12),
-    ("mlx", "compile"): (2, 120),
-    ("mlx", "shapeless"): (4, 120),
-    ("mlx_composed", "compile"): (2, 250),
-    ("mlx_composed", "shapeless"): (4, 250),
-    ("torch", "compile"): (2, 600),
-    ("torch", "dynamic"): (3, 600),
-    ("torch_composed", "dynamic"): (1, 600),
-    ("jax", "jit"): (6, 500),
+    ("numpy", ""): (240, 12),
+    ("numpy_composed", ""): (100, 12),
+    ("strict", ""): (80, 12),
+    ("mlx", ""): (180, 12),
+    ("mlx_composed", ""): (100, 12),
+    ("torch", ""): (120, 12),
+    ("torch_composed", ""): (80, 12),
+    ("mlx", "compile"): (5, 500),
+    ("mlx", "shapeless"): (10, 500),
+    ("mlx_composed", "compile"): (5, 500),
+    ("mlx_composed", "shapeless"): (15, 500),
+    ("torch", "compile"): (5, 800),
+    ("torch", "dynamic"): (10, 800),
+    ("torch_composed", "dynamic"): (5, 800),
+    ("jax", "jit"): (20, 800),
     ("jax", ""): (1, 30),
-    ("jax_composed", "jit"): (3, 500),
-    ("jax32", "jit"): (4, 500),
-    ("jax32_composed", "jit"): (1, 500),
+    ("jax_composed", "jit"): (10, 800),
+    ("jax32", "jit"): (10, 800),
+    ("jax32_composed", "jit"): (5, 800),
 }
 
 
