@@ -1,5 +1,6 @@
 """The command `lossless`: here is only what runs without the extra `cli`; app.py has the rest."""
 
+import io
 import sys
 from importlib.util import find_spec
 
@@ -10,6 +11,8 @@ def main() -> None:
     missing = [module for module in REQUIRED if find_spec(module) is None]
     if missing:
         sys.exit(f"lossless: the command needs more packages: pip install {' '.join(missing)}")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # letters that a terminal has not
     try:
         from .app import app
 

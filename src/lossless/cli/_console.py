@@ -21,7 +21,6 @@ from rich.table import Table
 # Of what is no terminal: a table is never folded there.
 WIDE = 250
 JSON: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "default": str}
-ENCODER = json.JSONEncoder(**JSON)
 
 
 def results() -> Console:
@@ -32,9 +31,14 @@ def notes() -> Console:
     return _console(stderr=True)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise  # what Rich caught, to _stdout.py: it would end the process by itself
+
+
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=WIDE)
+    console = _Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else _Console(stderr=stderr, highlight=False, width=WIDE)
 
 
 def print_table(console: Console, table: Table) -> None:
@@ -67,22 +71,25 @@ def print_json(document: dict[str, Any], **rows: Iterable[dict[str, Any]]) -> No
 
     Rows, of which there may be millions, come last, each on a line.
     """
-    text = json.dumps(strict(document), indent=2, **JSON)
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    style = JSON | {"ensure_ascii": not unicode}
+    encoder = json.JSONEncoder(**style)
+    text = json.dumps(strict(document), indent=2, **style)
     sys.stdout.write(text.removesuffix("\n}"))
     for name, items in rows.items():
         separator = f',\n  "{name}": [\n    '
         for item in items:
-            sys.stdout.write(separator + _line_of_json(item))
+            sys.stdout.write(separator + _line(encoder, item))
             separator = ",\n    "
         sys.stdout.write("\n  ]")
     sys.stdout.write("\n}\n")
 
 
-def _line_of_json(item: dict[str, Any]) -> str:
+def _line(encoder: json.JSONEncoder, item: dict[str, Any]) -> str:
     try:
-        return ENCODER.encode(item)
+        return encoder.encode(item)
     except ValueError:  # of infinities and NaN: to look for them takes longer
-        return ENCODER.encode(strict(item))
+        return encoder.encode(strict(item))
 
 
 def strict(value: Any) -> Any:

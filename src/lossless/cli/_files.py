@@ -1,6 +1,7 @@
 """Files that a command writes: whole or not at all."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,4 +47,7 @@ def _problems_told(option: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{option} {path}: {error.strerror or error}") from None
+        # Arrow's have their number in the text.
+        number = re.search(r"\[errno (\d+)\]", str(error))
+        reason = os.strerror(int(number[1])) if number else error.strerror or error
+        raise UserError(f"{option} {path}: {reason}") from None

@@ -37,8 +37,13 @@ def print_scores(
 ) -> None:  # fmt: skip
     """The headings are those of the names. The total is told of more than one part."""
     room = console.width if console.is_terminal else None
-    headings = [*map(_printable, headings)]
-    all_cells, count, widths = _measured(headings, parts, total, digits)
+    headings = [_printable(name, console.encoding) for name in headings]
+
+    def cells(part: Part) -> tuple[Cells, Cells]:
+        names = [_printable(str(name), console.encoding) for name in part.names]
+        return [*names, f"{part.rows:,}"], [_number(x, digits) for x in part.values.values()]
+
+    count, widths = _measured([*headings, "rows"], map(cells, parts()), cells(total))
     names = len(headings)
     tops = [loss.title for loss in losses]
     layout = _as_columns(headings, tops, widths, room) if count > 1 else None
@@ -55,11 +60,11 @@ def print_scores(
     rule = "-" if console.options.ascii_only else "─"
 
     console.print()
-    for cells in lines:
-        console.print(f"[bold]{escape(line(cells))}[/]", soft_wrap=True)
+    for headline in lines:
+        console.print(f"[bold]{escape(line(headline))}[/]", soft_wrap=True)
     console.print(" " + rule * (_sum(widths) - 1), soft_wrap=True)
     write = console.file.write
-    for number, (own, values) in enumerate(all_cells()):
+    for number, (own, values) in enumerate(map(cells, chain(parts(), [total] * (count > 1)))):
         if number == count:
             write("\n")
         if not rows_of_losses:
@@ -72,25 +77,15 @@ def print_scores(
 
 
 def _measured(
-    headings: Cells, parts: Parts, total: Part, digits: int
-) -> tuple[Callable[[], Iterator[tuple[Cells, Cells]]], int, list[int]]:
-    """The cells of each part, and of the total behind more than one; how many parts; widths."""
-
-    def cells(part: Part) -> tuple[Cells, Cells]:
-        names = [_printable(str(name)) for name in part.names]
-        return [*names, f"{part.rows:,}"], [_number(x, digits) for x in part.values.values()]
-
-    own, values = cells(total)
-    widths = [*map(max, map(_width, [*headings, "rows"]), map(_width, own)), *map(len, values)]
+    headings: Cells, parts: Iterator[tuple[Cells, Cells]], total: tuple[Cells, Cells]
+) -> tuple[int, list[int]]:
+    """How many parts there are, and the widths of their cells."""
     count = 0
-    for own, values in map(cells, parts()):
-        widths = [*map(max, widths, map(_width, own + values))]
+    widths = [*map(max, map(_width, headings), map(_width, total[0])), *map(len, total[1])]
+    for names, numbers in parts:
+        widths = [*map(max, widths, map(_width, names + numbers))]
         count += 1
-
-    def all_cells() -> Iterator[tuple[Cells, Cells]]:
-        return map(cells, chain(parts(), [total] * (count > 1)))
-
-    return all_cells, count, widths
+    return count, widths
 
 
 def _as_columns(
@@ -167,8 +162,10 @@ def _width(cell: str) -> int:
     return len(cell) if cell.isascii() else cell_len(cell)
 
 
-def _printable(name: str) -> str:
-    """On one line."""
-    if name.isprintable():
+def _printable(name: str, encoding: str) -> str:
+    """On one line, in letters that can be written."""
+    if not name.isprintable():
+        name = "".join(x if x.isprintable() else repr(x)[1:-1] for x in name)
+    if name.isascii() or encoding.startswith("utf"):
         return name
-    return "".join(x if x.isprintable() else repr(x)[1:-1] for x in name)
+    return name.encode(encoding, "backslashreplace").decode(encoding)

@@ -64,7 +64,7 @@ class Writer:
         if groups is not None:
             found = pa.array(piece.groups).dictionary_encode()
             keys = zip(self._keys.items(), groups.keys(found.dictionary.to_numpy()), strict=True)
-            columns += [self._as(*field, array).take(found.indices) for field, array in keys]
+            columns += [self._as(*field, array.take(found.indices)) for field, array in keys]
         for loss in self._losses:
             columns.append(loss(piece.inputs, piece.targets, weights=piece.weights))
         arrays = [

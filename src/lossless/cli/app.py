@@ -1,6 +1,7 @@
 """The application: its commands, one file each, and how it ends."""
 
-from typing import Annotated
+import sys
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -9,6 +10,7 @@ import lossless
 
 from ._errors import UserError
 from ._options import Command
+from ._stdout import written
 from .bench import bench
 from .demo import demo
 from .info import info
@@ -24,7 +26,8 @@ class Commands(typer.core.TyperGroup):
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         try:
-            return super().invoke(ctx)
+            with written(ctx):
+                return super().invoke(ctx)
         except UserError as error:
             command = f"lossless {ctx.invoked_subcommand}"
             Console(stderr=True).print(
@@ -34,6 +37,13 @@ class Commands(typer.core.TyperGroup):
         except KeyboardInterrupt:
             Console(stderr=True).print(f"lossless {ctx.invoked_subcommand}: interrupted")
             raise typer.Exit(INTERRUPTED) from None
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            with written():  # --help and --version
+                return super().main(*arguments, **options)
+        except typer.Exit as end:
+            sys.exit(end.exit_code)
 
 
 app = typer.Typer(
