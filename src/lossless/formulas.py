@@ -93,7 +93,7 @@ def l1_value(xp: Namespace, r: Array) -> Array:
 
 def l1_gradient(xp: Namespace, r: Array) -> Array:
     """The sign of r, 0 at 0."""
-    return xp.where((r == 0) | xp.isnan(r), r, xp.sign(r))
+    return xp.where(xp.logical_or(r == 0, xp.isnan(r)), r, xp.sign(r))
 
 
 def l1_second_derivative(xp: Namespace, r: Array) -> Array:
@@ -206,7 +206,7 @@ def binary_cross_entropy_of_probabilities_value(xp: Namespace, x: Array, t: Arra
     none, all_, small = _log_is_lowest(xp, x), x >= 1, x < 0.25
     log = xp.where(none, LOWEST_LOG, xp.log(xp.where(none, 1.0, x)))
     # Of a large x, 1 - x has all the digits that count, and XLA's log1p in float64 has not.
-    large = xp.log(1.0 - xp.where(small | all_, 0.0, x))
+    large = xp.log(1.0 - xp.where(xp.logical_or(small, all_), 0.0, x))
     log_other = xp.where(small, xp.log1p(-xp.where(small, x, 0.0)), large)
     return -t * log - (1.0 - t) * xp.where(all_, LOWEST_LOG, log_other)
 
@@ -215,10 +215,11 @@ def binary_cross_entropy_of_probabilities_gradient(xp: Namespace, x: Array, t: A
     """(x - t) / (x (1 - x)), the one part of it where the logarithm of the other is the lowest."""
     x = _probability(xp, x)
     none, all_ = _log_is_lowest(xp, x), x >= 1
-    some = xp.where(none | all_, 0.5, x)
+    only_one = xp.logical_or(none, all_)
+    some = xp.where(only_one, 0.5, x)
     by_one = xp.where(none, 0.0, t / xp.where(none, 1.0, x))
     by_zero = xp.where(all_, 0.0, (1.0 - t) / (1.0 - xp.where(all_, 0.0, x)))
-    return xp.where(none | all_, by_zero - by_one, (some - t) / some / (1.0 - some))
+    return xp.where(only_one, by_zero - by_one, (some - t) / some / (1.0 - some))
 
 
 def binary_cross_entropy_of_probabilities_second_derivative(
@@ -266,7 +267,7 @@ def _variance(xp: Namespace, variances: Array, eps: Array) -> Array:
 
 def _probability(xp: Namespace, x: Array) -> Array:
     """NaN where it is not from 0 to 1."""
-    return x + xp.where((x < 0) | (x > 1), math.nan, xp.zeros_like(x))
+    return x + xp.where(xp.logical_or(x < 0, x > 1), math.nan, xp.zeros_like(x))
 
 
 def _log_is_lowest(xp: Namespace, x: Array) -> Array:

@@ -33,6 +33,8 @@ _shortcuts: dict[str, dict[type, _Shortcut]] = {
 
 def at_once(method: str, loss: str, call: "Call[Any]") -> Any:
     """What a method of `Backend` gives: None where all has to be looked at, and may be wrong."""
+    if _is_compiling():
+        return None
     shortcut = _shortcuts[method].get(type(next(iter(call.operands.values()))))
     return shortcut(call.loss or loss, call) if shortcut else None
 
@@ -46,7 +48,8 @@ def backend_for(name: str, call: "Call[Any]") -> Backend:
     """Return the backend for the arguments of a call; numbers and None go with any."""
     options = map(type, call.parameters.values())
     types = (*map(type, call.operands.values()), type(call.weights), type(call.where), *options)
-    serves = _known.get(types)
+    is_compiling = _is_compiling()
+    serves = None if is_compiling else _known.get(types)
     if serves is None:
         array, framework = _leader(name, call)
         if framework not in _LOADERS:
@@ -55,7 +58,7 @@ def backend_for(name: str, call: "Call[Any]") -> Backend:
             namespace = array.__array_namespace__()
             return array_api.backend(namespace, array_api.version(namespace))
         serves = _LOADERS[framework]()
-        if framework != "PyTorch" or not _is_compiling():
+        if not is_compiling:
             _known[types] = serves
     return serves()
 
@@ -110,16 +113,16 @@ def _load_mlx() -> Callable[[], Backend]:
 
 
 def _is_compiling() -> bool:
-    """Whether PyTorch does, and would notice what changes on the side."""
-    import torch
-
-    return torch.compiler.is_compiling()
+    """Whether PyTorch does: it compiles again when a dictionary that was looked into changes."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.compiler.is_compiling()
 
 
 def _load_torch() -> Callable[[], Backend]:
     from . import torch
 
-    _take(*torch.shortcuts())
+    if not _is_compiling():
+        _take(*torch.shortcuts())
     return torch.backend
 
 

@@ -7,6 +7,7 @@ JAX traces, the same function is a part of that program.
 
 import functools
 import importlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -107,8 +108,18 @@ class Formulas(ArrayApi):
                 return None
         return np.asarray(x)
 
+    def count(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+        count = math.prod(x.shape[axis] for axis in axes)
+        if isinstance(count, int):
+            return self.number(count, self.wide(x), x)
+        return jnp.asarray(count).astype(self.wide(x))  # of symbolic dimensions
+
+    def size(self, x: Array, axis: int, dtype: Any) -> Any:
+        size = x.shape[axis]
+        return size if isinstance(size, int) else jnp.asarray(size).astype(dtype)
+
     def places(self, x: Array, axis: int) -> Array:
-        return jnp.arange(x.shape[axis])
+        return self.along(jnp.arange(x.shape[axis]), axis)
 
     def constant(self, x: Array) -> Array:
         return jax.lax.stop_gradient(x)
@@ -191,7 +202,7 @@ class Formulas(ArrayApi):
 
     def _traced(self, plan: Plan, *arrays: Array) -> tuple[Array, ...]:
         """The outputs of a plan, for arrays as users give them."""
-        shape = np.broadcast_shapes(arrays[0].shape, arrays[1].shape)
+        shape = jnp.broadcast_shapes(arrays[0].shape, arrays[1].shape)
         scalar_inputs = arrays[0].ndim < len(shape)
         aligned = [
             jax.lax.expand_dims(self._float(name, x, plan), range(len(shape) - x.ndim))
@@ -220,7 +231,7 @@ class Formulas(ArrayApi):
     def formula(self, plan: Plan, *arrays: Array) -> tuple[Array, ...]:
         """The same in JAX's own operations, which it differentiates and partitions itself."""
         given = dict(zip(plan.arrays, arrays, strict=True))
-        shape = np.broadcast_shapes(*(x.shape for x in arrays))
+        shape = jnp.broadcast_shapes(*(x.shape for x in arrays))
         parameters = tuple(
             given[f"parameter {i}"] if number is None else float.fromhex(number)
             for i, number in enumerate(plan.parameters)

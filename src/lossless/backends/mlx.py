@@ -86,11 +86,14 @@ class Formulas(ArrayApi):
 
     def count(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
         """Counted, since a compiled function may meet another shape than the one traced."""
-        ones = mx.full_like(x, True, dtype=mx.bool_)
-        return mx.sum(ones, axis=axes, keepdims=keepdims).astype(self.wide(x))
+        return mx.sum(_everywhere(x), axis=axes, keepdims=keepdims).astype(self.wide(x))
+
+    def size(self, x: Array, axis: int, dtype: Any) -> Any:
+        return mx.sum(_everywhere(x), axis=axis, keepdims=True).astype(dtype)
 
     def places(self, x: Array, axis: int) -> Array:
-        return mx.arange(x.shape[axis])
+        """Counted, as above, in an array of the shape of x."""
+        return mx.cumsum(_everywhere(x).astype(mx.int32), axis=axis) - 1
 
     def constant(self, x: Array) -> Array:
         return mx.stop_gradient(x)
@@ -122,6 +125,11 @@ class Namespace:
         root = mx.cosh(half) + mx.sinh(half)
         power = mx.square(mx.where(at > 0, root, 1.0 / root))
         return power * mx.exp(x - at)
+
+
+def _everywhere(x: Array) -> Array:
+    """True in the shape of x, whatever that will be."""
+    return mx.full_like(x, True, dtype=mx.bool_)
 
 
 def _on_cpu() -> bool:

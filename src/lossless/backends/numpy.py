@@ -303,7 +303,7 @@ class _NumPyComposed(RowsInNumPy):
         return np.asarray(x, dtype)
 
     def places(self, x: Array, axis: int) -> Array:
-        return np.arange(x.shape[axis])
+        return self.along(np.arange(x.shape[axis]), axis)
 
 
 composed = _NumPyComposed(np)

@@ -33,8 +33,9 @@ class Along:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend.xp, name)
 
-    def size(self, x: Array) -> int:
-        return x.shape[self._axis]  # type: ignore[no-any-return]
+    def size(self, x: Array) -> Any:
+        """Of a row: a number, or an array of size 1 along the axis."""
+        return self._backend.size(x, self._axis, x.dtype)
 
     def total(self, x: Array) -> Array:
         return self._backend.xp.sum(x, axis=self._axis, keepdims=True)
@@ -54,10 +55,7 @@ class Along:
 
     def is_at(self, x: Array, places: Array) -> Array:
         """True at these places of x."""
-        shape = [1] * x.ndim
-        shape[self._axis] = -1
-        here = self._backend.places(x, self._axis)
-        return self._backend.xp.reshape(here, tuple(shape)) == places
+        return self._backend.places(x, self._axis) == places
 
     def constant(self, x: Array) -> Array:
         """x, to which no derivative goes."""
@@ -75,8 +73,16 @@ class RowWise(Composed):
         return None
 
     def places(self, x: Array, axis: int) -> Array:
-        """0, 1, 2 and so on along an axis of x."""
-        return self.xp.arange(x.shape[axis], device=x.device)
+        """0, 1, 2 and so on along an axis of x, in an array that broadcasts to x."""
+        return self.along(self.xp.arange(x.shape[axis], device=x.device), axis)
+
+    def along(self, row: Array, axis: int) -> Array:
+        """An array of one dimension as the axis `axis`, which is counted from the end."""
+        return self.xp.reshape(row, (-1,) + (1,) * (-1 - axis))
+
+    def size(self, x: Array, axis: int, dtype: Any) -> Any:
+        """The number of elements along an axis of x: an array, if a trace would keep a number."""
+        return x.shape[axis]
 
     def constant(self, x: Array) -> Array:
         """x, to which automatic differentiation does not go."""
@@ -116,7 +122,7 @@ class RowWise(Composed):
         factors, weights = None, problem.weights
         if problem.labels is not None:
             labels, factors = self._labels(problem, where)
-            arrays.append(self.xp.expand_dims(labels, axis=axis))
+            arrays.append(labels)
             factors = self.cast(factors, dtype)
         if weights is not None:
             is_number = isinstance(weights, float)
@@ -161,13 +167,18 @@ class RowWise(Composed):
         return where
 
     def _labels(self, problem: RowProblem, where: Array | None) -> tuple[Array, Array]:
-        """Class indices that are in range, and factors of the loss, NaN where they were not."""
-        labels = self.index(problem.labels)
+        """Class indices that are in range, of size 1 along the axis, and factors of the loss.
+
+        These are NaN where the index was not in range.
+        """
+        labels, axis = self.index(problem.labels), problem.axis
         if where is not None:
             labels = self.xp.where(where, labels, 0)
-        valid = (labels >= 0) & (labels < problem.arrays[0].shape[problem.axis])
+        labels = self.xp.expand_dims(labels, axis=axis)
+        classes = self.size(problem.arrays[0], axis, labels.dtype)
+        valid = self.xp.logical_and(labels >= 0, labels < classes)
         factors = self.xp.where(valid, self.number(1.0, problem.dtype, labels), math.nan)
-        return self.constant(self.xp.where(valid, labels, 0)), factors
+        return self.constant(self.xp.where(valid, labels, 0)), self.xp.squeeze(factors, axis=axis)
 
 
 class RowsInNumPy(InNumPy, RowWise):

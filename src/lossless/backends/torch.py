@@ -43,7 +43,8 @@ class _Namespace:
         return x.unsqueeze(axis)
 
     def take_along_axis(self, x: Tensor, indices: Tensor, axis: int) -> Tensor:
-        return torch.take_along_dim(x, indices, axis)
+        # take_along_dim keeps the size of x from when it was traced.
+        return torch.gather(x, axis, indices)
 
 
 class Formulas(ArrayApi):

@@ -1,0 +1,80 @@
+"""mx.vmap over every choice of batched operands is the loop, by kernels and by formulas.
+
+MLX 0.32.4 computes `&` and `|` of a batched array and one that is not beyond the latter's end.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import itertools
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from cases import from_mlx, to_mlx
+from loss_calls import CALLS, arrays, assert_as_numpy, both, function, options, path
+
+from lossless import formulas, row_formulas
+
+BATCH = 3
+
+
+def choices(operands: int) -> list[tuple[int | None, ...]]:
+    """Each in_axes with at least one operand that is batched."""
+    every = itertools.product((0, None), repeat=operands)
+    return [axes for axes in every if 0 in axes]
+
+
+@pytest.mark.parametrize("formula", [False, True], ids=["kernels", "formulas"])
+@pytest.mark.parametrize("name", CALLS)
+def test_vmap_over_any_operands_is_the_loop(
+    name: str, formula: bool, rng: np.random.Generator
+) -> None:
+    batches = [arrays(name, rng, 2, 4) for _ in range(BATCH)]
+    for reduction, in_axes in itertools.product(("none", "mean"), choices(len(batches[0]))):
+        call, given = both(name, reduction), options(name, reduction)
+        rows = [
+            [x if axis == 0 else first for x, first, axis in zip(*columns, in_axes, strict=True)]
+            for columns in ((batch, batches[0]) for batch in batches)
+        ]
+        operands = [
+            mx.stack([to_mlx(row[i]) for row in rows]) if axis == 0 else to_mlx(rows[0][i])
+            for i, axis in enumerate(in_axes)
+        ]
+        mapped = [i for i, axis in enumerate(in_axes) if axis == 0]
+        closed = functools.partial(_closed, call, mapped, operands)
+        slope = functools.partial(_slope, function(name), given)
+        with path(formula):
+            results = {
+                "vmap": mx.vmap(call, in_axes)(*operands),
+                "vmap of a closure": mx.vmap(closed)(*(operands[i] for i in mapped)),
+                "vmap of grad": (None, mx.vmap(slope, in_axes)(*operands)),
+            }
+        wanted = [call(*row) for row in rows]
+        for what, outputs in results.items():
+            for output, got in enumerate(outputs):
+                if got is not None:
+                    expected = np.stack([pair[output] for pair in wanted])
+                    assert_as_numpy(from_mlx(got), expected, f"{name} {in_axes} {what} {output}")
+
+
+def _closed(call: Any, mapped: list[int], operands: list[Any], *given: Any) -> Any:
+    """Operands that are not batched are not arguments, either."""
+    places = dict(zip(mapped, given, strict=True))
+    return call(*(places.get(i, x) for i, x in enumerate(operands)))
+
+
+def _slope(loss: Any, given: dict[str, Any], *operands: Any) -> Any:
+    return mx.grad(lambda x: loss(x, *operands[1:], **given).sum())(operands[0])
+
+
+@pytest.mark.parametrize("module", [formulas, row_formulas], ids=lambda module: module.__name__)
+def test_formulas_have_no_bitwise_operators(module: Any) -> None:
+    tree = ast.parse(Path(module.__file__).read_text())
+    wrong = (ast.BitAnd, ast.BitOr, ast.BitXor, ast.Invert)
+    code = (node for top in tree.body if isinstance(top, ast.FunctionDef) for node in top.body)
+    found = [x for node in code for x in ast.walk(node) if isinstance(x, wrong)]
+    assert not found
