@@ -44,7 +44,27 @@ class _Namespace:
 
     def take_along_axis(self, x: Tensor, indices: Tensor, axis: int) -> Tensor:
         # take_along_dim keeps the size of x from when it was traced.
-        return torch.gather(x, axis, indices)
+        if not _is_spread(x):
+            return torch.gather(x, axis, indices)
+        # Of an axis that is spread, DTensor's gather has no derivative.
+        return torch.where(_places(x, axis) == indices, x, 0.0).sum(axis, keepdim=True)
+
+
+def _is_spread(x: Tensor) -> bool:
+    """Whether it is a DTensor."""
+    return type(x) is not Tensor and hasattr(x, "device_mesh")
+
+
+def _places(x: Any, axis: int) -> Tensor:
+    """0, 1, 2 and so on along an axis, which is counted from the end."""
+    places = torch.arange(x.shape[axis], device=x.device).reshape(-1, *[1] * (-1 - axis))
+    if not _is_spread(x):
+        return places
+    from torch.distributed.tensor import DTensor, Replicate
+
+    # A plain tensor beside a DTensor is an error; this one is the same in every process.
+    mesh = x.device_mesh
+    return DTensor.from_local(places, mesh, [Replicate()] * mesh.ndim, run_check=False)
 
 
 class Formulas(ArrayApi):
@@ -145,6 +165,9 @@ class Formulas(ArrayApi):
 
     def readable(self, x: Array) -> np.ndarray[Any, Any] | None:
         return x.numpy() if is_readable(x) else None
+
+    def places(self, x: Array, axis: int) -> Array:
+        return _places(x, axis)
 
     def constant(self, x: Array) -> Array:
         return x.detach()
