@@ -66,13 +66,12 @@ def backend_for(name: str, call: "Call[Any]") -> Backend:
 def _leader(name: str, call: "Call[Any]") -> tuple[Any, str]:
     """An array of the framework that the call is for, and its name."""
     options = {"weights": call.weights, "where": call.where}
-    arguments = call.operands | call.parameters | options
+    every = call.operands | call.parameters | options
+    arguments = {argument: x for argument, x in every.items() if not isinstance(x, _NUMBERS)}
     for argument, x in arguments.items():
         numpy_backend.refuse_mask(f"{name}: {argument}", x)
         _refuse_dask(f"{name}: {argument}", x)
-    frameworks = {
-        argument: _framework(x) for argument, x in arguments.items() if not isinstance(x, _NUMBERS)
-    }
+    frameworks = {argument: _framework(x) for argument, x in arguments.items()}
     others = [argument for argument, framework in frameworks.items() if framework != "NumPy"]
     if not others:
         return None, "NumPy"

@@ -119,7 +119,7 @@ class Formulas(ArrayApi):
         return size if isinstance(size, int) else jnp.asarray(size).astype(dtype)
 
     def places(self, x: Array, axis: int) -> Array:
-        return self.along(jnp.arange(x.shape[axis]), axis)
+        return self.along(jnp.arange(x.shape[axis]), x, axis)
 
     def constant(self, x: Array) -> Array:
         return jax.lax.stop_gradient(x)

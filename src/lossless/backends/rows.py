@@ -74,11 +74,13 @@ class RowWise(Composed):
 
     def places(self, x: Array, axis: int) -> Array:
         """0, 1, 2 and so on along an axis of x, in an array that broadcasts to x."""
-        return self.along(self.xp.arange(x.shape[axis], device=x.device), axis)
+        return self.along(self.xp.arange(x.shape[axis], device=x.device), x, axis)
 
-    def along(self, row: Array, axis: int) -> Array:
-        """An array of one dimension as the axis `axis`, which is counted from the end."""
-        return self.xp.reshape(row, (-1,) + (1,) * (-1 - axis))
+    def along(self, row: Array, x: Array, axis: int) -> Array:
+        """An array of one dimension as an axis of x, with all dimensions of x."""
+        shape = [1] * x.ndim
+        shape[axis] = -1
+        return self.xp.reshape(row, tuple(shape))
 
     def size(self, x: Array, axis: int, dtype: Any) -> Any:
         """The number of elements along an axis of x: an array, if a trace would keep a number."""
