@@ -71,9 +71,8 @@ CALLS: dict[str, tuple[str, Make, dict[str, Any]]] = {
 }
 
 
-def function(name: str) -> Callable[..., Any]:
-    found: Callable[..., Any] = getattr(lossless, CALLS[name][0])
-    return found
+def function(name: str) -> Any:
+    return getattr(lossless, CALLS[name][0])
 
 
 def arrays(name: str, rng: np.random.Generator, rows: int, classes: int) -> Arrays:

@@ -52,7 +52,7 @@ def _results() -> dict[str, Any]:
             first = operands[0].requires_grad_()
             loss = function(name)(first, *operands[1:], **options(name, "mean"))
             loss.backward()
-            parts = (value, slope, loss.detach(), first.grad)
+            parts: Any = (value, slope, loss.detach(), first.grad)
             results[f"{name} {placement}"] = [part.full_tensor().numpy() for part in parts]
     x = distribute_tensor(torch.from_numpy(given("cross_entropy")[0]), mesh, [Shard(0)])
     labels, weights, where = (

@@ -303,7 +303,7 @@ class _NumPyComposed(RowsInNumPy):
         return np.asarray(x, dtype)
 
     def places(self, x: Array, axis: int) -> Array:
-        return self.along(np.arange(x.shape[axis]), x, axis)
+        return np.asarray(self.along(np.arange(x.shape[axis]), x, axis))
 
 
 composed = _NumPyComposed(np)
