@@ -84,6 +84,8 @@ def _with_specials(program: Program, leaf: Leaf, numbers: Array, rng: Rng) -> Ar
     tiny = [2.0**fmt.min_exponent, fmt.smallest, 3 * fmt.smallest]
     if composed and program.library.xla:  # which may take a subnormal difference for 0
         tiny = [2.0 ** (fmt.min_exponent + 12)]
+    if program.spec.of_rows:  # vectors whose squares and quotients underflow lose digits
+        tiny = [2.0 ** (fmt.min_exponent // 4)]
     tables = {
         "real": [0.0, -0.0, math.inf, -math.inf, math.nan, huge, -huge, 1.0, -1.0, *tiny],
         "margin": [0.0, -0.0, math.inf, math.nan, -2.0],

@@ -140,7 +140,7 @@ def _plain(first: str) -> Callable[..., Parts]:
 def _smooth_l1(call: _Call, x: Any, t: Any, beta: Any) -> Parts:
     r, g = x - t, call.gradient
     good = np.where(beta >= 0, 1.0, np.nan)
-    by_beta = good * np.where(abs(r) < beta, -0.5 * (r / beta) ** 2, -0.5 + 0.0 * (r - r))
+    by_beta = good * np.where(abs(r) < beta, -0.5 * (r / beta) ** 2, np.where(np.isnan(r), r, -0.5))
     return call.parts(
         0.0, second_jump=_near(abs(r) - beta, beta, 1.0 / beta),
         predictions=(g, 0.0, 0.0), targets=(-g, 0.0, 0.0), beta=(by_beta, 0.0, 0.0),
@@ -227,8 +227,9 @@ def _cross_entropy(call: _Call, x: Any, targets: Any, smoothing: Any) -> Parts:
     axis = call.program.axis
     largest = x.max(axis, keepdims=True)
     below = largest - x
-    total = np.exp(-below).sum(axis)
-    log_sum = np.log(np.expand_dims(total, axis))
+    is_first = np.expand_dims(x.argmax(axis), axis) == _places(x, axis)
+    log_sum = np.log1p(np.where(is_first, 0.0, np.exp(-below)).sum(axis, keepdims=True))
+    log_sum = np.where(np.isnan(below).any(axis, keepdims=True), np.nan, log_sum)
     softmax = np.exp(-below - log_sum)
     finite = np.where(np.isfinite(below), below, 0.0)
     if targets.ndim < x.ndim:
@@ -243,6 +244,10 @@ def _cross_entropy(call: _Call, x: Any, targets: Any, smoothing: Any) -> Parts:
         logits=(call.gradient, every * softmax * (1 + finite) + abs(targets) + smoothing, 0.0),
         targets=((1 - smoothing) * by_targets + 0.0 * targets, 0.0, 0.0),
     )
+
+
+def _places(x: Any, axis: int) -> Any:
+    return np.arange(x.shape[axis]).reshape([-1 if a == axis else 1 for a in range(x.ndim)])
 
 
 def _nll(call: _Call, x: Any, labels: Any) -> Parts:

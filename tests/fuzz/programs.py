@@ -249,7 +249,9 @@ class _Draw:
         if base == "grad_and_hess":
             options["reduction"], axes = "none", ()
             options.pop("axis", None)
-        mapped = self.library.differentiates and self.chance(0.45)
+        # Of a sum under vmap, MLX's shapeless functions keep the size.
+        able = self.library.differentiates and self.compiler != "shapeless"
+        mapped = able and self.chance(0.45)
         if mapped:
             leaves = [self.batched(leaf) for leaf in leaves]
             if all(leaf.batch is None for leaf in leaves):
@@ -263,7 +265,7 @@ class _Draw:
             leaves.append(Leaf("cotangent", "cotangent", self.dtype, kept, batch))
         return Program(
             spec, self.library, tuple(leaves), options, axes, axis, base, by, mapped, outside,
-            self.compiler, self.sizes(spec, dims, axis), self.chance(0.35), self.seed, tape,
+            self.compiler, self.sizes(spec, dims, axis, mapped), self.chance(0.35), self.seed, tape,
         )  # fmt: skip
 
     def operands(
@@ -387,13 +389,18 @@ class _Draw:
             closed = self.chance(0.4)
         return Leaf(leaf.name, leaf.role, leaf.dtype, leaf.dims, batch, closed, leaf.layout)
 
-    def sizes(self, spec: Spec, dims: tuple[int, ...], axis: int) -> tuple[tuple[int, ...], ...]:
+    def sizes(
+        self, spec: Spec, dims: tuple[int, ...], axis: int, mapped: bool
+    ) -> tuple[tuple[int, ...], ...]:
         few = 2 if self.compiler in ("jit", "compile") or self.library.xla else 5
         found = []
         for number in range(few):
             sizes = [self.size(len(dims)) for _ in dims]
             if spec.of_rows:
                 sizes[axis] = max(sizes[axis], 1)
+            if mapped and self.library.name.startswith("mlx"):
+                # Its vmap of a gradient of nothing has another shape.
+                sizes = [max(size, 1) for size in sizes]
             if self.compiler in ("dynamic", "shapeless"):
                 # What is 1 at first is so for ever, to PyTorch and to MLX.
                 sizes = [max(size, 2) for size in sizes]
