@@ -48,8 +48,8 @@ def binary_cross_entropy(
         Of a probability that is not from 0 to 1 it is NaN.
 
     Raises:
-        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
-            boolean.
+        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
+            is not boolean.
         ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
             an axis without a reduction.
 
@@ -112,8 +112,8 @@ def hinge_loss(
         the exact one, correctly rounded.
 
     Raises:
-        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
-            boolean.
+        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
+            is not boolean.
         ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
             an axis without a reduction.
 
@@ -173,8 +173,8 @@ def margin_ranking_loss(
         the exact one, correctly rounded.
 
     Raises:
-        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
-            boolean.
+        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
+            is not boolean.
         ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
             an axis without a reduction.
 

@@ -53,8 +53,8 @@ def cross_entropy(
         smoothing.
 
     Raises:
-        TypeError: complex or non-numeric arrays, arrays of two frameworks, class indices that are
-            no integers, a `where` that is not boolean.
+        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, class indices
+            that are no integers, a `where` that is not boolean.
         ValueError: shapes that do not match, an axis that does not exist or is empty, label
             smoothing outside [0, 1), an unknown reduction.
         IndexError: a class that does not exist, on NumPy arrays, and on PyTorch's and JAX's on a
@@ -121,8 +121,8 @@ def nll_loss(
         rounds but a reduction, once.
 
     Raises:
-        TypeError: complex or non-numeric arrays, arrays of two frameworks, class indices that are
-            no integers, a `where` that is not boolean.
+        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, class indices
+            that are no integers, a `where` that is not boolean.
         ValueError: shapes that do not match, an axis that does not exist or is empty, an unknown
             reduction.
         IndexError: a class that does not exist, where `cross_entropy` says so; elsewhere the loss
@@ -177,8 +177,8 @@ def kl_div_loss(
         (docs/numerics.md).
 
     Raises:
-        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
-            boolean.
+        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
+            is not boolean.
         ValueError: shapes that do not match, an axis that does not exist or is empty, an unknown
             reduction.
 

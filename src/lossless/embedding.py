@@ -43,8 +43,8 @@ def cosine_similarity_loss(
         float32, float32 in float64 where there is one (docs/numerics.md).
 
     Raises:
-        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
-            boolean.
+        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
+            is not boolean.
         ValueError: shapes that do not match, an axis that does not exist or is empty, an `eps`
             that is not >= 0, an unknown reduction.
 
@@ -106,8 +106,8 @@ def triplet_loss(
         of 0 are 0.
 
     Raises:
-        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
-            boolean.
+        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
+            is not boolean.
         ValueError: shapes that do not match, an axis that does not exist or is empty, a `p` that
             is not >= 1, an `eps` that is not >= 0, an unknown reduction.
 

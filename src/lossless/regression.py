@@ -53,8 +53,8 @@ def huber_loss(
         (docs/numerics.md).
 
     Raises:
-        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `delta` that is no
-            number or array, a `where` that is not boolean.
+        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `delta` that
+            is no number or array, a `where` that is not boolean.
         ValueError: shapes that do not match, a number `delta` that is not > 0, an unknown
             reduction, an axis that does not exist, an axis without a reduction.
 
@@ -119,8 +119,8 @@ def log_cosh_loss(
         (docs/numerics.md).
 
     Raises:
-        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
-            boolean.
+        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
+            is not boolean.
         ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
             an axis without a reduction.
 
@@ -179,8 +179,8 @@ def l1_loss(
         the exact one, correctly rounded.
 
     Raises:
-        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
-            boolean.
+        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
+            is not boolean.
         ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
             an axis without a reduction.
 
@@ -237,8 +237,8 @@ def mse_loss(
         the exact one, correctly rounded.
 
     Raises:
-        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
-            boolean.
+        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
+            is not boolean.
         ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
             an axis without a reduction.
 
@@ -303,8 +303,8 @@ def smooth_l1_loss(
         the exact one, correctly rounded.
 
     Raises:
-        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
-            boolean.
+        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
+            is not boolean.
         ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
             an axis without a reduction,
             a number `beta` that is not >= 0.
@@ -370,8 +370,8 @@ def gaussian_nll_loss(
         where its two terms cancel. Gradients by `vars` come of the formula.
 
     Raises:
-        TypeError: complex or non-numeric arrays, arrays of two frameworks, a `where` that is not
-            boolean.
+        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
+            is not boolean.
         ValueError: shapes that do not match, an `eps` that is not > 0, an unknown reduction, an
             axis that does not exist, an axis without a reduction.
 

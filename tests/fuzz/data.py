@@ -77,7 +77,7 @@ def _with_specials(program: Program, leaf: Leaf, numbers: Array, rng: Rng) -> Ar
     """Some of these in the place of others."""
     fmt = FORMATS[leaf.dtype]
     # Squares of these stay in the range of formulas, which compute half types in float32.
-    composed = program.by_formulas
+    composed = program.by_formulas or program.base == "grad"  # by some arguments at least
     huge = 2.0 ** (fmt.max_exponent // 4 if composed else fmt.max_exponent - 1)
     if leaf.dtype == "float64":  # whose sums have no wider dtype
         huge *= 2.0**-60

@@ -31,6 +31,7 @@ class Parts:
     second: Slope
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     finite: Any = True  # whether all arguments of an element, or of a row, are
+    finite_slope: Any = True
 
 
 def parts(program: Program, given: dict[str, Any], dtype: str) -> Parts:
@@ -75,6 +76,8 @@ def parts(program: Program, given: dict[str, Any], dtype: str) -> Parts:
         if is_finite.ndim > value.ndim:
             is_finite = is_finite.all(program.axis)
         finite = finite & is_finite
+    is_steep = ~np.isfinite(gradient)
+    found.finite_slope = ~(is_steep.any(program.axis) if spec.of_rows else is_steep)
     found.finite = finite & (~np.isnan(value) if spec.name in CLEAR else np.isfinite(value))
     value_terms = np.maximum(abs(value), found.value_terms)
     found.value_terms = np.broadcast_to(value_terms, value.shape)
@@ -232,16 +235,19 @@ def _cross_entropy(call: _Call, x: Any, targets: Any, smoothing: Any) -> Parts:
     log_sum = np.where(np.isnan(below).any(axis, keepdims=True), np.nan, log_sum)
     softmax = np.exp(-below - log_sum)
     finite = np.where(np.isfinite(below), below, 0.0)
+    # To frameworks, the share of the largest logit is 1 less those of all others.
+    rest = is_first * (call.program.base == "grad" and call.program.by_formulas)
     if targets.ndim < x.ndim:
         terms = smoothing * (finite.mean(axis) + log_sum.squeeze(axis))
-        slopes = softmax * (1 + finite) + (smoothing > 0)
+        slopes = softmax * (1 + finite) + (smoothing > 0) + rest
         return call.parts(terms, logits=(call.gradient, slopes, 0.0))
     every = abs(targets).sum(axis, keepdims=True) + 1
     terms = (abs(targets) * finite).sum(axis) + (every * log_sum).squeeze(axis) + finite.mean(axis)
+    slopes = softmax * (1 + finite) + rest
     by_targets = np.where((targets == 0) & (below == np.inf), 0.0, below + log_sum)
     return call.parts(
         terms,
-        logits=(call.gradient, every * softmax * (1 + finite) + abs(targets) + smoothing, 0.0),
+        logits=(call.gradient, every * slopes + abs(targets) + smoothing, 0.0),
         targets=((1 - smoothing) * by_targets + 0.0 * targets, 0.0, 0.0),
     )
 

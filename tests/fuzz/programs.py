@@ -288,6 +288,8 @@ class _Draw:
             dtype = self.dtype
             if place and self.chance(0.1) and role != "probability":
                 dtype = self.other_dtype(integers=role in ("real", "sign"))
+            if not own:  # it does not decide on the dtype of the losses
+                dtype = self.dtype
             leaves.append(self.leaf(name, role, dtype, own))
         return leaves
 

@@ -212,7 +212,9 @@ class _Reduction:
         else:
             exact, terms, jumps = self.scaled(*self.parts.by[name])
         if not summed:
-            return Expected("gradient", exact, terms, result_dtype(self.program), jumps=jumps)
+            anything = self.unclear(exact.shape) > 0
+            dtype = result_dtype(self.program)
+            return Expected("gradient", exact, terms, dtype, jumps=jumps, anything=anything)
         shape, slope_shape = self.parts.shapes[name], exact.shape
         count = exact.size
         exact, terms, jumps = (_summed(x, shape) for x in (exact, terms, jumps))
@@ -226,9 +228,13 @@ class _Reduction:
 
         That is at NaN and infinities, of rows explicit gradients as well, and in a mean of nothing.
         """
+        # 0 times an infinite slope.
+        nothing = (self.weights == 0) & ~self.parts.finite_slope
         of_rows = self.program.spec.of_rows and self.program.by_formulas
         if self.program.base != "grad" and not of_rows:
-            return np.zeros(shape)
+            if self.program.spec.of_rows and len(shape) > nothing.ndim:
+                nothing = np.expand_dims(nothing, self.program.axis)
+            return np.broadcast_to(nothing, shape).astype(float)
         unclear = self.mask & ~self.parts.finite | np.isnan(self.factor())
         unclear = unclear | np.isnan(np.min(self.divisor, initial=1.0))
         if self.program.spec.of_rows and len(shape) > unclear.ndim:
