@@ -190,7 +190,8 @@ def binary_cross_entropy_gradient(xp: Namespace, x: Array, t: Array) -> Array:
 def binary_cross_entropy_second_derivative(xp: Namespace, x: Array, t: Array) -> Array:
     """e^-|x| / (1 + e^-|x|)²."""
     q = xp.exp(-xp.abs(x))
-    return q / xp.square(1.0 + q) + _zero(xp, t)
+    curvature = q / xp.square(1.0 + q)
+    return xp.where(curvature > 0.25, 0.25, curvature) + _zero(xp, t)  # rounding may pass that
 
 
 # Of probabilities logarithms are at least LOWEST_LOG: of numbers up to these, the largest below

@@ -45,7 +45,7 @@ struct binary_cross_entropy {
     double lost = linear < 0 ? 0x1p-48 * (series - linear) : 0;
     return {{value, std::copysign(lost, value)},
             {sign * gradient, std::copysign(0x1p-53 * w.high, sign * gradient)},
-            {targets == targets ? w.high / m.high : targets, 0}};
+            {targets == targets ? at_most(0.25, w.high / m.high) : targets, 0}};
   }
 
   static Outcome evaluate_accurately(double inputs, double targets, Parameters) {
