@@ -140,7 +140,9 @@ RANGES = {
     "log_cosh": Range("log_cosh_loss", residuals, slope=1.0, curve=1.0),
     "l1": Range("l1_loss", residuals, slope=1.0),
     "mse": Range("mse_loss", residuals, curve=2.0),
-    "smooth_l1": Range("smooth_l1_loss", residuals, slope=1.0, curve=1 / 0.7, options={"beta": 0.7}),
+    "smooth_l1": Range(
+        "smooth_l1_loss", residuals, slope=1.0, curve=1 / 0.7, options={"beta": 0.7}
+    ),
     "hinge": Range("hinge_loss", signs, slope=magnitude(1)),
     "margin_ranking": Range(
         "margin_ranking_loss", ranks, slope=magnitude(2), options={"margin": 0.1}
@@ -205,9 +207,7 @@ def test_the_data_reach_the_bounds() -> None:
     """So that an error of one unit in the last place would be beyond."""
     for name, bounds in RANGES.items():
         rng = np.random.default_rng(3)
-        arrays = [
-            x if x.dtype.kind == "i" else FLOAT32.array(x) for x in bounds.make(rng, FLOAT32)
-        ]
+        arrays = [x if x.dtype.kind == "i" else FLOAT32.array(x) for x in bounds.make(rng, FLOAT32)]
         value, gradient = lossless.value_and_grad(getattr(lossless, bounds.function))(
             *arrays, reduction="none", **bounds.options
         )
