@@ -44,18 +44,23 @@ class Groups:
     def names(self) -> Iterator[tuple[Any, ...]]:
         """Of each group, by number, one for each column."""
         for start in range(0, len(self), SOME):
-            end = min(start + SOME, len(self))
-            yield from zip(*map(_kinds.names, self.keys(np.arange(start, end))), strict=True)
+            numbers = self._of_columns(np.arange(start, min(start + SOME, len(self))))
+            keys = zip(self._columns, numbers, strict=True)
+            yield from zip(*(column.names(own) for column, own in keys), strict=True)
 
     def keys(self, numbers: Numbers) -> list[Any]:
         """The columns of these groups' keys, as Arrow arrays."""
+        keys = zip(self._columns, self._of_columns(numbers), strict=True)
+        return [column.array(own) for column, own in keys]
+
+    def _of_columns(self, numbers: Numbers) -> list[Numbers]:
+        """The numbers of these groups' keys in each column."""
         parts = []
         for pairs in reversed(self._pairs):
-            both = pairs.array(numbers).to_numpy()
+            both = np.array(pairs.stored(numbers), np.int64)
             parts.append(both & 0xFFFFFFFF)
             numbers = both >> 32
-        parts.append(numbers)
-        return [keys.array(part) for keys, part in zip(self._columns, reversed(parts), strict=True)]
+        return [numbers, *reversed(parts)]
 
 
 class _Keys:
@@ -84,11 +89,20 @@ class _Keys:
         result: Numbers = numbers[codes]
         return result
 
-    def array(self, numbers: Numbers) -> Any:
+    def stored(self, numbers: Numbers) -> list[Any]:
+        """The keys as they are hashed."""
         if int(numbers.max(initial=-1)) >= len(self._keys):
             # In one step: a thread may be adding to them.
             self._keys = list(self._numbers)[self._missing :]
-        return _kinds.restored([self._keys[number] for number in numbers.tolist()], self._kind)
+        return [self._keys[number] for number in numbers.tolist()]
+
+    def array(self, numbers: Numbers) -> Any:
+        return _kinds.restored(self.stored(numbers), self._kind)
+
+    def names(self, numbers: Numbers) -> list[Any]:
+        if pa.types.is_temporal(self._kind) or _kinds.is_binary(self._kind):
+            return _kinds.names(self.array(numbers))
+        return self.stored(numbers)
 
 
 def _hashed(keys: Any) -> list[Any]:

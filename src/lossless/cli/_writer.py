@@ -57,11 +57,11 @@ class Writer:
                 raise
             self._file.close()
 
-    def write(self, path: Path, piece: Piece, groups: Groups | None) -> None:
+    def write(self, path: Path, piece: Piece, groups: Groups) -> None:
         rows = len(piece.inputs)
         columns: list[Any] = [pa.repeat(_kinds.escaped(str(path)), rows)] * self._several
         columns.append(piece.numbers)
-        if groups is not None:
+        if self._keys:
             found = pa.array(piece.groups).dictionary_encode()
             keys = zip(self._keys.items(), groups.keys(found.dictionary.to_numpy()), strict=True)
             columns += [self._as(*field, array.take(found.indices)) for field, array in keys]

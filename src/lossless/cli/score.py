@@ -86,7 +86,7 @@ def score(
     paths = _tables.expand(files)
     tables = [Rows(path, columns) for path in paths]
     kinds = _kinds_of_keys(paths, tables, columns.by)
-    groups = Groups([_kinds.common(found) for found in kinds.values()]) if by else None
+    groups = Groups([_kinds.common(found) for found in kinds.values()])
     writer: Writer | None = None
     if output is not None:
         keys = {name: _kinds.own(found) for name, found in kinds.items()}
@@ -99,14 +99,18 @@ def score(
         for number, path in enumerate(paths):
             bar.update(task, description=escape(path.name))
             rows = Rows(
-                path, columns, groups, skip_missing=skip_missing, numbered=writer is not None
+                path,
+                columns,
+                groups if by else None,
+                skip_missing=skip_missing,
+                numbered=writer is not None,
             )
             for piece in rows:
                 if writer:
                     writer.write(path, piece, groups)
                 else:
                     by_file.add_to(number, piece)
-                    if groups is not None:
+                    if by:
                         by_group.add(piece)
                 bar.update(task, completed=number + rows.fraction)
             if not rows.count:
@@ -136,23 +140,24 @@ def score(
         everything = list(range(len(paths)))
         document["total"]["values"] = by_file.reduced(reduction.value, everything)
 
+    def of_groups() -> Iterator[tuple[tuple[Any, ...], tuple[int, dict[str, float]]]]:
+        return zip(groups.names(), by_group.each(reduction.value, len(groups)), strict=True)
+
     def parts() -> Iterator[Part]:
-        if groups is None:
-            for row in document["files"]:
-                yield Part((row["file"],), row["rows"], row["values"])
-            return
-        each = by_group.each(reduction.value, len(groups))
-        for names, (count, values) in zip(groups.names(), each, strict=True):
-            if count:
-                yield Part(names, count, values)
+        if by:
+            return (Part(names, *rest) for names, rest in of_groups() if rest[0])
+        rows = document["files"]
+        return (Part((row["file"],), row["rows"], row["values"]) for row in rows)
 
     def grouped() -> Iterator[dict[str, Any]]:
-        for names, count, values in parts():
-            one = names[0] if len(names) == 1 else dict(zip(columns.by, names, strict=True))
-            yield {"group": one, "rows": count, "values": values}
+        one = len(columns.by) == 1
+        for names, (count, values) in of_groups():
+            if count:
+                group = names[0] if one else dict(zip(columns.by, names, strict=True))
+                yield {"group": group, "rows": count, "values": values}
 
     if as_json:
-        print_json(document, **({} if groups is None or writer else {"groups": grouped()}))
+        print_json(document, **({"groups": grouped()} if by and writer is None else {}))
         return
     console = results()
     total = document["total"]
