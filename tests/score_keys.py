@@ -45,6 +45,11 @@ SECOND = 86_400 * DAY
 KEYS = [
     *map(_text, (pa.string(), pa.large_string(), pa.string_view())),
     _text(pa.dictionary(pa.int32(), pa.string())),
+    _text(pa.dictionary(pa.int32(), pa.large_string())),
+    Key(pa.array([5, 6]).dictionary_encode(), (5, 6), ("5", "6")),
+    Key(pa.array([1, 2]).view(pa.timestamp("us")).dictionary_encode(),
+        ("1970-01-01 00:00:00.000001", "1970-01-01 00:00:00.000002"),
+        ("1970-01-01 00:00:00.000001", "1970-01-01 00:00:00.000002")),
     Key(pa.array([b"Koeln", b"\xff"]), ("Koeln", "\\xff"), None),
     Key(pa.array([b"Koeln", b"\xff"], pa.binary_view()), ("Koeln", "\\xff"), None),
     Key(pa.array([b"ab", b"cd"], pa.binary(2)), ("ab", "cd"), ("ab", "cd")),

@@ -65,14 +65,12 @@ def common(kinds: list[Any]) -> Any:
 
 
 def own(kinds: list[Any]) -> Any:
-    """The type of a column that is written: the common one, as these columns have it, if all do."""
+    """The type of a column that is written: the common one, or as all of these columns have it."""
     kind, first = common(kinds), kinds[0]
-    if any(other != first for other in kinds):
-        categories = all(map(pa.types.is_dictionary, kinds))
-    else:
-        categories = pa.types.is_dictionary(first)
-        kind = kind if categories or pa.types.is_run_end_encoded(first) else first
-    return pa.dictionary(pa.int32(), kind) if categories else kind
+    if all(map(pa.types.is_dictionary, kinds)) and is_text(kind):
+        return pa.dictionary(pa.int32(), kind)
+    packed = pa.types.is_dictionary(first) or pa.types.is_run_end_encoded(first)
+    return kind if packed or any(other != first for other in kinds) else first
 
 
 def of_csv(kind: Any) -> Any:

@@ -133,9 +133,7 @@ class Rows:
         }
         inputs, targets = arrays[own.inputs], arrays[own.targets]
         weights = None if own.weights is None else np.asarray(arrays[own.weights], np.float64)
-        groups = None
-        if self._groups is not None:
-            groups = self._groups.of([columns[name] for name in own.by])
+        groups = None if self._groups is None else self._keyed(columns, self._groups)
         first = self._read + 1
         numbers = np.arange(first, first + len(inputs)) if self._numbered else None
         if numbers is None:
@@ -148,6 +146,15 @@ class Rows:
         )
         grouped = groups is None or groups.min(initial=0) >= 0
         return piece if finite and grouped else self._without_missing(piece, columns)
+
+    def _keyed(self, columns: dict[str, Any], groups: Groups) -> Any:
+        try:
+            return groups.of([columns[name] for name in self._columns.by])
+        except pa.ArrowInvalid as error:
+            names = ", ".join(map(repr, self._columns.by))
+            raise UserError(
+                f"{self._path}, column {names}: does not fit the type that all files have: {error}"
+            ) from None
 
     def _without_missing(self, piece: Any, columns: dict[str, Any]) -> Piece:
         """The rows that have all numbers, if the others may be left out."""
