@@ -17,6 +17,13 @@ from typer.testing import CliRunner
 from lossless.cli.app import app
 
 COMMAND = Path(sys.executable).parent / "lossless"
+# Where the tests run with SIGINT ignored (nohup make test &), children would inherit that.
+HEARS_CTRL_C = (
+    sys.executable,
+    "-c",
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);"
+    "os.execv(sys.argv[1], sys.argv[1:])",
+)
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -49,17 +56,22 @@ def interrupt(
 ) -> subprocess.CompletedProcess[str]:
     """Runs the command, and presses Ctrl-C once it is at work: all its processes get the signal."""
     process = subprocess.Popen(
-        [COMMAND, *arguments],
+        [*HEARS_CTRL_C, COMMAND, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    while not has_begun():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    try:
+        while not has_begun():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    finally:  # whatever stops the test, nothing goes on
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
 
 

@@ -289,3 +289,43 @@ def test_missing_extra_is_one_line(module: str) -> None:
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert done.stderr.endswith(f"pip install {wanted}\n")
+
+
+@pytest.mark.parametrize("setting", ["", " "])
+def test_empty_number_of_threads_counts_as_unset(setting: str) -> None:
+    environment = {**os.environ, "LOSSLESS_NUM_THREADS": setting}
+    code = "import lossless; import lossless._threads as t;" + (
+        "assert lossless.info()['threads'] == t._available_cpus()"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, check=True)
+
+
+def test_bad_number_of_threads_is_a_warning_of_the_library() -> None:
+    environment = {**os.environ, "LOSSLESS_NUM_THREADS": "many"}
+    code = "import lossless; assert lossless.info()['threads'] >= 1"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
+    )
+    assert "RuntimeWarning" in done.stderr
+    assert "LOSSLESS_NUM_THREADS must be at least 1, got 'many'" in done.stderr
+
+
+def test_module_is_the_command() -> None:
+    command = [sys.executable, "-m", "lossless"]
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"lossless {lossless.__version__}\n")
+    environment = {**os.environ, "LOSSLESS_NUM_THREADS": "0"}
+    done = subprocess.run([*command, "info"], capture_output=True, text=True, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+
+
+def test_shells_can_complete() -> None:
+    environment = {
+        **os.environ,
+        "_LOSSLESS_COMPLETE": "complete_bash",
+        "COMP_WORDS": "lossless ve",
+        "COMP_CWORD": "1",
+    }
+    done = subprocess.run([COMMAND], capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["verify"]

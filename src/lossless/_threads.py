@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from . import _core
@@ -59,20 +60,17 @@ def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def _initial_threads() -> int:
-    setting = os.environ.get("LOSSLESS_NUM_THREADS")
-    if setting is None:
+    setting = os.environ.get("LOSSLESS_NUM_THREADS", "").strip()
+    if not setting:
         return _available_cpus()
-    if not setting.isdecimal() or int(setting) < 1:
-        raise ValueError(
-            f"the environment variable LOSSLESS_NUM_THREADS must be at least 1, got {setting!r}"
-        )
-    return int(setting)
-
-
-try:
-    set_num_threads(_initial_threads())
-except ValueError as error:
+    if setting.isdecimal() and int(setting) >= 1:
+        return int(setting)
+    message = f"the environment variable LOSSLESS_NUM_THREADS must be at least 1, got {setting!r}"
     # The command is part of this package, so it cannot catch what its import raises.
-    if Path(sys.argv[0]).stem == "lossless":
-        sys.exit(f"lossless: {error}")
-    raise
+    if Path(sys.argv[0]).stem == "lossless" or sys.orig_argv[1:3] == ["-m", "lossless"]:
+        sys.exit(f"lossless: {message}")
+    warnings.warn(f"{message}: all CPUs are used", RuntimeWarning, stacklevel=2)
+    return _available_cpus()
+
+
+set_num_threads(_initial_threads())

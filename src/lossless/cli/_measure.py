@@ -7,7 +7,6 @@ timed, the others wait.
 from __future__ import annotations
 
 import multiprocessing
-import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from ._errors import UserError
 from ._frameworks import FRAMEWORKS
 from ._losses import Loss
 from ._peers import cases
+from ._processes import deaf_to_ctrl_c, end_with_parent
 from ._timing import Call, Timing, interleaved, seconds_of
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")  # in the kernels' order
@@ -84,12 +84,8 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self._connection, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other, name), daemon=True)
-        # Ctrl-C is for the process that waits, from the first moment of the others on.
-        own = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
+        with deaf_to_ctrl_c():
             self._process.start()
-        finally:
-            signal.signal(signal.SIGINT, own)
         other.close()
 
     def __enter__(self) -> Worker:
@@ -114,6 +110,7 @@ class Worker:
 
 def _serve(connection: Connection, name: str) -> None:
     """In the process: answer each request with (answer, None) or (None, what went wrong)."""
+    end_with_parent()
     served = _Served(name)
     while True:
         request, *arguments = connection.recv()

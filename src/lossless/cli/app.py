@@ -51,7 +51,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 app.command(cls=Command)(score)
 app.command(cls=Command)(plot)

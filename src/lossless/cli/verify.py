@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from ._errors import UserError
 from ._frameworks import FRAMEWORKS, BackendOption
 from ._losses import with_parameters
 from ._machine import machine
+from ._processes import deaf_to_ctrl_c, end_with_parent
 
 if TYPE_CHECKING:
     from ._contract import Setting, Task
@@ -186,15 +186,17 @@ def _finished(every_task: list[Task], *, spread: bool) -> Iterator[Finished]:
     groups = [list(group) for _, group in grouped]
     if max(sum(task.size for task in group) for group in groups) > MANY:
         groups = [[task] for task in every_task]
-    # Ctrl-C is for this process, from the first moment of the others on.
-    own = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    with deaf_to_ctrl_c():
         context = multiprocessing.get_context("spawn")
-        pool = context.Pool(lossless.info()["threads"], lossless.set_num_threads, (1,))
-    finally:
-        signal.signal(signal.SIGINT, own)
+        pool = context.Pool(lossless.info()["threads"], _begin)
     with pool:
         yield chain.from_iterable(pool.imap_unordered(_judge, groups))
+
+
+def _begin() -> None:
+    """In each process of the pool, first."""
+    end_with_parent()
+    lossless.set_num_threads(1)
 
 
 def _judge(group: list[Task]) -> list[tuple[Task, dict[tuple[str, str], Tallies]]]:
