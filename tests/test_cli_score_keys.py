@@ -134,6 +134,12 @@ def test_table_fits_the_terminal(
         assert PARTS[0][columns - 1] in text
 
 
+def test_table_names_a_file_whose_name_is_no_text() -> None:
+    name = b"K\xf6ln.csv".decode("utf-8", "surrogateescape")
+    Path(name).write_text("x,y\n1,0\n")
+    assert "K\\xf6ln.csv" in run("score", name, *COLUMNS)[1]
+
+
 def test_table_in_a_pipe_is_neither_folded_nor_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     names = [f"{name}-{'long ' * 80}name" for name in "ab"]

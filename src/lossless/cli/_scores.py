@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
+from . import _kinds
 from ._losses import Loss
 
 GAP = 3
@@ -165,6 +166,7 @@ def _width(cell: str) -> int:
 def _printable(name: str, encoding: str) -> str:
     """On one line, in letters that can be written."""
     if not name.isprintable():
+        name = _kinds.escaped(name)
         name = "".join(x if x.isprintable() else repr(x)[1:-1] for x in name)
     if name.isascii() or encoding.startswith("utf"):
         return name
