@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     Progress,
@@ -16,7 +15,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 # Of what is no terminal: a table is never folded there.
 WIDE = 250
@@ -39,15 +37,6 @@ class _Console(Console):
 def _console(*, stderr: bool) -> Console:
     console = _Console(stderr=stderr, highlight=False)
     return console if console.is_terminal else _Console(stderr=stderr, highlight=False, width=WIDE)
-
-
-def print_table(console: Console, table: Table) -> None:
-    """All of it, though a narrow terminal will wrap its lines."""
-    needed = Measurement.get(console, console.options.update(width=WIDE), table).maximum
-    if needed > console.width:
-        terminal = console.is_terminal
-        console = Console(file=console.file, width=needed, force_terminal=terminal, highlight=False)
-    console.print(table)
 
 
 def progress() -> Progress:

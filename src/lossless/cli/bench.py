@@ -16,7 +16,7 @@ from rich.table import Table
 import lossless
 
 from . import _frameworks, _losses
-from ._console import print_json, print_table, progress, results, strict
+from ._console import print_json, progress, results, strict
 from ._errors import UserError
 from ._files import check_path, replacing
 from ._frameworks import FRAMEWORKS, BackendOption
@@ -167,6 +167,7 @@ def _conditions(document: dict[str, Any]) -> str:
 
 def _print(document: dict[str, Any]) -> None:
     console = results()
+    terminal = console.is_terminal
     for loss in dict.fromkeys(row["loss"] for row in document["rows"]):
         rows = [row for row in document["rows"] if row["loss"] == loss]
         settings = (f"{name}={value:g}" for name, value in rows[0]["parameters"].items())
@@ -176,20 +177,24 @@ def _print(document: dict[str, Any]) -> None:
         )
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
         for heading in ("", "time", "÷ memory pass", "÷ lossless"):
-            table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+            justify: Any = "right" if heading else "left"
+            table.add_column(heading, justify=justify, no_wrap=bool(heading))
         for row in rows:
-            table.add_row(escape(_title(row)), *_numbers(row))
-        print_table(console, table)
+            if row["seconds"]:
+                table.add_row(escape(_title(row)), *_numbers(row))
+        console.print(table)
+        for row in rows:
+            if not row["seconds"]:
+                failure = escape(f"{_title(row)} fails: {row['failure']}")
+                console.print(failure, soft_wrap=not terminal)
     for sentence in FAIRNESS:
-        console.print(sentence, style="dim", soft_wrap=True)
-    console.print(_conditions(document), soft_wrap=True)
+        console.print(sentence, style="dim", soft_wrap=not terminal)
+    console.print(escape(_conditions(document)), soft_wrap=not terminal)
 
 
 def _numbers(row: dict[str, Any]) -> list[str]:
     from ._timing import Timing
 
-    if row["seconds"] is None:
-        return [escape(f"fails: {row['failure'][:60]}"), "", ""]
     ratios = (row["of_memory_pass"], row["of_lossless"])
     return [str(Timing(**row["seconds"])), *("" if x is None else f"{x:.3g}" for x in ratios)]
 

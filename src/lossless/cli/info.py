@@ -12,7 +12,7 @@ from rich.table import Table
 
 import lossless
 
-from ._console import print_json, print_table, progress, results
+from ._console import print_json, progress, results
 from ._frameworks import FRAMEWORKS
 from ._machine import machine
 
@@ -89,7 +89,7 @@ def _print(console: Console, document: dict[str, Any]) -> None:
     console.print(grid)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("arrays of", "version", "path", "why"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading != "why")
     for name, backend in document["backends"].items():
         table.add_row(*(escape(text or "") for text in (name, *backend.values())))
-    print_table(console, table)
+    console.print(table)

@@ -11,7 +11,6 @@ from itertools import chain, groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -19,7 +18,7 @@ import lossless
 from lossless import _core
 
 from . import _frameworks, _losses
-from ._console import print_json, print_table, progress, results
+from ._console import print_json, progress, results
 from ._errors import UserError
 from ._frameworks import FRAMEWORKS, BackendOption
 from ._losses import with_parameters
@@ -278,23 +277,43 @@ def _conditions(document: dict[str, Any]) -> str:
 
 
 def _print(document: dict[str, Any]) -> None:
+    """A block for each dtype, path, contract and frameworks: all fits 80 columns."""
     console = results()
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in HEADINGS:
-        short = heading.replace(": ", ":\n").replace("correctly ", "correctly\n")
-        table.add_column(short, justify="right" if heading in HEADINGS[4:9] else "left")
-    for cells in _cells(document):
-        kept = cells[-1] == "kept"
-        table.add_row(*map(escape, cells), style="" if kept else "red")
-    print_table(console, table)
+    blocks: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for loss, dtype, path, arrays, *numbers, contract, kept in _cells(document):
+        blocks.setdefault((dtype, path, arrays, contract), []).append((loss, *numbers, kept))
+    for (dtype, path, arrays, contract), rows in sorted(blocks.items(), key=_order):
+        heading = f"[bold]{dtype}, {path}[/]: {escape(arrays)}; {escape(contract)}"
+        console.print(heading, soft_wrap=not console.is_terminal)
+        console.print(_block(rows))
+        console.print()
+    terminal = console.is_terminal
+    console.print("value, grad, curv: the largest error of values, gradients, curvatures in ULP")
     for row in document["rows"]:
         for example in row["examples"]:
-            console.print(escape(example), style="red", soft_wrap=True)
-    console.print(_conditions(document), soft_wrap=True)
+            console.print(escape(example), style="red", soft_wrap=not terminal)
+    console.print(escape(_conditions(document)), soft_wrap=not terminal)
     verdict = "[green]kept[/]" if document["holds"] else "[bold red]broken[/]"
     console.print(
         f"{document['results']:,} results in {document['seconds']:.0f} s: the contract is {verdict}"
     )
+
+
+def _order(block: tuple[tuple[str, ...], Any]) -> tuple[int, bool]:
+    (dtype, path, *_), _ = block
+    return DTYPES.index(dtype), path != "native"
+
+
+def _block(rows: list[tuple[str, ...]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("loss", overflow="fold")
+    for heading in ("results", "misrounded", "value", "grad", "curv"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for *cells, kept in rows:
+        table.add_row(*map(escape, cells), style="" if kept == "kept" else "red")
+        if kept != "kept":
+            table.add_row(f"  {kept}", style="bold red")
+    return table
 
 
 def _print_markdown(document: dict[str, Any]) -> None:
