@@ -239,6 +239,7 @@ def _cross_entropy(call: _Call, x: Any, targets: Any, smoothing: Any) -> Parts:
     rest = is_first * (call.program.base == "grad" and call.program.by_formulas)
     if targets.ndim < x.ndim:
         terms = smoothing * (finite.mean(axis) + log_sum.squeeze(axis))
+        terms = terms + (softmax * finite).sum(axis)  # the distances are rounded
         slopes = softmax * (1 + finite) + (smoothing > 0) + rest
         return call.parts(terms, logits=(call.gradient, slopes, 0.0))
     every = abs(targets).sum(axis, keepdims=True) + 1

@@ -219,23 +219,27 @@ class _Reduction:
         count = exact.size
         exact, terms, jumps = (_summed(x, shape) for x in (exact, terms, jumps))
         dtype = leaf.dtype if self.program.base == "grad" else result_dtype(self.program)
-        anything = _summed(self.unclear(slope_shape), shape) > 0
+        anything = _summed(self.unclear(slope_shape, name == "weights"), shape) > 0
         count = max(1, count // max(1, exact.size))
         return Expected(name, exact, terms, dtype, count, 0, jumps, anything)
 
-    def unclear(self, shape: tuple[int, ...]) -> Any:
+    def unclear(self, shape: tuple[int, ...], by_weights: bool = False) -> Any:
         """Where automatic differentiation of formulas may say anything.
 
         That is at NaN and infinities, of rows explicit gradients as well, and in a mean of nothing.
         """
-        # 0 times an infinite slope.
-        nothing = (self.weights == 0) & ~self.parts.finite_slope
+        # 0 times an infinite slope, or infinite slopes of both signs in a sum.
+        nothing = (self.weights <= 0) & ~self.parts.finite_slope
         of_rows = self.program.spec.of_rows and self.program.by_formulas
         if self.program.base != "grad" and not of_rows:
             if self.program.spec.of_rows and len(shape) > nothing.ndim:
                 nothing = np.expand_dims(nothing, self.program.axis)
             return np.broadcast_to(nothing, shape).astype(float)
-        unclear = self.mask & ~self.parts.finite | np.isnan(self.factor())
+        unclear = nothing | self.mask & ~self.parts.finite | np.isnan(self.factor())
+        # An infinite mean is an infinite cotangent of all weights in its divisor.
+        if by_weights and self.program.reduction == "weighted_mean":
+            unclear = unclear | ~np.isfinite(np.where(self.mask, self.parts.value, 0.0))
+            unclear = unclear | unclear.any(self.axes, keepdims=True)
         unclear = unclear | np.isnan(np.min(self.divisor, initial=1.0))
         if self.program.spec.of_rows and len(shape) > unclear.ndim:
             unclear = np.expand_dims(unclear, self.program.axis)
