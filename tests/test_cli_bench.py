@@ -197,3 +197,28 @@ def test_bench_ends_cleanly_when_interrupted() -> None:
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "lossless bench: interrupted\n"
     assert not list(Path().iterdir())
+
+
+def test_bench_shows_what_it_kept() -> None:
+    arguments = ("bench", *QUICK, "--backend", "numpy", "--loss", "huber", "--save", "a.json")
+    _, printed, _ = run(*arguments)
+    status, again, errors = run("bench", "--from", "a.json", "--save", "b.json", "--save", "b.png")
+    assert (status, errors) == (0, "")
+    assert printed == again
+    assert Path("a.json").read_text() == Path("b.json").read_text()
+    assert imread("b.png").shape[2] == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "No such file"),
+        ("{", "is no JSON"),
+        ("[]", "is not what lossless bench --save writes"),
+        ("{}", "is not what lossless bench --save writes"),
+    ],
+)
+def test_bench_says_what_is_wrong_with_what_was_kept(text: str | None, message: str) -> None:
+    if text is not None:
+        Path("a.json").write_text(text)
+    assert message in error("bench", "--from", "a.json")

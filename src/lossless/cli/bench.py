@@ -52,6 +52,12 @@ def bench(
     seconds: Annotated[
         float, typer.Option(help="Of measuring, for each loss; at least five rounds.", min=0)
     ] = 20.0,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="FILE", help="Measure nothing: show what --save FILE.json kept."
+        ),
+    ] = None,
     save: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help=".json, or a chart (.png, .svg, .pdf); may be repeated."),
@@ -66,6 +72,8 @@ def bench(
         lossless bench
 
         lossless bench --loss huber --n 1000000 --save speed.json --save speed.png
+
+        lossless bench --from speed.json --save speed.svg
     """
     chosen = _losses.chosen(loss, parameters)
     if dtype not in DTYPES:
@@ -73,23 +81,44 @@ def bench(
     backends = _frameworks.chosen(backend)
     for path in save or []:
         check_path("--save", path, (".json", *PICTURES))
-    threads = lossless.info()["threads"]
-    found: list[Measured] = []
-    with progress() as bar:
-        task = bar.add_task("", total=len(chosen))
-        for number, one in enumerate(chosen):
-
-            def tell(doing: str, part: float, number: int = number) -> None:
-                bar.update(task, description=doing, completed=number + part)
-
-            found += measure(Work(one, n, dtype, threads), backends, seconds, tell)
-    document = _document(found, n, dtype, backends)
+    if source is not None:
+        document = _kept(source)
+    else:
+        work = [Work(one, n, dtype, lossless.info()["threads"]) for one in chosen]
+        document = _document(_measured(work, backends, seconds), n, dtype, backends)
     for path in save or []:
         _save(document, path)
     if as_json:
         print_json(document)
     else:
         _print(document)
+
+
+def _measured(work: list[Work], backends: list[str], seconds: float) -> list[Measured]:
+    found: list[Measured] = []
+    with progress() as bar:
+        task = bar.add_task("", total=len(work))
+        for number, one in enumerate(work):
+
+            def tell(doing: str, part: float, number: int = number) -> None:
+                bar.update(task, description=doing, completed=number + part)
+
+            found += measure(one, backends, seconds, tell)
+    return found
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """What an earlier run saved."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"--from {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"--from {path}: is no JSON: {error}") from None
+    needed = {"machine", "versions", "elements", "dtype", "what", "rows"}
+    if not isinstance(document, dict) or not needed <= document.keys():
+        raise UserError(f"--from {path}: is not what lossless bench --save writes")
+    return document
 
 
 def _document(
@@ -139,7 +168,9 @@ def _version(package: str) -> str | None:
 def _save(document: dict[str, Any], path: Path) -> None:
     if path.suffix.lower() == ".json":
         with replacing("--save", path) as name:
-            Path(name).write_text(json.dumps(strict(document), indent=2, ensure_ascii=False) + "\n")
+            Path(name).write_text(
+                json.dumps(strict(document), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
     else:
         from . import _style
 
@@ -200,7 +231,7 @@ def _numbers(row: dict[str, Any]) -> list[str]:
 
 
 def _chart(document: dict[str, Any]) -> Figure:
-    """Bars of time, a panel for each loss, with a line where the memory pass ends."""
+    """Points of time, a panel for each loss, with a line where the memory pass ends."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -219,12 +250,15 @@ def _chart(document: dict[str, Any]) -> Figure:
             ours = [row["implementation"] == "lossless" for row in bars]
             colours = [_style.COLOURS[0] if own else _style.COLOURS[1] for own in ours]
             places = range(len(bars))
-            axes.barh(places, times, color=colours, hatch=["" if own else "//" for own in ours])
+            # Points: on an axis of powers, the length of a bar would mean nothing.
+            for place, time, colour, own in zip(places, times, colours, ours, strict=True):
+                axes.plot(time, place, "o" if own else "D", color=colour, ms=7 if own else 5.5)
             axes.set_yticks(places, [_title(row) for row in bars])
             axes.invert_yaxis()
+            _style.grid(axes)
             for place, time in zip(places, times, strict=True):
                 axes.annotate(
-                    f"{time:.3g}", (time, place), (3, 0), textcoords="offset points", va="center",
+                    f"{time:.3g}", (time, place), (7, 0), textcoords="offset points", va="center",
                     fontsize=8,
                 )  # fmt: skip
             limit = next(
@@ -235,7 +269,7 @@ def _chart(document: dict[str, Any]) -> Figure:
             axes.axvline(limit, color=_style.INK, ls="--", lw=1.2)
             axes.set_xscale("log")
             axes.set_xlim(limit / 2, max(times) * 2)
-            axes.set_xlabel("ms (log scale); dashed: the memory pass")
+            axes.set_xlabel("ms (log scale); round: lossless; dashed: the memory pass")
             axes.set_title(loss, loc="left")
         figure.suptitle(
             f"{document['what']}, {document['dtype']}, N = {document['elements']:,}; "

@@ -99,6 +99,7 @@ def _figure(losses: list[Loss], reach: float) -> "Figure":
             axes.set_title(name, loc="left")
             axes.set_xlabel("residual: inputs \N{MINUS SIGN} targets")
             axes.margins(x=0)
+            axes.locator_params(axis="x", nbins=5)  # no label reaches the next
             _style.grid(axes)
         panels[0].set_ylabel("loss")
         panels[1].set_ylabel("loss per unit of residual")
