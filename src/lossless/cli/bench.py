@@ -269,7 +269,7 @@ def _chart(document: dict[str, Any]) -> Figure:
             axes.axvline(limit, color=_style.INK, ls="--", lw=1.2)
             axes.set_xscale("log")
             axes.set_xlim(limit / 2, max(times) * 2)
-            axes.set_xlabel("ms (log scale); round: lossless; dashed: the memory pass")
+            axes.set_xlabel("ms (log scale); dashed: memory pass")
             axes.set_title(loss, loc="left")
         figure.suptitle(
             f"{document['what']}, {document['dtype']}, N = {document['elements']:,}; "
