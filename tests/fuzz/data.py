@@ -82,8 +82,7 @@ def _with_specials(program: Program, leaf: Leaf, numbers: Array, rng: Rng) -> Ar
     if leaf.dtype == "float64":  # whose sums have no wider dtype
         huge *= 2.0**-60
     tiny = [2.0**fmt.min_exponent, fmt.smallest, 3 * fmt.smallest]
-    # XLA may take a subnormal difference for 0, and half of it may be 0 in a derivative.
-    if composed and (program.library.xla or program.base == "grad"):
+    if composed:  # a subnormal difference, half of it, or a product may be 0 there
         tiny = [2.0 ** (fmt.min_exponent + 12)]
     if program.spec.of_rows:  # vectors whose squares and quotients underflow lose digits
         tiny = [2.0 ** (fmt.min_exponent // 4)]

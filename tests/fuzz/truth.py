@@ -220,6 +220,7 @@ class _Reduction:
         exact, terms, jumps = (_summed(x, shape) for x in (exact, terms, jumps))
         dtype = leaf.dtype if self.program.base == "grad" else result_dtype(self.program)
         anything = _summed(self.unclear(slope_shape, name == "weights"), shape) > 0
+        anything = anything | bool(np.isnan(self.divisor).any())  # also where no slope is
         count = max(1, count // max(1, exact.size))
         return Expected(name, exact, terms, dtype, count, 0, jumps, anything)
 
