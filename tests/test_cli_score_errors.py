@@ -39,13 +39,13 @@ def test_score_writes_nothing_when_a_later_row_is_bad() -> None:
         ("\n\n", "data.csv: the first line must name the columns, and it is empty"),
         ("x,y\n", "data.csv: has no rows to score"),
         ("a,b\n1,2\n", "data.csv: there is no column 'x', only 'a', 'b'"),
-        ("x;y\n1;2\n", "there is no column 'x', only 'x;y' (cells must be separated by commas)"),
+        ("x;y\n1;2\n", "only 'x;y' (cells must be separated by ',', or by that of --sep)"),
         ("x,x,y\n1,2,3\n", "data.csv: 2 columns have the name 'x'"),
         ("x,y\n1,2\n\n3,abc\n", "data.csv, row 2 (line 4), column 'y': 'abc' is not a number"),
         ('x,y,z\n1,2,"a\nb"\n1 000,2,\n', "row 2 (line 4), column 'x': '1 000' is not a number"),
         ("x,y\n1,0x1f\n", "row 1 (line 2), column 'y': '0x1f' is not a number"),
         ("x,y\n1,1_0\n", "row 1 (line 2), column 'y': '1_0' is not a number"),
-        ("x,y\n1,\udcff\n", "row 1 (line 2), column 'y': '\ufffd' is not a number"),
+        ("x,y\n1,\udcff\n", "data.csv, line 2: is not UTF-8: say which encoding it is, as in"),
         ("x,y\n1,2\n,3\n", "row 2 (line 3), column 'x': the cell is empty (--skip-missing leaves"),
         ("x,y\n1,NaN\n", "row 1 (line 2), column 'y': 'NaN' (--skip-missing leaves such rows out)"),
         ("x,y\n1,n/a\n", "row 1 (line 2), column 'y': 'n/a' (--skip-missing leaves such rows out)"),
@@ -123,7 +123,7 @@ def test_score_says_what_is_wrong_with_an_array(name: str, array: Any, message: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (". --inputs x --targets y", ".: is a folder: name its files, as in './*.parquet'"),
+        ("empty --inputs x --targets y", "empty: is a folder without a file that can be read"),
         ("no*.csv --inputs x --targets y", "no*.csv: matches no file"),
         ("data.txt --inputs x --targets y", "data.txt: the name must end with .csv, .tsv"),
         ("a.parquet.gz --inputs x --targets y", "decompress it first"),
@@ -149,6 +149,7 @@ def test_score_says_what_is_wrong_with_an_array(name: str, array: Any, message: 
 def test_score_says_what_is_wrong_with_an_option(arguments: str, message: str) -> None:
     for name in ("data.csv", "data.txt", "a.parquet.gz"):
         Path(name).write_text("row," + GOOD.replace("\n", "\n1,").removesuffix("1,"))
+    Path("empty").mkdir()
     before = set(Path().iterdir())
     assert message in error("score", *arguments.split())
     assert set(Path().iterdir()) == before

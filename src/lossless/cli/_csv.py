@@ -1,7 +1,9 @@
 """CSV files; what is wrong with one is told by row, line and column."""
 
+import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +16,22 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from ._errors import UserError
-from ._tables import Table, decompressed
+from ._tables import Table, TextFormat, decompressed
 
 # Bytes that are read at once, and the most that a row may have.
 BLOCK = 1 << 22
 # What stands for a number that is not known, beside the empty cell and NaN.
 MISSING = ("", "na", "n/a", "#n/a", "null", "none")
+# With which bytes files begin that are not UTF-8; those of UTF-32 begin like UTF-16.
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+UTF_8 = "utf-8-sig"  # whatever mark it begins with
+# What Python decodes bytes to that are none of an encoding, and keeps.
+UNDECODED = re.compile("[\udc80-\udcff]")
 
 
 class Csv(Table):
@@ -27,29 +39,47 @@ class Csv(Table):
 
     text = True
 
-    def __init__(self, path: Path, separator: str) -> None:
-        self._path, self._separator = path, separator
+    def __init__(self, path: Path, separator: str, form: TextFormat) -> None:
+        self._path, self._separator = path, form.separator or separator
+        self._decimal = form.decimal
         self._size = path.stat().st_size
         self._position = 0
-        with _records(path, separator) as records:
+        with path.open("rb") as source, decompressed(source, path) as file:
+            start = file.read(4)
+        marked = (encoding for mark, encoding in MARKS.items() if start.startswith(mark))
+        self._encoding = form.encoding or next(marked, UTF_8)
+        with self._records() as records:
             self._header = next(records, (0, []))[1]
         if not any(self._header):
             raise UserError(f"{path}: the first line must name the columns, and it is empty")
         self.names = [name.strip() for name in self._header]
+        if any(map(UNDECODED.search, self.names)):
+            self.hint = f" (the first line is not {self._named_encoding()})"
+        elif len(self.names) == 1:
+            self.hint = f" (cells must be separated by {self._separator!r}, or by that of --sep)"
 
     def batches(self, columns: list[str]) -> Iterator[list[Any]]:
         wanted = [self._header[self.names.index(name)] for name in columns]
         with self._path.open("rb") as source, decompressed(source, self._path) as file:
-            content = _Quotes(file)
+            content = _Quotes(self._as_utf_8(file))
             try:
                 for piece in self._pieces(content, wanted):
                     self._position = source.tell()
                     yield piece
-            except (pa.ArrowInvalid, csv.Error):
+            except (pa.ArrowInvalid, csv.Error, UnicodeError):
+                with self._records() as rows:
+                    if next(rows, None) and not next(rows, None):
+                        return  # Arrow minds a header alone, without a newline
+                self._blame_bytes()
                 self._blame_a_record()
                 raise
             if content.quotes % 2:
                 self._blame_a_record()
+
+    def _as_utf_8(self, file: Any) -> Any:
+        if self._encoding == UTF_8:
+            return file
+        return pa.transcoding_input_stream(pa.PythonFile(file, "r"), self._encoding, "utf-8")
 
     def _pieces(self, content: "_Quotes", columns: list[str]) -> Iterator[list[Any]]:
         reader = pa.csv.open_csv(
@@ -57,7 +87,6 @@ class Csv(Table):
             read_options=pa.csv.ReadOptions(block_size=BLOCK),
             parse_options=pa.csv.ParseOptions(delimiter=self._separator, newlines_in_values=True),
             convert_options=pa.csv.ConvertOptions(
-                check_utf8=False,
                 include_columns=columns,
                 column_types=dict.fromkeys(columns, pa.string()),
                 null_values=[""],
@@ -70,7 +99,7 @@ class Csv(Table):
     def _blame_a_record(self) -> None:
         """Arrow does not tell which row has too many cells, nor that the last quote is open."""
         row = 0
-        with _records(self._path, self._separator, strict=True) as records:
+        with self._records(strict=True) as records:
             try:
                 for row, (line, cells) in enumerate(records):
                     if len(cells) != len(self._header):
@@ -84,6 +113,39 @@ class Csv(Table):
                         f"{self._path}, row {row + 1:,}: the file ends within a quoted cell"
                     ) from None
 
+    def _blame_bytes(self) -> None:
+        """Nor on which line it met bytes that are no text."""
+        with self._text() as text:
+            for number, line in enumerate(text, 1):
+                if UNDECODED.search(line):
+                    raise UserError(
+                        f"{self._path}, line {number:,}: is not {self._named_encoding()}"
+                    )
+
+    def _named_encoding(self) -> str:
+        name = "UTF-8" if self._encoding == UTF_8 else self._encoding
+        return f"{name}: say which encoding it is, as in --encoding latin-1"
+
+    def numbers(self, cells: Any) -> NDArray[np.float64]:
+        """The numbers in text, NaN where none is known; BadCellError for anything else."""
+        if self._decimal != ".":
+            cells = pc.replace_substring(cells, ".", "?")  # with no meaning left
+            cells = pc.replace_substring(cells, self._decimal, ".")
+        return numbers(cells)
+
+    @contextmanager
+    def _text(self) -> Iterator[Any]:
+        """The file as it is, also with bytes that are no text."""
+        with self._path.open("rb") as source, decompressed(source, self._path) as file:
+            yield io.TextIOWrapper(file, self._encoding, "surrogateescape", newline="")
+
+    @contextmanager
+    def _records(self, *, strict: bool = False) -> Iterator[Iterator[tuple[int, list[str]]]]:
+        """Those that are not empty, as Arrow reads them; the header is number 0."""
+        with self._text() as text:
+            every = records(text, self._separator, strict=strict)
+            yield ((line, cells) for line, cells in every if cells)
+
     def kinds(self, columns: list[str]) -> list[Any]:
         return [pa.string()] * len(columns)
 
@@ -91,7 +153,7 @@ class Csv(Table):
         return self._position / self._size
 
     def where(self, row: int) -> str:
-        with _records(self._path, self._separator) as records:
+        with self._records() as records:
             line = next((line for n, (line, _) in enumerate(records) if n == row), row + 1)
         return f"row {row:,} (line {line:,})"
 
@@ -109,16 +171,6 @@ class _Quotes(io.RawIOBase):
         content: bytes = self._file.read(size)
         self.quotes += content.count(b'"')
         return content
-
-
-@contextmanager
-def _records(
-    path: Path, separator: str, *, strict: bool = False
-) -> Iterator[Iterator[tuple[int, list[str]]]]:
-    """Those that are not empty, as Arrow reads them; the header is number 0."""
-    with path.open("rb") as source, decompressed(source, path) as file:
-        text = io.TextIOWrapper(file, "utf-8-sig", "replace", newline="")
-        yield ((line, cells) for line, cells in records(text, separator, strict=strict) if cells)
 
 
 def records(

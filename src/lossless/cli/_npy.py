@@ -32,6 +32,8 @@ class Header:
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, by_columns, dtype = read(file)
+        if version >= (3, 0) and dtype.names:  # the header is UTF-8, and was read as Latin-1
+            dtype.names = tuple(name.encode("latin-1").decode("utf-8") for name in dtype.names)
         if dtype.hasobject:
             raise UserError(f"{path}: holds Python objects, not numbers")
         return cls(path, shape, by_columns and len(shape) == 2, dtype, file.tell())

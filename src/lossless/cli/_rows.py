@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from . import _csv, _tables, _totals
+from . import _csv, _decimals, _tables, _totals
 from ._errors import UserError
 from ._groups import Groups, values
+from ._kinds import escaped
 
 # The most rows that are scored at once: enough to share among threads, few enough for the caches.
 PIECE = 4 * _totals.BLOCK
@@ -63,11 +64,12 @@ class Rows:
         *,
         skip_missing: bool = False,
         numbered: bool = False,
+        form: _tables.TextFormat = _tables.TextFormat(),  # noqa: B008 (it is frozen)
     ) -> None:
         self._path, self._columns, self._groups = path, columns, groups
         self._skip_missing, self._numbered = skip_missing, numbered
         self._read = self.skipped = 0
-        self._table = _tables.open_table(path)
+        self._table = _tables.open_table(path, form)
         for name in columns.names:
             self._check(name)
         with _tables.reading(path):
@@ -85,10 +87,9 @@ class Rows:
         if names.count(name) > 1:
             raise UserError(f"{self._path}: {names.count(name)} columns have the name {name!r}")
         if name not in names:
-            hint = ""
-            if self._table.text and len(names) == 1:
-                hint = " (cells must be separated by commas)"
-            known = ", ".join(map(repr, names[:20])) + ", ..." * (len(names) > 20)
+            shown = (repr(escaped(known)).replace(r"\\x", r"\x") for known in names[:20])
+            known = ", ".join(shown) + ", ..." * (len(names) > 20)
+            hint = self._table.hint
             raise UserError(f"{self._path}: there is no column {name!r}, only {known}{hint}")
 
     @property
@@ -120,9 +121,20 @@ class Rows:
                 if batch is None:
                     return
                 columns = dict(zip(names, batch, strict=True))
+                self._validate(columns)
                 piece = self._numbers(columns)
             self._read += len(batch[0])
             yield piece
+
+    def _validate(self, columns: dict[str, Any]) -> None:
+        """A file may lie about where its values are: Arrow trusts offsets and indices unasked."""
+        if self._table.text:  # parsed by Arrow itself
+            return
+        for name, array in columns.items():
+            try:
+                array.validate(full=True)
+            except pa.ArrowInvalid as error:
+                raise UserError(f"{self._path}, column {name!r}: is damaged: {error}") from None
 
     def _numbers(self, columns: dict[str, Any]) -> Piece:
         own = self._columns
@@ -194,13 +206,15 @@ class Rows:
         kind = array.type
         if self._table.text:
             try:
-                return _csv.numbers(array)
+                return self._table.numbers(array)
             except _csv.BadCellError as error:
                 what = f"{_spelled(array, error.index)} is not a number"
                 raise self._wrong(error.index, name, what) from None
         if pa.types.is_boolean(kind):
             array = array.cast(pa.uint8())
-        elif pa.types.is_decimal(kind) or pa.types.is_null(kind):
+        elif pa.types.is_decimal(kind):
+            return _decimals.numbers(array)
+        elif pa.types.is_null(kind):
             array = array.cast(pa.float64())
         elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
             raise UserError(f"{self._path}, column {name!r}: must hold numbers, holds {kind}")

@@ -3,9 +3,14 @@
 Columns come as Arrow arrays. Rows are counted from 1; what is wrong is told by file, row, column.
 """
 
+import atexit
+import functools
 import glob
 import gzip
 import os
+import shutil
+import sys
+import tempfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -13,6 +18,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,9 +31,39 @@ from ._errors import UserError
 # Rows that are read at once, where the format lets us choose.
 ROWS = 1 << 18
 ARROW = (".parquet", ".arrow", ".feather")
+ZIPPED = (".csv", ".tsv", ".npy")
+KNOWN = (*ZIPPED, *(f"{suffix}.gz" for suffix in ZIPPED), ".npz", *ARROW)
+_KNOWN_NAMES = ".csv, .tsv, .npy (these also with .gz), .npz, .parquet, .arrow or .feather"
+GZIP = b"\x1f\x8b"
 PROBLEMS = (pa.ArrowException, OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile)
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """How text files are written, where that is not what their names and first bytes say."""
+
+    encoding: str | None = None
+    separator: str | None = None
+    decimal: str = "."
+
+    def __post_init__(self) -> None:
+        if self.encoding is not None:
+            try:
+                "".encode(self.encoding)
+            except LookupError:
+                raise UserError(
+                    f"--encoding {self.encoding}: there is no such encoding of text"
+                ) from None
+        if self.separator is not None and (
+            len(self.separator) != 1 or not self.separator.isascii() or self.separator in '"\r\n'
+        ):
+            raise UserError(f"--sep {self.separator!r}: must be one ASCII character, such as ';'")
+        if self.decimal not in (".", ","):
+            raise UserError(f"--decimal {self.decimal!r}: must be '.' or ','")
+        if self.decimal == (self.separator or ",") and self.decimal == ",":
+            raise UserError("--decimal ',': needs another separator of cells: say --sep ';'")
 
 
 class Table(ABC):
@@ -35,6 +71,7 @@ class Table(ABC):
 
     names: list[str]
     text = False  # whether all cells are text, as in CSV
+    hint = ""  # why a column may not be found
 
     @abstractmethod
     def batches(self, columns: list[str]) -> Iterator[list[Any]]:
@@ -47,6 +84,10 @@ class Table(ABC):
     @abstractmethod
     def fraction(self, rows: int) -> float:
         """How much of the file has been read with so many rows."""
+
+    def numbers(self, cells: Any) -> Any:
+        """Of a text file, the numbers in its cells."""
+        raise NotImplementedError
 
     def where(self, row: int) -> str:
         """What helps to find the row."""
@@ -131,27 +172,61 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
 
 
 def expand(patterns: list[str]) -> list[Path]:
-    """The files of these names and patterns, each once."""
+    """The files of these names, patterns and folders, each once; - is the standard input."""
     found: dict[Path, None] = {}
     for pattern in patterns:
-        if os.path.lexists(pattern) or not glob.has_magic(pattern):
-            found[Path(pattern)] = None
+        if pattern == "-":
+            found[_standard_input()] = None
             continue
-        names = sorted(glob.glob(pattern, recursive=True))
+        if os.path.lexists(pattern) or not glob.has_magic(pattern):
+            names = [pattern]
+        else:
+            names = sorted(glob.glob(pattern, recursive=True))
         if not names:
             raise UserError(f"{pattern}: matches no file")
-        found |= dict.fromkeys(map(Path, names))
+        for path in map(Path, names):
+            found |= dict.fromkeys(_inside(path) if path.is_dir() else [path])
     return list(found)
 
 
-def open_table(path: Path) -> Table:
+@functools.cache
+def _standard_input() -> Path:
+    """A copy of it, CSV, which can be read again to tell the line of a bad cell."""
+    handle, name = tempfile.mkstemp(".csv", "standard-input-")
+    atexit.register(os.unlink, name)
+    with os.fdopen(handle, "wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return Path(name)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The files of a data set; names that begin with a dot or an underscore are notes beside it."""
+    with reading(folder):
+        paths = sorted(
+            path
+            for path in folder.rglob("*")
+            if path.name.lower().endswith(KNOWN)
+            and not any(part[0] in "._" for part in path.relative_to(folder).parts)
+        )
+    if not paths:
+        raise UserError(f"{folder}: is a folder without a file that can be read ({_KNOWN_NAMES})")
+    return paths
+
+
+def open_table(path: Path, form: TextFormat = TextFormat()) -> Table:
+    """The file, with columns for the parts of its path that are key=value."""
+    from ._partitions import Partitioned, keys_of
+
+    table, keys = _open_file(path, form), keys_of(path)
+    return Partitioned(table, keys) if keys else table
+
+
+def _open_file(path: Path, form: TextFormat) -> Table:
     name = path.name.lower()
     compressed = name.endswith(".gz")
     kind = Path(name.removesuffix(".gz")).suffix
     with reading(path):
         if not path.is_file():
-            if path.is_dir():
-                raise UserError(f"{path}: is a folder: name its files, as in '{path}/*.parquet'")
             path.open("rb").close()
             raise UserError(f"{path}: is no file")
         if not path.stat().st_size:
@@ -159,7 +234,7 @@ def open_table(path: Path) -> Table:
         if kind in (".csv", ".tsv"):
             from ._csv import Csv
 
-            return Csv(path, "\t" if kind == ".tsv" else ",")
+            return Csv(path, "\t" if kind == ".tsv" else ",", form)
         if kind == ".npy":
             from ._npy import Npy
 
@@ -172,14 +247,15 @@ def open_table(path: Path) -> Table:
             return Npz(path)
         if kind in ARROW:
             return Parquet(path) if kind == ".parquet" else Arrow(path)
-    known = ".csv, .tsv, .npy (these also with .gz), .npz, .parquet, .arrow or .feather"
-    raise UserError(f"{path}: the name must end with {known}")
+    raise UserError(f"{path}: the name must end with {_KNOWN_NAMES}")
 
 
 @contextmanager
 def decompressed(source: Any, path: Path) -> Iterator[Any]:
-    """The content of an open file, whose name says whether it is compressed."""
-    if path.suffix.lower() != ".gz":
+    """The content of an open file; its name or its first bytes say whether it is compressed."""
+    compressed = path.suffix.lower() == ".gz" or source.read(len(GZIP)) == GZIP
+    source.seek(0)
+    if not compressed:
         yield source
         return
     with gzip.open(source) as file:

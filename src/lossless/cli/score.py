@@ -34,7 +34,10 @@ class Reduction(StrEnum):
 @with_parameters
 def score(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Files, or patterns such as 'fold*.csv'.")
+        list[str],
+        typer.Argument(
+            metavar="FILE...", help="Files, folders, patterns such as 'fold*.csv', or - (CSV)."
+        ),
     ],
     inputs: Annotated[str, typer.Option(help="The column of the predictions.", metavar="COLUMN")],
     targets: Annotated[str, typer.Option(help="The column of the true values.", metavar="COLUMN")],
@@ -67,6 +70,16 @@ def score(
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Leave out rows with empty or NaN cells.")
     ] = False,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Of CSV files, if it is not UTF-8, or marked UTF-16.", metavar="NAME"),
+    ] = None,
+    sep: Annotated[
+        str | None, typer.Option(help="What separates the cells of CSV files.", metavar="CHAR")
+    ] = None,
+    decimal: Annotated[
+        str, typer.Option(help="The decimal mark in CSV files: '.' or ','.", metavar="CHAR")
+    ] = ".",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     **parameters: list[float] | None,
 ) -> None:
@@ -74,7 +87,8 @@ def score(
 
     CSV (also .csv.gz), Parquet, Arrow/Feather, NPY (also .npy.gz; columns are 0, 1, ...) and NPZ,
     read piece by piece, so that they may be larger than the memory. The totals are the library's
-    on the whole columns. A cell that is no number is an error which names its row.
+    on the whole columns. A cell that is no number is an error which names its row. Folders such as
+    city=Oslo around a file are columns of it.
 
         lossless score predictions.csv --inputs prediction --targets truth
 
@@ -83,8 +97,9 @@ def score(
     columns = Columns(inputs, targets, weights, tuple(by or ()))
     losses = _losses.chosen(loss, parameters)
     _check(columns, reduction, output)
+    form = _tables.TextFormat(encoding, "\t" if sep in ("\\t", "tab") else sep, decimal)
     paths = _tables.expand(files)
-    tables = [Rows(path, columns) for path in paths]
+    tables = [Rows(path, columns, form=form) for path in paths]
     kinds = _kinds_of_keys(paths, tables, columns.by)
     groups = Groups([_kinds.common(found) for found in kinds.values()])
     writer: Writer | None = None
@@ -104,6 +119,7 @@ def score(
                 groups if by else None,
                 skip_missing=skip_missing,
                 numbered=writer is not None,
+                form=form,
             )
             for piece in rows:
                 if writer:
