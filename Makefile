@@ -31,7 +31,7 @@ KERNEL_TESTS = $(shell grep -l 'pytest.mark.kernel' tests/test_*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-oldest exhaustive fuzz sanitize bench claims peers lint format mutate \
+.PHONY: help demo test test-oldest exhaustive fuzz fuzz-files sanitize bench claims peers lint format mutate \
 	wheel-check clean
 
 help:  ## list the targets
@@ -56,6 +56,9 @@ exhaustive: .venv/.package  ## try the kernels on every float32, float16 and bfl
 
 fuzz: .venv/.installed  ## call random losses on random arrays (ARGS='--calls 1000000': an hour)
 	PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
+
+fuzz-files: .venv/.installed  ## score files with mistakes in their bytes (ARGS='--files 100000')
+	PYTHONPATH=tests $(BIN)/python -m fuzz.files $(ARGS)
 
 # The sanitizers' runtimes must be in the process before Python starts, and libstdc++ with them,
 # so that they see its exceptions. Capturing only sys.stderr lets their reports through.

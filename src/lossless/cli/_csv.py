@@ -177,7 +177,7 @@ def records(
     text: Any, separator: str = ",", *, strict: bool = False
 ) -> Iterator[tuple[int, list[str]]]:
     """The lines on which the rows begin, and their cells."""
-    limit = csv.field_size_limit(1 << 30)
+    limit = csv.field_size_limit(BLOCK)  # no row that Arrow reads has more
     try:
         rows = csv.reader(text, delimiter=separator, strict=strict)
         line = 1

@@ -4,13 +4,16 @@ Columns come as Arrow arrays. Rows are counted from 1; what is wrong is told by 
 """
 
 import atexit
+import csv
 import functools
 import glob
 import gzip
 import os
 import shutil
+import struct
 import sys
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -35,7 +38,12 @@ ZIPPED = (".csv", ".tsv", ".npy")
 KNOWN = (*ZIPPED, *(f"{suffix}.gz" for suffix in ZIPPED), ".npz", *ARROW)
 _KNOWN_NAMES = ".csv, .tsv, .npy (these also with .gz), .npz, .parquet, .arrow or .feather"
 GZIP = b"\x1f\x8b"
-PROBLEMS = (pa.ArrowException, OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile)
+# Those of libraries, of files that are damaged: NumPy's of a header that is no Python literal, and
+# those of archives that are encrypted or of a later version, among them.
+PROBLEMS = (
+    *(pa.ArrowException, OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile),
+    *(csv.Error, tokenize.TokenError, RuntimeError, MemoryError, struct.error),
+)
 
 Item = TypeVar("Item")
 
