@@ -114,7 +114,7 @@ def test_score_refuses_other_marks(options: tuple[str, ...], message: str) -> No
 
 
 def test_score_reads_the_standard_input() -> None:
-    command = [COMMAND, "score", "-", *PT, "--json"]
+    command = [str(COMMAND), "score", "-", *PT, "--json"]
     done = subprocess.run(command, input="p,t\n1,2\n3,5\n", capture_output=True, text=True)
     assert '"mse": 2.5' in done.stdout, done.stderr
     done = subprocess.run(command, input="p,t\n1,2\n3,x\n", capture_output=True, text=True)

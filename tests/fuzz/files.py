@@ -57,11 +57,12 @@ def originals(folder: Path) -> list[Path]:
     with ipc.new_stream(str(folder / "stream.arrow"), table.schema) as writer:
         writer.write_table(table, max_chunksize=17)
     feather.write_feather(table.drop(["v"]), str(folder / "data.feather"), compression="lz4")
-    for name, options in {
+    forms: dict[str, dict[str, Any]] = {
         "plain": {"compression": "none", "use_dictionary": False},
         "coded": {"compression": "snappy", "data_page_version": "2.0"},
         "packed": {"compression": "zstd", "row_group_size": 13},
-    }.items():
+    }
+    for name, options in forms.items():
         parquet.write_table(table.drop(["v"]), folder / f"{name}.parquet", **options)
     csv.write_csv(plain, str(folder / "data.csv"))
     content = (folder / "data.csv").read_text()

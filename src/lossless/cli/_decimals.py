@@ -19,7 +19,7 @@ def numbers(array: Any) -> NDArray[np.float64]:
     if array.type.bit_width < 128:
         array = array.cast(pa.decimal128(array.type.precision, array.type.scale))
     low, small = _integers(array)
-    result = low / 10.0**array.type.scale
+    result: NDArray[np.float64] = low / 10.0**array.type.scale
     if array.null_count:
         known = array.is_valid().to_numpy(zero_copy_only=False)
         result[~known] = np.nan

@@ -25,9 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from ._errors import UserError
 
@@ -93,7 +95,7 @@ class Table(ABC):
     def fraction(self, rows: int) -> float:
         """How much of the file has been read with so many rows."""
 
-    def numbers(self, cells: Any) -> Any:
+    def numbers(self, cells: Any) -> NDArray[np.float64]:
         """Of a text file, the numbers in its cells."""
         raise NotImplementedError
 
