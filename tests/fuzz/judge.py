@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fuzz.programs import Program
@@ -52,6 +54,8 @@ def _bounds(program: Program, wanted: Expected) -> tuple[float, float]:
         ulp = 2.0
     # Sums in the dtype of the losses: over what was broadcast, and along rows.
     summed = wanted.summed * max(unit, 2.0**-24 if not double else 0.0)
+    if "mean" in program.reduction:  # which divides by a sum
+        summed += max(math.prod(sizes) for sizes in program.sizes) * unit
     summed += wanted.rounded * 2.0**-fmt.precision
     of_rows = max(map(max, program.sizes)) * unit if program.spec.of_rows else 0.0
     return ulp + 1.0, (32 if xla or program.spec.of_rows else 16) * unit + summed + of_rows

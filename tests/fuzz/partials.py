@@ -244,12 +244,12 @@ def _cross_entropy(call: _Call, x: Any, targets: Any, smoothing: Any) -> Parts:
         return call.parts(terms, logits=(call.gradient, slopes, 0.0))
     every = abs(targets).sum(axis, keepdims=True) + 1
     terms = (abs(targets) * finite).sum(axis) + (every * log_sum).squeeze(axis) + finite.mean(axis)
-    slopes = softmax * (1 + finite) + rest
+    slopes, rounded = softmax * (1 + finite) + rest, (softmax * finite).sum(axis, keepdims=True)
     by_targets = np.where((targets == 0) & (below == np.inf), 0.0, below + log_sum)
     return call.parts(
         terms,
         logits=(call.gradient, every * slopes + abs(targets) + smoothing, 0.0),
-        targets=((1 - smoothing) * by_targets + 0.0 * targets, 0.0, 0.0),
+        targets=((1 - smoothing) * by_targets + 0.0 * targets, rounded, 0.0),
     )
 
 

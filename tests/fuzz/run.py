@@ -33,11 +33,11 @@ SHARES = {
     ("torch", "compile"): (5, 800),
     ("torch", "dynamic"): (10, 800),
     ("torch_composed", "dynamic"): (5, 800),
-    ("jax", "jit"): (20, 800),
+    ("jax", "jit"): (20, 200),
     ("jax", ""): (1, 30),
-    ("jax_composed", "jit"): (10, 800),
-    ("jax32", "jit"): (10, 800),
-    ("jax32_composed", "jit"): (5, 800),
+    ("jax_composed", "jit"): (10, 200),
+    ("jax32", "jit"): (10, 200),
+    ("jax32_composed", "jit"): (5, 200),
 }
 
 

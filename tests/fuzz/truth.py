@@ -212,25 +212,27 @@ class _Reduction:
         else:
             exact, terms, jumps = self.scaled(*self.parts.by[name])
         if not summed:
-            anything = self.unclear(exact.shape) > 0
+            anything = self.unclear(exact.shape, name) > 0
             dtype = result_dtype(self.program)
             return Expected("gradient", exact, terms, dtype, jumps=jumps, anything=anything)
         shape, slope_shape = self.parts.shapes[name], exact.shape
         count = exact.size
         exact, terms, jumps = (_summed(x, shape) for x in (exact, terms, jumps))
         dtype = leaf.dtype if self.program.base == "grad" else result_dtype(self.program)
-        anything = _summed(self.unclear(slope_shape, name == "weights"), shape) > 0
+        anything = _summed(self.unclear(slope_shape, name), shape) > 0
         anything = anything | bool(np.isnan(self.divisor).any())  # also where no slope is
         count = max(1, count // max(1, exact.size))
         return Expected(name, exact, terms, dtype, count, 0, jumps, anything)
 
-    def unclear(self, shape: tuple[int, ...], by_weights: bool = False) -> Any:
+    def unclear(self, shape: tuple[int, ...], name: str) -> Any:
         """Where automatic differentiation of formulas may say anything.
 
         That is at NaN and infinities, of rows explicit gradients as well, and in a mean of nothing.
         """
         # 0 times an infinite slope, or infinite slopes of both signs in a sum.
         nothing = (self.weights <= 0) & ~self.parts.finite_slope
+        if not self.program.spec.of_rows:
+            nothing = nothing | (self.weights <= 0) & ~np.isfinite(self.parts.by.get(name, (0,))[0])
         of_rows = self.program.spec.of_rows and self.program.by_formulas
         if self.program.base != "grad" and not of_rows:
             if self.program.spec.of_rows and len(shape) > nothing.ndim:
@@ -238,7 +240,7 @@ class _Reduction:
             return np.broadcast_to(nothing, shape).astype(float)
         unclear = nothing | self.mask & ~self.parts.finite | np.isnan(self.factor())
         # An infinite mean is an infinite cotangent of all weights in its divisor.
-        if by_weights and self.program.reduction == "weighted_mean":
+        if name == "weights" and self.program.reduction == "weighted_mean":
             unclear = unclear | ~np.isfinite(np.where(self.mask, self.parts.value, 0.0))
             unclear = unclear | unclear.any(self.axes, keepdims=True)
         unclear = unclear | np.isnan(np.min(self.divisor, initial=1.0))

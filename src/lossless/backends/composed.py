@@ -152,7 +152,7 @@ class Composed:
         inputs, targets = self.cast(problem.inputs, dtype), self.cast(problem.targets, dtype)
         if LOSSES[problem.loss].of_residual:
             return (inputs - targets,)
-        if inputs.ndim != targets.ndim:  # a number against an array
+        if self.shape(inputs) != self.shape(targets):  # a number, perhaps of size 1, and an array
             inputs, targets = self.xp.broadcast_arrays(inputs, targets)
         return inputs, targets
 
