@@ -10,6 +10,7 @@ import pytest
 from cases import JAX, MLX, TORCH, Backend
 
 import lossless
+from lossless.cli.oracle.formats import FORMATS
 
 LABELS = np.array([[0.25, -0.5, 1.0], [0.75, 0.5, -1.0]])
 EVERYWHERE = pytest.mark.parametrize("backend", Backend)
@@ -66,3 +67,24 @@ def test_gradient_of_a_mean_by_its_labels(backend: Backend, mapped: bool) -> Non
     expected = -(numbers[:, None, None] if mapped else 0.5) / LABELS.size
     assert result.shape == ((3, 2, 3) if mapped else (2, 3))
     np.testing.assert_allclose(result, np.broadcast_to(expected, result.shape), rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("backend", [*MLX, *TORCH, *JAX])
+def test_gradient_by_one_label_is_added_up_in_a_wider_dtype(backend: Backend) -> None:
+    """In bfloat16 a sum of 600 slopes would end at 256 of them."""
+    fmt = FORMATS["bfloat16"]
+    x = fmt.array(np.full(600, 0.75))
+    with backend.path():
+        inputs, label = backend.array(x), backend.array(fmt.array(0.5))
+        if backend in MLX:
+            import mlx.core as mx
+
+            got = mx.grad(lambda t: lossless.hinge_loss(inputs, t, "sum"))(label)
+        elif backend in JAX:
+            import jax
+
+            got = jax.grad(lambda t: lossless.hinge_loss(inputs, t, "sum"))(label)
+        else:
+            lossless.hinge_loss(inputs, label.requires_grad_(), "sum").backward()
+            got = label.grad
+        assert backend.numpy(got) == fmt.array(-450.0)

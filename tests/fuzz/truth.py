@@ -271,10 +271,12 @@ def _add_bits(program: Program, given: dict[str, Any], results: list[Expected]) 
         return
     value, gradient = (np.asarray(x) for x in _value_and_grad(function, arguments))
     is_numpy = not program.library.differentiates
+    # Of one number against an array the gradient is a sum.
+    is_sum = np.ndim(arguments[first]) < max(np.ndim(x) for x in arguments.values())
     for one in results:
         if one.what == "value":
             one.bits = value
-        elif one.what in (first, "gradient") and (is_numpy or one.summed == 1):
+        elif one.what in (first, "gradient") and (is_numpy or not (is_sum or one.summed > 1)):
             one.bits = gradient
         elif one.what == second and program.spec.of_residual and one.summed == 1:
             one.bits = -gradient if gradient.shape == one.exact.shape else None

@@ -22,6 +22,7 @@ from .base import Array
 from .composed import warn_of_fallback
 
 if TYPE_CHECKING:
+    from .._call import Problem
     from .mlx_kernels import Kernels
 
 
@@ -97,6 +98,11 @@ class Formulas(ArrayApi):
 
     def constant(self, x: Array) -> Array:
         return mx.stop_gradient(x)
+
+    def _operands(self, problem: "Problem", dtype: Any) -> tuple[Array, ...]:
+        operands = super()._operands(problem, dtype)
+        # MLX may have mapped one of them, or call a shapeless function with another size.
+        return tuple(mx.broadcast_arrays(*operands)) if len(operands) > 1 else operands
 
 
 class Namespace:

@@ -100,8 +100,6 @@ class Kernels(Formulas):
         )
         axes = tuple(range(-reduced, 0))
         name, how = list(LOSSES)[loss], REDUCTIONS[reduction]
-        if not LOSSES[name].of_residual:  # MLX may have mapped either one
-            inputs, targets = mx.broadcast_arrays(inputs, targets)
         problem = Problem(name, inputs, targets, (), dtype, how, axes, tuple(rest), weight, mask)
         elements = self._elements(problem)
         outputs = {
