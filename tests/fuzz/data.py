@@ -82,7 +82,10 @@ def _with_specials(program: Program, leaf: Leaf, numbers: Array, rng: Rng) -> Ar
     if leaf.dtype == "float64":  # whose sums have no wider dtype
         huge *= 2.0**-60
     tiny = [2.0**fmt.min_exponent, fmt.smallest, 3 * fmt.smallest]
-    if composed:  # a subnormal difference, half of it, or a product may be 0 there
+    # Of formulas a subnormal difference, half of it, or a product may be 0, and of XLA a number
+    # that it converts.
+    mixed = program.library.xla and len({leaf.dtype for leaf in program.leaves}) > 1
+    if composed or mixed:
         tiny = [2.0 ** (fmt.min_exponent + 12)]
     if program.spec.of_rows:  # vectors whose squares and quotients underflow lose digits
         tiny = [2.0 ** (fmt.min_exponent // 4)]

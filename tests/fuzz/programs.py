@@ -265,7 +265,8 @@ class _Draw:
             leaves.append(Leaf("cotangent", "cotangent", self.dtype, kept, batch))
         return Program(
             spec, self.library, tuple(leaves), options, axes, axis, base, by, mapped, outside,
-            self.compiler, self.sizes(spec, dims, axis, mapped), self.chance(0.35), self.seed, tape,
+            self.compiler, self.sizes(spec, dims, axis, mapped, base), self.chance(0.35),
+            self.seed, tape,
         )  # fmt: skip
 
     def operands(
@@ -392,7 +393,7 @@ class _Draw:
         return Leaf(leaf.name, leaf.role, leaf.dtype, leaf.dims, batch, closed, leaf.layout)
 
     def sizes(
-        self, spec: Spec, dims: tuple[int, ...], axis: int, mapped: bool
+        self, spec: Spec, dims: tuple[int, ...], axis: int, mapped: bool, base: str
     ) -> tuple[tuple[int, ...], ...]:
         few = 2 if self.compiler in ("jit", "compile") or self.library.xla else 5
         found = []
@@ -400,8 +401,8 @@ class _Draw:
             sizes = [self.size(len(dims)) for _ in dims]
             if spec.of_rows:
                 sizes[axis] = max(sizes[axis], 1)
-            if mapped and self.library.name.startswith("mlx"):
-                # Its vmap of a gradient of nothing has another shape.
+            if self.library.name.startswith("mlx") and (mapped or base == "grad"):
+                # Of nothing its vmap has another shape, and a sum over a transposed view any value.
                 sizes = [max(size, 1) for size in sizes]
             if self.compiler in ("dynamic", "shapeless"):
                 # What is 1 at first is so for ever, to PyTorch and to MLX.
