@@ -1,5 +1,6 @@
 """Random calls of any loss on any framework, transformed, against a loop over NumPy's results.
 
-`programs` draws what is called, `data` the arrays, `libraries` calls it, `truth` knows what must
-come, `judge` compares, and `run` ties them together. `python -m fuzz` is `make fuzz`.
+`programs` draws what is called (of `kinds`), `data` the arrays, `libraries` calls it, `truth`
+knows what must come, `judge` compares, and `run` ties them together. `python -m fuzz` is
+`make fuzz`.
 """

@@ -86,7 +86,7 @@ def parts(program: Program, given: dict[str, Any], dtype: str) -> Parts:
         found.by[name] = (
             np.broadcast_to(slope, target),
             np.broadcast_to(np.maximum(abs(slope), terms), target),
-            np.broadcast_to(jump, target),
+            np.broadcast_to(np.nan_to_num(jump, nan=0.0), target),
         )
     return found
 

@@ -222,7 +222,9 @@ class _Reduction:
         anything = _summed(self.unclear(slope_shape, name), shape) > 0
         anything = anything | bool(np.isnan(self.divisor).any())  # also where no slope is
         count = max(1, count // max(1, exact.size))
-        return Expected(name, exact, terms, dtype, count, 0, jumps, anything)
+        # XLA adds up what kernels have rounded.
+        rounded = int(count > 1 and self.program.library.xla)
+        return Expected(name, exact, terms, dtype, count, rounded, jumps, anything)
 
     def unclear(self, shape: tuple[int, ...], name: str) -> Any:
         """Where automatic differentiation of formulas may say anything.
