@@ -74,7 +74,7 @@ def _joined(program: Program, many: list[Expected]) -> Expected:
     jumps: Any = np.array([np.broadcast_to(one.jumps, one.exact.shape) for one in many])
     bits = None if first.bits is None else np.array([one.bits for one in many])
     anything: Any = np.array([np.broadcast_to(one.anything, one.exact.shape) for one in many])
-    summed, rounded = first.summed, 0
+    summed, rounded = first.summed, first.rounded
     if program.outside:
         leaf = next(leaf for leaf in program.leaves if leaf.name == first.what)
         if leaf.batch is None:
