@@ -31,7 +31,7 @@ KERNEL_TESTS = $(shell grep -l 'pytest.mark.kernel' tests/test_*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-oldest exhaustive fuzz fuzz-files sanitize bench claims peers lint format mutate \
+.PHONY: help demo test test-oldest exhaustive outside fuzz fuzz-files sanitize bench claims peers lint format mutate \
 	wheel-check clean
 
 help:  ## list the targets
@@ -53,6 +53,9 @@ test-oldest: build/mlx-oldest/.installed build/mlx-too-old/.installed  ## test t
 
 exhaustive: .venv/.package  ## try the kernels on every float32, float16 and bfloat16 input (hours)
 	$(BIN)/lossless verify --exhaustive --backend numpy --path native $(ARGS)
+
+outside: .venv/.installed  ## judge hard arguments of the rational losses by exact fractions (ARGS='--pairs 100000000': hours)
+	PYTHONPATH=tests $(BIN)/python tests/outside.py $(ARGS)
 
 fuzz: .venv/.installed  ## call random losses on random arrays (ARGS='--calls 1000000': an hour)
 	PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)

@@ -33,6 +33,8 @@ LOSSLESS_INLINE double round_to(double x, double smallest_normal, double overflo
   return std::copysign(magnitude >= overflow ? infinity : rounded, x);
 }
 
+// `storage` is how an element is kept, `in_memory` the same where it may lie at any address, as in views of packed
+// records: pointers into arrays are of that type, whose loads no compiler takes for aligned ones.
 struct boolean {
   using storage = uint8_t;
   LOSSLESS_INLINE double load(storage x) { return double(x); }
@@ -40,6 +42,7 @@ struct boolean {
 
 struct float64 {
   using storage = double;
+  typedef double in_memory __attribute__((aligned(1)));
   using rounded = double;
   LOSSLESS_INLINE double load(storage x) { return x; }
   LOSSLESS_INLINE rounded round(double x) { return x; }
@@ -48,6 +51,7 @@ struct float64 {
 
 struct float32 {
   using storage = float;
+  typedef float in_memory __attribute__((aligned(1)));
   using rounded = float;
   LOSSLESS_INLINE double load(storage x) { return double(x); }
   LOSSLESS_INLINE rounded round(double x) { return float(x); }
@@ -56,6 +60,7 @@ struct float32 {
 
 struct bfloat16 {
   using storage = uint16_t;
+  typedef uint16_t in_memory __attribute__((aligned(1)));
   using rounded = double;
   LOSSLESS_INLINE double load(storage x) { return double(from_bits(uint32_t(x) << 16)); }
   LOSSLESS_INLINE rounded round(double x) { return round_to<8>(x, 0x1p-126, 0x1.ffp127); }
@@ -66,6 +71,7 @@ struct bfloat16 {
 // for 1, and no leading bit) is read as if it had the leading bit, which is then subtracted.
 struct float16 {
   using storage = uint16_t;
+  typedef uint16_t in_memory __attribute__((aligned(1)));
   using rounded = double;
   static constexpr uint64_t bias = uint64_t(1023 - 15) << 52;
   static constexpr double smallest_normal = 0x1p-14;

@@ -69,7 +69,7 @@ LOSSLESS_INLINE typename T::rounded round_accurate(Split x) {
 
 // A group of `size` elements in memory, of which `elements` are wanted.
 template <class Loss, class T, Wanted wanted, bool scaled, int size>
-LOSSLESS_INLINE void run_group(const typename T::storage* inputs, const typename T::storage* targets, Parameters p,
+LOSSLESS_INLINE void run_group(const typename T::in_memory* inputs, const typename T::in_memory* targets, Parameters p,
                                const Run& run, int64_t at, int elements) {
   using storage = typename T::storage;
   constexpr bool sum = wanted == Wanted::sum || wanted == Wanted::sum_and_gradient;
@@ -129,16 +129,16 @@ LOSSLESS_INLINE void run_group(const typename T::storage* inputs, const typename
   }
   size_t bytes = elements * sizeof(storage);
   if (elements == size) bytes = sizeof values;  // known when compiling: a few vector moves
-  if constexpr (value) std::memcpy(static_cast<storage*>(run.value) + at, values, bytes);
-  if constexpr (gradient) std::memcpy(static_cast<storage*>(run.gradient) + at, gradients, bytes);
-  if constexpr (curvature) std::memcpy(static_cast<storage*>(run.curvature) + at, curvatures, bytes);
+  if constexpr (value) std::memcpy(static_cast<char*>(run.value) + at * sizeof(storage), values, bytes);
+  if constexpr (gradient) std::memcpy(static_cast<char*>(run.gradient) + at * sizeof(storage), gradients, bytes);
+  if constexpr (curvature) std::memcpy(static_cast<char*>(run.curvature) + at * sizeof(storage), curvatures, bytes);
 }
 
 template <class Loss, class T, Wanted wanted, bool scaled>
 void run_groups(const Run& run) {
   using storage = typename T::storage;
-  auto inputs = static_cast<const storage*>(run.inputs);
-  auto targets = static_cast<const storage*>(run.targets);
+  auto inputs = static_cast<const typename T::in_memory*>(run.inputs);
+  auto targets = static_cast<const typename T::in_memory*>(run.targets);
   Parameters p = {run.parameters[0], run.parameters[1]};
   int64_t at = 0;
   for (; at + group_elements <= run.elements; at += group_elements)

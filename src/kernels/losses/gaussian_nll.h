@@ -30,10 +30,14 @@ struct normal_density {
     Split residual = exact_residual(inputs, targets);
     double r = residual.high;
     Split log_v = logarithm(v);
-    double square = (r * r) / v;
-    if constexpr (sizeof(typename T::storage) == sizeof(double)) square = r * (r / v);  // r * r may overflow
-    Split exact_square = {square, 0};
-    if constexpr (sizeof(typename T::storage) < sizeof(double)) {
+    Split exact_square;
+    double slope = r / v;
+    if constexpr (sizeof(typename T::storage) == sizeof(double)) {
+      // Squares, and the residual itself, may overflow where half of the square over v does not, which is half of this.
+      double half = 0.5 * inputs - 0.5 * targets;
+      slope = std::fabs(r) <= largest ? slope : 2 * (half / v);
+      exact_square = {std::fabs(r) <= largest ? r * (r / v) : 4 * (half * (half / v)), 0};
+    } else {
       exact_square = quotient(two_product(r, r), v);
       exact_square.low += 2 * (r / v) * residual.low;
     }
@@ -45,9 +49,13 @@ struct normal_density {
       low += with_constant.low + log_2_pi_rest;
     }
     double value = 0.5 * nearest({sum.high, low});
+    if constexpr (sizeof(typename T::storage) == sizeof(double)) {
+      double half = 0.5 * inputs - 0.5 * targets;
+      value = std::fabs(value) <= largest ? value : 2 * (half * (half / v)) + 0.5 * log_v.high;
+    }
     // mutation-equivalent(constant): a wider bound only costs time
     double lost = 0x1p-57 * (std::fabs(log_v.high) + exact_square.high + (full ? 2 : 0));
-    return {{value, std::copysign(lost, value)}, {r / v, 0}, {r == r ? 1 / v : r, 0}};
+    return {{value, std::copysign(lost, value)}, {slope, 0}, {r == r ? 1 / v : r, 0}};
   }
 
   static Outcome evaluate_accurately(double inputs, double targets, Parameters p) {

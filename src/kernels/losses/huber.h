@@ -46,13 +46,12 @@ struct huber {
     Split value = two_product(q, m);
     value.low = std::fma(q, n + a.low, value.low);
 
-    double clipped = q;
+    double clipped = at_most(delta, a.high);  // infinite, where both are: weighted by 0 that is no number
     if constexpr (std::is_same_v<typename T::storage, double>) {
       // The residual may be beyond the largest double and its loss not: delta/2 is nothing beside it.
       double beyond_range = (2 * delta) * std::fabs(0.5 * inputs - 0.5 * targets);
       // mutation-equivalent(boundary, constant): at the largest double itself both are the same, and 1 is nothing
       value = select(a.high > largest, {beyond_range, 0}, value);
-      clipped = at_most(delta, a.high);
     }
     // mutation-equivalent(half): where high is NaN, low is
     double inside = a.high <= delta ? 1 : a.high;

@@ -2,8 +2,11 @@
 //
 //   l(r) = max(0, margin - y r)        l'(r) = -y where y r < margin, 0 elsewhere        l''(r) = 0
 //
-// With r = d + e without error, margin - y d - y e is a sum high + low whose last part alone is rounded.
+// With r = d + e without error, margin - y d - y e is an exact sum of five doubles. They may cancel, and a last one
+// may decide where the others make the middle of two results, so they are added up without error.
 #pragma once
+
+#include <type_traits>
 
 #include "../outcome.h"
 
@@ -24,15 +27,38 @@ struct margin_ranking {
     double targets = p.first, margin = p.second;
     Split residual = exact_residual(inputs1, inputs2);
     Split product = two_product(targets, residual.high);
-    Split sum = two_sum(margin, -product.high);
     // Of infinite parts the low ones are NaN.
-    double low = sum.low - (product.low + targets * residual.low);
-    Split value = two_sum(sum.high, low == low ? low : 0);
+    Split cross = two_product(targets, residual.low == residual.low ? residual.low : 0);
+    Split value = exact_sum(margin, -product.high, -finite(product.low), -finite(cross.high), -finite(cross.low));
+    value = select(std::fabs(product.high) <= largest, value, {margin - product.high, 0});
+    if constexpr (std::is_same_v<typename T::storage, double>) {
+      // A quarter of what overflows in between, and may be finite in the end, does not.
+      double beyond = 4 * (0.25 * margin - targets * (0.25 * inputs1 - 0.25 * inputs2));
+      value = select(std::fabs(value.high) <= largest, value, {beyond, 0});
+    }
     bool counts = !(value.high <= 0);  // where NaN, too
     bool is_number = value.high == value.high;
     return {select(counts, value, {0, 0}),
             {is_number ? (counts ? 0 - targets : 0) : value.high, 0},
             {is_number ? 0 : value.high, 0}};
+  }
+
+ private:
+  LOSSLESS_INLINE double finite(double low) { return low == low ? low : 0; }
+
+  // a + b + c + d + e: the sum as a double, and what that lost, in its sign and to a few bits. J. R. Shewchuk,
+  // "Adaptive precision floating-point arithmetic" (1997): parts that do not overlap, then added from the smallest on.
+  LOSSLESS_INLINE Split exact_sum(double a, double b, double c, double d, double e) {
+    Split two = two_sum(a, b);
+    Split low = two_sum(c, two.low), high = two_sum(low.high, two.high);
+    Split part1 = two_sum(d, low.low), part2 = two_sum(part1.high, high.low), part3 = two_sum(part2.high, high.high);
+    Split rest0 = two_sum(e, part1.low), rest1 = two_sum(rest0.high, part2.low);
+    Split rest2 = two_sum(rest1.high, part3.low), rest3 = two_sum(rest2.high, part3.high);
+    // The parts from the smallest: rest0.low, rest1.low, rest2.low, rest3.low, rest3.high. Some may be 0.
+    Split sum1 = two_sum(rest0.low, rest1.low), sum2 = two_sum(sum1.high, rest2.low);
+    Split sum3 = two_sum(sum2.high, rest3.low), sum4 = two_sum(sum3.high, rest3.high);
+    double lost = sum1.low + sum2.low + sum3.low + sum4.low;
+    return {sum4.high, finite(lost)};
   }
 };
 

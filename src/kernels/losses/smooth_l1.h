@@ -43,14 +43,22 @@ struct smooth_l1 {
       quadratic = {0.5 * a.high * slope.high, 0};
     else
       quadratic = scale(square_over(at_most(largest, beta), a), 0.5);
-    Split linear = two_sum(a.high, -0.5 * beta);
+    double half = beta - 0.5 * beta;  // more than 0, as beta is, also of the smallest number
+    Split linear = two_sum(a.high, -half);
     linear.low += a.low;
+    if constexpr (std::is_same_v<typename T::storage, double>) {
+      // The residual may be beyond the largest double and its loss not. (An infinite one is no number less beta.)
+      double beyond_range = 2 * (std::fabs(0.5 * inputs - 0.5 * targets) - 0.5 * half);
+      linear = select((a.high > largest) & (beta <= largest), {beyond_range, 0}, linear);
+    }
 
     double r = residual.high;
     double sign = r == 0 ? r : std::copysign(1.0, r);
     Split value = select(near, quadratic, linear);
     Split gradient = select(near, scale(slope, std::copysign(1.0, r)), {r == r ? sign : r, 0});
-    Split curvature = select(near, quotient({1, 0}, beta), {r == r ? 0 : r, 0});
+    Split bend = quotient({1, 0}, beta);
+    bend.low = bend.high > largest ? 0 : bend.low;  // of a subnormal beta
+    Split curvature = select(near, bend, {r == r ? 0 : r, 0});
     return {value, gradient, curvature};
   }
 

@@ -73,7 +73,7 @@ struct cross_entropy {
       double others = labelled == m ? sums.others : total - exponential<T>(labelled, m);
       double slope = (row.smoothing - share) - others / total;
       write_gradient<T, false>(row, logits, m, factor, share * row.gradient_scale);
-      static_cast<typename T::storage*>(row.gradient)[row.label] = T::pack(T::round(slope * row.gradient_scale));
+      static_cast<typename T::in_memory*>(row.gradient)[row.label] = T::pack(T::round(slope * row.gradient_scale));
     }
     return loss;
   }
@@ -90,14 +90,14 @@ struct cross_entropy {
   template <class T>
   struct Logits {
     explicit Logits(const ScoreRow& row)
-        : x(static_cast<const typename T::storage*>(row.logits)),
+        : x(static_cast<const typename T::in_memory*>(row.logits)),
           whole(row.classes / group_elements * group_elements),
           rest(int(row.classes - whole)) {
       std::fill(last, last + group_elements, x[row.classes - 1]);
       std::memcpy(last, x + whole, rest * sizeof *x);
     }
 
-    const typename T::storage* x;
+    const typename T::in_memory* x;
     int64_t whole;
     int rest;
     typename T::storage last[group_elements];
@@ -118,7 +118,7 @@ struct cross_entropy {
   }
 
   template <class T, int width>
-  LOSSLESS_INLINE void keep_larger(const typename T::storage* x, typename T::rounded* best) {
+  LOSSLESS_INLINE void keep_larger(const typename T::in_memory* x, typename T::rounded* best) {
     for (int i = 0; i < width; ++i) {
       auto logit = typename T::rounded(T::load(x[i]));
       // mutation-equivalent(boundary): of equal ones, zeros of both signs included, either will do
@@ -170,7 +170,7 @@ struct cross_entropy {
 
   // The first so many elements. Returns how many of them are the largest, whose exponentials are not added.
   template <class T, bool soft, bool smooth, int width>
-  LOSSLESS_INLINE int add_terms(const typename T::storage* x, const double* p, double m, double share, int elements,
+  LOSSLESS_INLINE int add_terms(const typename T::in_memory* x, const double* p, double m, double share, int elements,
                                 LaneSums& sums) {
     double exponentials[width], distance[width], shared[width];
     int equal = 0;
@@ -205,7 +205,7 @@ struct cross_entropy {
   // exp(x_j - m) * factor - offset, less the probabilities' part.
   template <class T, bool soft>
   static void write_gradient(const ScoreRow& row, const Logits<T>& logits, double m, double factor, double offset) {
-    auto gradient = static_cast<typename T::storage*>(row.gradient);
+    auto gradient = static_cast<typename T::in_memory*>(row.gradient);
     double weight = (1 - row.smoothing) * row.gradient_scale;
     double p[group_elements];
     for (int64_t at = 0; at < logits.whole; at += group_elements) {
@@ -224,8 +224,8 @@ struct cross_entropy {
 
   // May be where the logits are.
   template <class T, bool soft, int width>
-  LOSSLESS_INLINE void write_group(const typename T::storage* x, const double* p, double m, double factor,
-                                   double offset, double weight, typename T::storage* to) {
+  LOSSLESS_INLINE void write_group(const typename T::in_memory* x, const double* p, double m, double factor,
+                                   double offset, double weight, typename T::in_memory* to) {
     typename T::storage gradients[width];
 #pragma GCC unroll 4
     for (int i = 0; i < width; ++i) {

@@ -25,7 +25,7 @@ struct cross_entropy_of_few {
     double labelled[lanes], scale[lanes];
     for (int row = 0; row < lanes; ++row) {
       const ScoreRow& from = rows[row < count ? row : 0];
-      auto x = static_cast<const storage*>(from.logits);
+      auto x = static_cast<const typename T::in_memory*>(from.logits);
       for (int c = 0; c < classes; ++c) logits[c][row] = x[c];
       labelled[row] = T::load(x[from.label]);
       scale[row] = from.gradient_scale;
@@ -90,7 +90,7 @@ struct cross_entropy_of_few {
       for (int row = 0; row < lanes; ++row)
         gradients[c][row] = T::pack(T::round(std::fma(exponentials[c][row], factor[row], -(share * scale[row]))));
     for (int row = 0; row < count; ++row) {
-      auto to = static_cast<storage*>(rows[row].gradient);
+      auto to = static_cast<typename T::in_memory*>(rows[row].gradient);
       for (int c = 0; c < classes; ++c) to[c] = gradients[c][row];
       to[rows[row].label] = slopes[row];
     }
