@@ -7,6 +7,7 @@
 
 #include <optional>
 
+#include "mlx_formulas.h"
 #include "mlx_node.h"
 
 namespace nb = nanobind;
@@ -94,11 +95,8 @@ class ElementWise final : public Node {
   }
 
   Arrays by_formulas(const Arrays& arrays, Outputs wanted) override {
-    nb::list list;
-    for (const mx::array& x : arrays) list.append(nb::cast(x));
-    nb::object results = nb::handle(formulas)(loss_.number, int(wanted), int(plan_.reduction), plan_.reduced,
-                                              plan_.weights, plan_.where, plan_.cotangent, plan_.dtype, list);
-    return nb::cast<Arrays>(results);
+    return call_formulas(formulas, arrays, loss_.number, int(wanted), int(plan_.reduction), plan_.reduced,
+                         plan_.weights, plan_.where, plan_.cotangent, plan_.dtype);
   }
 
   int times_kernel(int argument, const Arrays&) const override {

@@ -5,6 +5,7 @@
 #include <mlx/allocator.h>
 #include <mlx/array.h>
 #include <mlx/ops.h>
+#include <mlx/primitives.h>
 
 #include <optional>
 #include <set>

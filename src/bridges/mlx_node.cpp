@@ -4,12 +4,13 @@
 #include <mlx/ops.h>
 #include <mlx/transforms.h>
 #include <mlx/utils.h>
-#include <nanobind/nanobind.h>
 
 #include <algorithm>
 #include <numeric>
 #include <optional>
 #include <stdexcept>
+
+#include "gil.h"
 
 namespace lossless {
 namespace {
@@ -200,7 +201,7 @@ std::function<Arrays(const Arrays&)> Node::formula(const Arrays& primals, const 
   return [this, primals, places, wanted](const Arrays& some) {
     Arrays arrays = primals;
     for (size_t i = 0; i < places.size(); ++i) arrays[places[i]] = some[i];
-    nanobind::gil_scoped_acquire held;
+    WithGil held;
     mx::StreamContext context(stream());
     return by_formulas(arrays, wanted);
   };

@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "mlx_formulas.h"
 #include "mlx_node.h"
 
 namespace nb = nanobind;
@@ -117,12 +118,8 @@ class Rows final : public Node {
   }
 
   Arrays by_formulas(const Arrays& arrays, Outputs wanted) override {
-    nb::list list;
-    for (const mx::array& x : arrays) list.append(nb::cast(x));
-    nb::object results =
-        nb::handle(row_formulas)(loss_.soft, loss_.smoothing, int(wanted), int(plan_.reduction), plan_.reduced,
-                                 plan_.weights, plan_.where, plan_.cotangent, plan_.dtype, list);
-    return nb::cast<Arrays>(results);
+    return call_formulas(row_formulas, arrays, loss_.soft, loss_.smoothing, int(wanted), int(plan_.reduction),
+                         plan_.reduced, plan_.weights, plan_.where, plan_.cotangent, plan_.dtype);
   }
 
   int times_kernel(int argument, const Arrays& cotangents) const override {

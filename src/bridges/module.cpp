@@ -12,6 +12,7 @@
 
 #include "arguments.h"
 #include "bindings.h"
+#include "gil.h"
 #include "kernels.h"
 #include "lend.h"
 #include "pool.h"
@@ -63,7 +64,7 @@ void python_memory_pass(nb::handle inputs, nb::handle targets, nb::handle out) {
     throw nb::value_error("memory_pass takes three float32 arrays of one size");
   auto inputs_data = static_cast<const float*>(from.data());
   auto targets_data = static_cast<const float*>(also_from.data());
-  nb::gil_scoped_release release;
+  WithoutGil released;
   memory_pass(inputs_data, targets_data, static_cast<float*>(to.data()), to.bytes() / int64_t(sizeof(float)));
 }
 
@@ -99,7 +100,7 @@ void python_sweep(int loss, int dtype, int reduction, const Shape& shape, int ke
   if (count(shape, shape.size()) < worth_releasing_the_gil) {
     sweep(job);
   } else {
-    nb::gil_scoped_release release;
+    WithoutGil released;
     sweep(job);
   }
 }
@@ -108,6 +109,7 @@ void python_sweep(int loss, int dtype, int reduction, const Shape& shape, int ke
 
 NB_MODULE(_core, m) {
   using namespace lossless;
+  nb::set_leak_warnings(false);  // at the end, threads that were stopped in a call still hold what it uses
   static const Lent lent = {sweep, sweep_small, sweep_rows};
   m.attr("_lent") = nb::capsule(&lent, lent_name);
   m.def(

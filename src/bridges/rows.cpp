@@ -5,6 +5,7 @@
 
 #include "arguments.h"
 #include "bindings.h"
+#include "gil.h"
 #include "row_sweep.h"
 
 namespace lossless {
@@ -37,7 +38,7 @@ int64_t python_cross_entropy(int dtype, int reduction, const Shape& shape, nb::h
   job.gradient = arguments.result(gradient);
   job.threads = threads;
   if (count(shape, shape.size()) < worth_releasing_the_gil) return sweep_rows(job);
-  nb::gil_scoped_release release;
+  WithoutGil released;
   return sweep_rows(job);
 }
 
