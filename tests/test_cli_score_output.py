@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,15 @@ def test_losses_have_the_widest_dtype_of_all_files(dtypes: str, expected: str, o
         assert str(written.schema.field("mse").type) == expected
 
 
+# In the process itself: JAX minds that this one is forked to run something in between.
+WITH_LIMIT = """
+import os, resource, sys
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 @pytest.mark.parametrize("output", ["out.csv", "out.parquet"])
 @pytest.mark.parametrize("limit", [0, 100_000])
 def test_output_that_does_not_fit_is_one_line_and_nothing_is_left(output: str, limit: int) -> None:
@@ -175,12 +184,9 @@ def test_output_that_does_not_fit_is_one_line_and_nothing_is_left(output: str, l
         pa.table(dict(zip("xy", rng.normal(size=(2, 50_000)), strict=True))), "d.parquet"
     )
     Path(output).write_text("old")
-    done = subprocess.run(
-        [COMMAND, "score", "d.parquet", *COLUMNS, "--reduction", "none", "-o", output],
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
+    command = [str(COMMAND), "score", "d.parquet", *COLUMNS, "--reduction", "none", "-o", output]
+    limited = [sys.executable, "-c", WITH_LIMIT, str(limit), *command]
+    done = subprocess.run(limited, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"lossless score: --output {output}: File too large\n"
     assert {path.name for path in Path().iterdir()} == {"d.parquet", output}
