@@ -109,5 +109,5 @@ def test_score_bombs_are_read_piece_by_piece() -> None:
 def test_score_of_files_with_mistakes_ends_in_a_result_or_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    wrong = files.fuzz(250, seed=int(np.random.default_rng().integers(1 << 31)))
+    wrong = files.fuzz(250, seed=17)
     assert not wrong, capsys.readouterr().out
