@@ -58,7 +58,7 @@ def write(path: Path, rows: int, keys: int = 0) -> None:
 def read(path: Path) -> None:
     from lossless.cli import _tables
 
-    for _ in _tables.open_table(path).batches(COLUMNS):
+    for _ in _tables.open_table(path, _tables.AS_IT_SEEMS).batches(COLUMNS):
         pass
 
 

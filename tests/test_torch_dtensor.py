@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import socket
-import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from loss_calls import CALLS, arrays, assert_as_numpy, both, function, options
+from torch_cases import in_two_processes
 
 import lossless
 
@@ -20,23 +18,8 @@ def given(name: str) -> tuple[Any, ...]:
     return arrays(name, np.random.default_rng(7), ROWS, CLASSES)
 
 
-def compute(rank: int, port: int, queue: Any) -> None:
+def compute(rank: int) -> dict[str, Any]:
     """In each process: values and gradients of every loss, put together again."""
-    warnings.simplefilter("ignore")  # of PyTorch about itself
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
-    )
-    try:
-        results: Any = _results()
-    except Exception as error:
-        import traceback
-
-        results = f"{error!r} in:\n" + "".join(traceback.format_tb(error.__traceback__)[-6:])
-    queue.put((rank, results))
-    torch.distributed.destroy_process_group()
-
-
-def _results() -> dict[str, Any]:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
@@ -71,19 +54,7 @@ OPTIONS: tuple[list[Any], ...] = (
 
 
 def test_losses_of_dtensors_have_the_value_of_the_whole() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-    processes = [context.Process(target=compute, args=(rank, port, queue)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    found = dict(queue.get() for _ in processes)
-    for process in processes:
-        process.join()
-    for results in found.values():
-        assert isinstance(results, dict), results
+    for results in in_two_processes(compute):
         x, (labels, weights, where) = given("cross_entropy")[0], map(np.array, OPTIONS)
         wanted = lossless.cross_entropy(
             x, labels, weights.astype(np.float32), reduction="weighted_mean", where=where

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import socket
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,8 @@ import torch
 from cases import Backend, Case, cases, from_torch, to_torch
 from checks import assert_same_bits
 from framework_cases import arrays, on_numpy
-from torch import multiprocessing
 from torch.utils.checkpoint import checkpoint
-from torch_cases import IN_FLOAT32, gradient, leaf
+from torch_cases import IN_FLOAT32, gradient, in_two_processes, leaf
 
 import lossless
 import lossless.torch
@@ -116,18 +113,13 @@ def compare_with_forked_workers() -> None:
         assert torch.equal(slope, slope_wanted)
 
 
-def train_in_parallel(rank: int, port: int, queue: Any) -> None:
-    warnings.simplefilter("ignore")  # of PyTorch about itself
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
-    )
+def train_in_parallel(rank: int) -> list[Any]:
     torch.manual_seed(0)
     model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(3, 1))
     data, targets = batch(rank)
     loss = lossless.log_cosh_loss(model(data).squeeze(-1), targets, reduction="mean")
     loss.backward()
-    queue.put((rank, [np.asarray(part.grad).tolist() for part in model.parameters()]))
-    torch.distributed.destroy_process_group()
+    return [np.asarray(part.grad).tolist() for part in model.parameters()]
 
 
 def batch(rank: int) -> tuple[Any, Any]:
@@ -137,19 +129,7 @@ def batch(rank: int) -> tuple[Any, Any]:
 
 def test_loss_distributed() -> None:
     """Two processes: the mean of their gradients, the same in both."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-    processes = [
-        context.Process(target=train_in_parallel, args=(rank, port, queue)) for rank in range(2)
-    ]
-    for process in processes:
-        process.start()
-    results = dict(queue.get() for _ in processes)
-    for process in processes:
-        process.join()  # its exit code says little: gloo's threads at times abort at the very end
+    results = in_two_processes(train_in_parallel)
     torch.manual_seed(0)
     model = torch.nn.Linear(3, 1)
     for rank in range(2):

@@ -239,7 +239,7 @@ def _check(name: str, call: Call[Any], *, arrays_only: bool = False) -> tuple[Ba
         if call.broadcasts:
             argument = f"{name}: {list(call.operands)[2]}"
             for x in others:
-                _broadcasting(argument, x, shape, backend)
+                broadcasting(argument, x, shape, backend)
         # A number that is a parameter counts in full, whatever the dtype.
         given = list(call.operands.values())[2:]
         parameters = [
@@ -249,15 +249,15 @@ def _check(name: str, call: Call[Any], *, arrays_only: bool = False) -> tuple[Ba
     for parameter, value in call.parameters.items():
         if type(value) is not float or not value > 0:  # which most calls have
             value = _number_or_array(name, parameter, value, backend)
-            value = _broadcasting(f"{name}: {parameter}", value, shape, backend)
+            value = broadcasting(f"{name}: {parameter}", value, shape, backend)
         parameters.append(value)
     weights = where = None
     if call.weights is not None:
         argument = f"{name}: weights"
-        weights = _broadcasting(argument, backend.real(argument, call.weights), shape, backend)
+        weights = broadcasting(argument, backend.real(argument, call.weights), shape, backend)
     if call.where is not None:
         argument = f"{name}: where"
-        where = _broadcasting(argument, backend.mask(argument, call.where), shape, backend)
+        where = broadcasting(argument, backend.mask(argument, call.where), shape, backend)
     axes = tuple(range(len(shape))) if call.axis is None else _axes(name, call, len(shape))
     loss = call.loss or name.removesuffix("_loss")
     return backend, Problem(
@@ -300,17 +300,18 @@ def _number_or_array(name: str, parameter: str, value: Any, backend: Backend) ->
     return real
 
 
-def _broadcasting(argument: str, x: Any, shape: tuple[int, ...], backend: Backend) -> Any:
-    """A number, or an array that broadcasts to the shape of the residuals."""
-    if not isinstance(x, float) and not broadcasts_to(own := backend.shape(x), shape):
+def broadcasting(
+    argument: str, x: Any, shape: tuple[int, ...], backend: Backend, whose: str = "the residuals"
+) -> Any:
+    """A number, or an array that broadcasts to this shape."""
+    if not isinstance(x, float) and not _broadcasts_to(own := backend.shape(x), shape):
         raise ValueError(
-            f"{argument} must broadcast to the shape of the residuals {tuple(shape)}, "
-            f"got {tuple(own)}"
+            f"{argument} must broadcast to the shape of {whose} {tuple(shape)}, got {tuple(own)}"
         )
     return x
 
 
-def broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+def _broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     missing = len(target) - len(shape)
     return missing >= 0 and all(
         size in (1, wanted) for size, wanted in zip(shape, target[missing:], strict=True)

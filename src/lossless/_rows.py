@@ -16,7 +16,7 @@ from typing import Any, Generic, cast
 import numpy as np
 
 from . import _types
-from ._call import REDUCTIONS, Call, broadcasts_to, publish
+from ._call import REDUCTIONS, Call, broadcasting, publish
 from ._types import P, RowLoss
 from .backends import backend_for
 from .backends.base import Array, Backend
@@ -120,10 +120,10 @@ def _check(
         _same_shape(f"{name}: targets", labels, shape, f"{first} without axis {axis}", backend)
     if call.weights is not None:
         weights = backend.real(f"{name}: weights", call.weights)
-        _broadcasting(f"{name}: weights", weights, shape, backend)
+        broadcasting(f"{name}: weights", weights, shape, backend, "the loss")
     if call.where is not None:
         where = backend.mask(f"{name}: where", call.where)
-        _broadcasting(f"{name}: where", where, shape, backend)
+        broadcasting(f"{name}: where", where, shape, backend, "the loss")
     if labels is not None:
         _in_range(name, labels, where, full[axis], backend)
     return backend, RowProblem(
@@ -177,12 +177,6 @@ def _same_shape(
     own = () if isinstance(x, float) else tuple(backend.shape(x))
     if own != shape:
         raise ValueError(f"{argument} must have the shape of {whose} {shape}, got {own}")
-
-
-def _broadcasting(argument: str, x: Any, shape: tuple[int, ...], backend: Backend) -> None:
-    own = () if isinstance(x, float) else tuple(backend.shape(x))
-    if not broadcasts_to(own, shape):
-        raise ValueError(f"{argument} must broadcast to the shape of the loss {shape}, got {own}")
 
 
 def _axis(name: str, axis: Any, shape: tuple[int, ...]) -> int:

@@ -55,8 +55,9 @@ class Loss(Generic[P, Array]):
     __name__: str
     __qualname__: str
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Array:
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Array: ...
 
 
 class ElementWiseLoss(Loss[P, Array]):

@@ -57,9 +57,11 @@ struct binary_cross_entropy {
     Split m = add({1, 0}, q);
     Split w = divide(q, m);
     Split gradient = scale(add(u, scale(w, -1)), inputs > 0 ? 1 : -1);
-    // 1/2 - t + x/4 - x^3/48 near 0: the first two may make the middle of two results, of which q knows nothing.
+    // Near 0 it is 1/2 - t + x/4 - x^3/48, of which the last may decide on which side of the middle of two results it
+    // lies. The quotient has lost that: its digits end at 2^-100.
     // mutation-equivalent(boundary, constant): at 2^-27 both are good enough
-    if (a < 0x1p-27) gradient = add(two_sum(0.5 - targets, 0.25 * inputs), {inputs * inputs * inputs / -48, 0});
+    bool near = a < 0x1p-27;
+    if (near) gradient = add(two_sum(0.5 - targets, 0.25 * inputs), {inputs * inputs * inputs / -48, 0});
     return {add(multiply(u, {a, 0}), log1p_accurately(q)), gradient, divide(w, m)};
   }
 

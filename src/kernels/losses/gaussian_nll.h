@@ -30,16 +30,11 @@ struct normal_density {
     Split residual = exact_residual(inputs, targets);
     double r = residual.high;
     Split log_v = logarithm(v);
-    Split exact_square;
     double slope = r / v;
-    if constexpr (sizeof(typename T::storage) == sizeof(double)) {
-      // Squares, and the residual itself, may overflow where half of the square over v does not, which is half of this.
-      double half = 0.5 * inputs - 0.5 * targets;
-      slope = std::fabs(r) <= largest ? slope : 2 * (half / v);
-      exact_square = {std::fabs(r) <= largest ? r * (r / v) : 4 * (half * (half / v)), 0};
-    } else {
+    Split exact_square = {r * slope, 0};  // r * r may overflow in float64
+    if constexpr (sizeof(typename T::storage) < sizeof(double)) {
       exact_square = quotient(two_product(r, r), v);
-      exact_square.low += 2 * (r / v) * residual.low;
+      exact_square.low += 2 * slope * residual.low;
     }
     Split sum = two_sum(log_v.high, exact_square.high);
     double low = sum.low + (log_v.low + exact_square.low);
@@ -50,8 +45,10 @@ struct normal_density {
     }
     double value = 0.5 * nearest({sum.high, low});
     if constexpr (sizeof(typename T::storage) == sizeof(double)) {
+      // Twice the value, and the residual itself, may overflow where the value and the slope do not.
       double half = 0.5 * inputs - 0.5 * targets;
       value = std::fabs(value) <= largest ? value : 2 * (half * (half / v)) + 0.5 * log_v.high;
+      slope = std::fabs(r) <= largest ? slope : 2 * (half / v);
     }
     // mutation-equivalent(constant): a wider bound only costs time
     double lost = 0x1p-57 * (std::fabs(log_v.high) + exact_square.high + (full ? 2 : 0));

@@ -46,7 +46,7 @@ struct huber {
     Split value = two_product(q, m);
     value.low = std::fma(q, n + a.low, value.low);
 
-    double clipped = at_most(delta, a.high);  // infinite, where both are: weighted by 0 that is no number
+    double clipped = at_most(delta, a.high);  // of two infinities infinite in every dtype: times a weight of 0, NaN
     if constexpr (std::is_same_v<typename T::storage, double>) {
       // The residual may be beyond the largest double and its loss not: delta/2 is nothing beside it.
       double beyond_range = (2 * delta) * std::fabs(0.5 * inputs - 0.5 * targets);

@@ -43,11 +43,11 @@ struct smooth_l1 {
       quadratic = {0.5 * a.high * slope.high, 0};
     else
       quadratic = scale(square_over(at_most(largest, beta), a), 0.5);
-    double half = beta - 0.5 * beta;  // more than 0, as beta is, also of the smallest number
+    double half = beta - 0.5 * beta;  // not 0 where beta is the smallest number, whose product with 0.5 is
     Split linear = two_sum(a.high, -half);
     linear.low += a.low;
     if constexpr (std::is_same_v<typename T::storage, double>) {
-      // The residual may be beyond the largest double and its loss not. (An infinite one is no number less beta.)
+      // The residual may be beyond the largest double and its loss not.
       double beyond_range = 2 * (std::fabs(0.5 * inputs - 0.5 * targets) - 0.5 * half);
       linear = select((a.high > largest) & (beta <= largest), {beyond_range, 0}, linear);
     }

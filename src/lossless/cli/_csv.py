@@ -41,7 +41,7 @@ class Csv(Table):
 
     def __init__(self, path: Path, separator: str, form: TextFormat) -> None:
         self._path, self._separator = path, form.separator or separator
-        self._decimal = form.decimal
+        self.decimal = form.decimal
         self._size = path.stat().st_size
         self._position = 0
         with path.open("rb") as source, decompressed(source, path) as file:
@@ -126,13 +126,6 @@ class Csv(Table):
         name = "UTF-8" if self._encoding == UTF_8 else self._encoding
         return f"{name}: say which encoding it is, as in --encoding latin-1"
 
-    def numbers(self, cells: Any) -> NDArray[np.float64]:
-        """The numbers in text, NaN where none is known; BadCellError for anything else."""
-        if self._decimal != ".":
-            cells = pc.replace_substring(cells, ".", "?")  # with no meaning left
-            cells = pc.replace_substring(cells, self._decimal, ".")
-        return numbers(cells)
-
     @contextmanager
     def _text(self) -> Iterator[Any]:
         """The file as it is, also with bytes that are no text."""
@@ -188,8 +181,11 @@ def records(
         csv.field_size_limit(limit)
 
 
-def numbers(cells: Any) -> NDArray[np.float64]:
+def numbers(cells: Any, decimal: str = ".") -> NDArray[np.float64]:
     """The numbers in text, NaN where none is known; BadCellError for anything else."""
+    if decimal != ".":
+        cells = pc.replace_substring(cells, ".", "?")  # with no meaning left
+        cells = pc.replace_substring(cells, decimal, ".")
     try:
         return _cast(cells)
     except pa.ArrowInvalid:

@@ -26,7 +26,7 @@ class Partitioned(Table):
         self._table = table
         self._keys = {key: value for key, value in keys.items() if key not in table.names}
         self.names = [*table.names, *self._keys]
-        self.text, self.hint = table.text, table.hint
+        self.text, self.decimal, self.hint = table.text, table.decimal, table.hint
 
     def batches(self, columns: list[str]) -> Iterator[list[Any]]:
         own = [name for name in columns if name not in self._keys]
@@ -55,9 +55,6 @@ class Partitioned(Table):
         own = [name for name in columns if name not in self._keys]
         found = dict(zip(own, self._table.kinds(own), strict=True))
         return [found[name] if name in found else self._kind(name) for name in columns]
-
-    def numbers(self, cells: Any) -> Any:
-        return self._table.numbers(cells)
 
     def fraction(self, rows: int) -> float:
         return self._table.fraction(rows)

@@ -64,7 +64,7 @@ class Rows:
         *,
         skip_missing: bool = False,
         numbered: bool = False,
-        form: _tables.TextFormat = _tables.TextFormat(),  # noqa: B008 (it is frozen)
+        form: _tables.TextFormat = _tables.AS_IT_SEEMS,
     ) -> None:
         self._path, self._columns, self._groups = path, columns, groups
         self._skip_missing, self._numbered = skip_missing, numbered
@@ -206,7 +206,7 @@ class Rows:
         kind = array.type
         if self._table.text:
             try:
-                return self._table.numbers(array)
+                return _csv.numbers(array, self._table.decimal)
             except _csv.BadCellError as error:
                 what = f"{_spelled(array, error.index)} is not a number"
                 raise self._wrong(error.index, name, what) from None

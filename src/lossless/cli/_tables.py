@@ -25,11 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
-from numpy.typing import NDArray
 
 from ._errors import UserError
 
@@ -76,11 +74,15 @@ class TextFormat:
             raise UserError("--decimal ',': needs another separator of cells: say --sep ';'")
 
 
+AS_IT_SEEMS = TextFormat()
+
+
 class Table(ABC):
     """An open file."""
 
     names: list[str]
     text = False  # whether all cells are text, as in CSV
+    decimal = "."  # in the numbers of text
     hint = ""  # why a column may not be found
 
     @abstractmethod
@@ -94,10 +96,6 @@ class Table(ABC):
     @abstractmethod
     def fraction(self, rows: int) -> float:
         """How much of the file has been read with so many rows."""
-
-    def numbers(self, cells: Any) -> NDArray[np.float64]:
-        """Of a text file, the numbers in its cells."""
-        raise NotImplementedError
 
     def where(self, row: int) -> str:
         """What helps to find the row."""
@@ -223,7 +221,7 @@ def _inside(folder: Path) -> list[Path]:
     return paths
 
 
-def open_table(path: Path, form: TextFormat = TextFormat()) -> Table:
+def open_table(path: Path, form: TextFormat) -> Table:
     """The file, with columns for the parts of its path that are key=value."""
     from ._partitions import Partitioned, keys_of
 
