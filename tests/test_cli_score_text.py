@@ -97,6 +97,11 @@ def test_score_separators_and_decimal_marks(text: str, options: tuple[str, ...])
     assert run_json("score", "data.csv", *PT, *options)["total"]["values"] == {"mse": 2.5}
 
 
+def test_score_separator_of_a_kind_of_file_leaves_the_comma_to_numbers() -> None:
+    Path("data.tsv").write_text("p\tt\n1,0\t2\n3\t5\n")
+    assert run_json("score", "data.tsv", *PT, "--decimal", ",")["total"]["values"] == {"mse": 2.5}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -104,7 +109,8 @@ def test_score_separators_and_decimal_marks(text: str, options: tuple[str, ...])
         (("--sep", '"'), "must be one ASCII character"),
         (("--sep", "é"), "must be one ASCII character"),
         (("--decimal", "'"), "must be '.' or ','"),
-        (("--decimal", ","), "needs another separator"),
+        (("--decimal", ","), "data.csv: --decimal ',': needs another separator"),
+        (("--sep", "."), "data.csv: --decimal '.': needs another separator"),
         (("--sep", ";", "--decimal", ","), "row 1 (line 2), column 'p': '1.5' is not a number"),
     ],
 )

@@ -42,6 +42,11 @@ class Csv(Table):
     def __init__(self, path: Path, separator: str, form: TextFormat) -> None:
         self._path, self._separator = path, form.separator or separator
         self.decimal = form.decimal
+        if self.decimal == self._separator:
+            raise UserError(
+                f"{path}: --decimal {self.decimal!r}: needs another separator of cells, "
+                "as in --sep ';'"
+            )
         self._size = path.stat().st_size
         self._position = 0
         with path.open("rb") as source, decompressed(source, path) as file:

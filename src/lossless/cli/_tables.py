@@ -70,8 +70,6 @@ class TextFormat:
             raise UserError(f"--sep {self.separator!r}: must be one ASCII character, such as ';'")
         if self.decimal not in (".", ","):
             raise UserError(f"--decimal {self.decimal!r}: must be '.' or ','")
-        if self.decimal == (self.separator or ",") and self.decimal == ",":
-            raise UserError("--decimal ',': needs another separator of cells: say --sep ';'")
 
 
 AS_IT_SEEMS = TextFormat()
