@@ -23,6 +23,9 @@ WHEEL_CHECK := build/wheel-check
 BUILD_REQUIRES := scikit-build-core nanobind cmake ninja
 TOOLS := build ruff mypy clang-format rich
 
+# Before a command that starts processes: none is left, however it ends. pytest sees to that itself.
+WHOLE := $(BIN)/python tests/leftovers.py
+
 CXX_FILES = $(shell find src -name '*.h' -o -name '*.cpp')
 # What the native module is built from. Python files are not here: the install is editable.
 NATIVE := pyproject.toml CMakeLists.txt constraints.txt $(CXX_FILES)
@@ -58,10 +61,10 @@ outside: .venv/.installed  ## judge hard arguments of the rational losses by exa
 	PYTHONPATH=tests $(BIN)/python tests/outside.py $(ARGS)
 
 fuzz: .venv/.installed  ## call random losses on random arrays (ARGS='--calls 1000000': an hour)
-	PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
+	PYTHONPATH=tests $(WHOLE) $(BIN)/python -m fuzz $(ARGS)
 
 fuzz-files: .venv/.installed  ## score files with mistakes in their bytes (ARGS='--files 100000')
-	PYTHONPATH=tests $(BIN)/python -m fuzz.files $(ARGS)
+	PYTHONPATH=tests $(WHOLE) $(BIN)/python -m fuzz.files $(ARGS)
 
 # The sanitizers' runtimes must be in the process before Python starts, and libstdc++ with them,
 # so that they see its exceptions. Capturing only sys.stderr lets their reports through.
@@ -71,19 +74,20 @@ sanitize: build/sanitize-venv/.installed  ## run the kernel tests under the addr
 	@echo "kernel tests under address and undefined-behaviour sanitizers"
 	@LD_PRELOAD='$(preload)' PYTHONMALLOC=malloc \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	$(SANITIZE_BIN)/python -m pytest -m kernel -n $(JOBS) --capture=sys $(KERNEL_TESTS) $(ARGS)
+	$(SANITIZE_BIN)/python -m pytest -m kernel -n $(JOBS) --capture=sys \
+	    -o faulthandler_timeout=600 $(KERNEL_TESTS) $(ARGS)
 
 bench: .venv/.installed  ## measure the kernels, the calls on NumPy, MLX, JAX and PyTorch arrays, and lossless score
-	$(BIN)/python benchmarks/kernels.py $(ARGS)
-	$(BIN)/python benchmarks/numpy_calls.py $(ARGS)
-	$(BIN)/python benchmarks/jax_calls.py $(ARGS)
-	$(BIN)/python benchmarks/mlx_calls.py $(ARGS)
-	$(BIN)/python benchmarks/torch_calls.py $(ARGS)
-	$(BIN)/python benchmarks/cross_entropy.py $(ARGS)
-	$(BIN)/python benchmarks/score.py
+	$(WHOLE) $(BIN)/python benchmarks/kernels.py $(ARGS)
+	$(WHOLE) $(BIN)/python benchmarks/numpy_calls.py $(ARGS)
+	$(WHOLE) $(BIN)/python benchmarks/jax_calls.py $(ARGS)
+	$(WHOLE) $(BIN)/python benchmarks/mlx_calls.py $(ARGS)
+	$(WHOLE) $(BIN)/python benchmarks/torch_calls.py $(ARGS)
+	$(WHOLE) $(BIN)/python benchmarks/cross_entropy.py $(ARGS)
+	$(WHOLE) $(BIN)/python benchmarks/score.py
 
 claims: .venv/.installed  ## recompute what the README says of other libraries (ARGS=--quick: no timings)
-	$(BIN)/python benchmarks/claims.py $(ARGS)
+	$(WHOLE) $(BIN)/python benchmarks/claims.py $(ARGS)
 
 peers: .venv/.peers  ## install the other libraries that claims compares with (some hundred MB)
 
@@ -101,7 +105,7 @@ format: .venv/.tools  ## rewrite the files as lint wants them
 	@$(BIN)/clang-format -i $(CXX_FILES)
 
 mutate: .venv/.installed  ## prove that the tests catch a wrong line in a kernel (long; ARGS='--sample 20')
-	$(BIN)/python tools/mutate.py $(ARGS)
+	$(WHOLE) $(BIN)/python tools/mutate.py $(ARGS)
 
 # A value and a gradient that are known by hand; run from an empty folder, without the source tree.
 define SMOKE

@@ -17,11 +17,12 @@ from typer.testing import CliRunner
 from lossless.cli.app import app
 
 COMMAND = Path(sys.executable).parent / "lossless"
-# Where the tests run with SIGINT ignored (nohup make test &), children would inherit that.
-HEARS_CTRL_C = (
+# Where the tests run with signals ignored (nohup make test &), children would inherit that.
+HEARS_SIGNALS = (
     sys.executable,
     "-c",
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);"
+    "import os, signal, sys;"
+    "[signal.signal(x, signal.SIG_DFL) for x in (signal.SIGINT, signal.SIGHUP)];"
     "os.execv(sys.argv[1], sys.argv[1:])",
 )
 
@@ -56,7 +57,7 @@ def interrupt(
 ) -> subprocess.CompletedProcess[str]:
     """Runs the command, and presses Ctrl-C once it is at work: all its processes get the signal."""
     process = subprocess.Popen(
-        [*HEARS_CTRL_C, COMMAND, *arguments],
+        [*HEARS_SIGNALS, COMMAND, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -67,7 +68,7 @@ def interrupt(
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=40)
     finally:  # whatever stops the test, nothing goes on
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

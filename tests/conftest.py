@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import hypothesis
+import leftovers
 import numpy as np
 import pytest
 from cases import Case, cases, with_float64
@@ -33,6 +34,11 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 # Quick and sharp: what is wrong with a kernel shows here.
 FIRST = ("test_tables", "test_special_values", "test_kernel_claims", "test_cross_entropy_special")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # workers of xdist are what the run leaves
+        leftovers.end_with_this_process()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

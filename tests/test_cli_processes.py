@@ -40,7 +40,7 @@ def test_process_ends_with_its_parent_that_is_killed(watches: bool) -> None:
         child = int(parent.stdout.readline())
         parent.kill()
         parent.wait()
-        ended, _, _ = select.select([parent.stdout], [], [], 60 if watches else 3)
+        ended, _, _ = select.select([parent.stdout], [], [], 40 if watches else 3)
         if not watches:
             os.kill(child, signal.SIGKILL)
         assert bool(ended) is watches
