@@ -124,7 +124,9 @@ def test_loss_is_one_custom_call(loss: Any) -> None:
         assert program.count("custom-call(") == 1, program
         assert "copy" not in program, program
         operations = re.findall(r" = \S+ (?:\S+ )*?([a-z-]+)\(", program)
-        assert sorted(operations) == ["custom-call", "parameter", "parameter"], program
+        assert operations.count("constant") <= 1, program  # the loss's parameters
+        others = sorted(name for name in operations if name != "constant")
+        assert others == ["custom-call", "parameter", "parameter"], program
     inside = text(jax.value_and_grad(lambda x, t: 1 + loss(x, t, reduction="mean")), x, x)
     assert inside.count("custom-call(") == 1, inside
 

@@ -22,7 +22,7 @@ struct Plan {
   int64_t outputs;  // bits: value, gradient, second derivative
   int64_t reduced;  // bits: the dimensions that are reduced
   int64_t arrays;   // bits: inputs, targets, two parameters, weights, mask, cotangent
-  int64_t numbers;  // bits: the same, of those that the attribute "numbers" holds
+  int64_t numbers;  // bits: the same, of those that are numbers
 };
 constexpr int operands = 7;
 
@@ -61,8 +61,9 @@ bool run_small(const CallFrame& frame, const Plan& plan, const double* numbers) 
 
 void run(const CallFrame& frame) {
   const Plan& plan = plan_of<Plan>(frame.attributes);
-  const double* numbers = numbers_of(frame.attributes);
   const Buffers& arguments = frame.arguments;
+  double numbers[operands] = {};
+  int64_t arrays = take_numbers(arguments, plan.numbers, numbers);
   if (run_small(frame, plan, numbers)) return;
   int64_t dimensions = arguments.buffers[0]->rank;
 
@@ -77,7 +78,7 @@ void run(const CallFrame& frame) {
     for (int64_t d = 0; d < dimensions; ++d) {
       if (bool(plan.reduced >> d & 1) != reduced) continue;
       int64_t size = 1;
-      for (int64_t i = 0; i < arguments.size; ++i)
+      for (int64_t i = 0; i < arrays; ++i)
         if (int64_t of_this = arguments.buffers[i]->dims[d]; of_this != 1) size = of_this;
       if (size == 1) continue;
       order.push_back(d);

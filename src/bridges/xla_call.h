@@ -1,6 +1,7 @@
 // What the handlers of XLA's custom calls have in common: buffers, attributes, errors.
 #pragma once
 
+#include <cstring>
 #include <exception>
 #include <stdexcept>
 #include <string>
@@ -71,16 +72,26 @@ inline void* fresh(const Buffer& buffer) {
   return buffer.data;
 }
 
-// The attributes of a call are "numbers" and "plan", as backends/jax_layers.py sorts them; a plan is integers only.
+// The one attribute of a call is its plan, of integers only.
 template <class Plan>
 const Plan& plan_of(const Attributes& attributes) {
-  if (attributes.size != 2 || attributes.values[1]->size * sizeof(int64_t) != sizeof(Plan))
+  if (attributes.size != 1 || attributes.values[0]->size * sizeof(int64_t) != sizeof(Plan))
     throw std::invalid_argument("this call was not made by this version of lossless");
-  return *static_cast<const Plan*>(attributes.values[1]->data);
+  return *static_cast<const Plan*>(attributes.values[0]->data);
 }
 
-inline const double* numbers_of(const Attributes& attributes) {
-  return static_cast<const double*>(attributes.values[0]->data);
+// Python's numbers are the last argument (backends/jax_numbers.py): first their doubles, in the order of the operands
+// that they are. `which` has a bit for each of these; without any there is no such argument. They go to their places
+// among all operands; returned is how many arguments are arrays.
+inline int64_t take_numbers(const Buffers& arguments, int64_t which, double* places) {
+  if (!which) return arguments.size;
+  auto next = static_cast<const char*>(arguments.buffers[arguments.size - 1]->data);
+  for (int operand = 0; which >> operand; ++operand) {
+    if (!(which >> operand & 1)) continue;
+    std::memcpy(places + operand, next, sizeof(double));
+    next += sizeof(double);
+  }
+  return arguments.size - 1;
 }
 
 // The handler of a call that `run` computes.

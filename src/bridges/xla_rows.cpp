@@ -2,6 +2,7 @@
 // dimensions. The arrays have all dimensions of the logits, or all but that of the classes, of size 1 where they
 // repeat.
 #include <algorithm>
+#include <iterator>
 
 #include "xla_call.h"
 
@@ -11,13 +12,13 @@ namespace {
 // The attribute "plan", in order; backends/jax_rows.py makes it.
 struct Plan {
   int64_t dtype, reduction;
-  int64_t outputs;   // bits: value, gradient
-  int64_t classes;   // their dimension
-  int64_t kept;      // so many leading dimensions of the rows have values of their own
-  int64_t arrays;    // bits: logits, labels, probabilities, weights, mask, cotangent
-  int64_t weighted;  // whether the attribute "numbers" holds a weight beside the label smoothing
+  int64_t outputs;  // bits: value, gradient
+  int64_t classes;  // their dimension
+  int64_t kept;     // so many leading dimensions of the rows have values of their own
+  int64_t arrays;   // bits: logits, labels, probabilities, weights, mask, cotangent, label smoothing
+  int64_t numbers;  // bits: the same, of those that are numbers
 };
-constexpr int operands = 6;
+constexpr int operands = 7, weights = 3, smoothing = 6;
 
 using Strides = std::vector<int64_t>;
 
@@ -45,18 +46,19 @@ RowJob part_of(RowJob job, const std::vector<int64_t>& place) {
 
 void run(const CallFrame& frame) {
   const Plan& plan = plan_of<Plan>(frame.attributes);
-  const double* numbers = numbers_of(frame.attributes);
+  double numbers[operands] = {};
+  take_numbers(frame.arguments, plan.numbers, numbers);
   size_t rows = frame.arguments.buffers[0]->rank - 1;  // their dimensions
 
   RowJob job;
   job.dtype = DType(plan.dtype);
   job.reduction = Reduction(plan.reduction);
   job.shape.assign(rows + 1, 1);
-  job.smoothing = numbers[0];
-  if (plan.weighted) job.weights = {numbers + 1, DType::float64, Strides(rows, 0)};
-  Operand* places[operands] = {&job.logits, nullptr, &job.probabilities, &job.weights, &job.where, &job.cotangent};
+  job.smoothing = numbers[smoothing];
+  if (plan.numbers >> weights & 1) job.weights = {numbers + weights, DType::float64, Strides(rows, 0)};
+  Operand* places[] = {&job.logits, nullptr, &job.probabilities, &job.weights, &job.where, &job.cotangent};
   Buffer** next = frame.arguments.buffers;
-  for (int i = 0; i < operands; ++i) {
+  for (int i = 0; i < int(std::size(places)); ++i) {
     if (!(plan.arrays >> i & 1)) continue;
     const Buffer& buffer = **next++;
     Strides sizes(buffer.dims, buffer.dims + buffer.rank), strides = strides_of(buffer);

@@ -57,7 +57,7 @@ class RowProblem:
     shape: tuple[int, ...]  # of the loss
     dtype: Any  # of the result
     reduction: str
-    parameters: tuple[float, ...]
+    parameters: tuple[Any, ...]  # floats, or what a backend makes of them
     weights: Any  # None, a float, or an array that broadcasts to the shape of the loss
     where: Array | None  # broadcasts to it
     kept: int = 0  # so many leading dimensions of the loss are a batch's, which nothing reduces

@@ -7,7 +7,7 @@ Each has two functions, which are found by their names:
 
 `rows` is an array namespace (see `backends.rows.Along`) with the operations along the axis of the
 rows, which leave that axis with size 1. The arrays have one shape and dtype, but for class indices
-of size 1 along the axis, which are in range; parameters are floats.
+of size 1 along the axis, which are in range; parameters are floats, but for those in COMPUTED_WITH.
 
 Frameworks differentiate the values, under the rules of `formulas`. They must not cancel, either:
 a sum of terms of one sign is as accurate as its terms. So scores stand as distances below the
@@ -25,6 +25,12 @@ Array = Any
 
 # These do not round: they need no wider dtype.
 EXACT = frozenset({"nll"})
+# The places of parameters that may also be arrays without dimensions, if they are not the number 0.
+COMPUTED_WITH = {"cross_entropy": (0,), "soft_cross_entropy": (0,), "triplet": (1,)}
+
+
+def _is_zero(parameter: Any) -> bool:
+    return isinstance(parameter, float) and parameter == 0.0
 
 
 def _largest(rows: "Along", x: Array) -> tuple[Array, Array, Array]:
@@ -36,7 +42,7 @@ def _largest(rows: "Along", x: Array) -> tuple[Array, Array, Array]:
     return place, largest, rows.log1p(others) + (finite - finite)  # NaN for an infinity
 
 
-def cross_entropy_value(rows: "Along", x: Array, labels: Array, smoothing: float) -> Array:
+def cross_entropy_value(rows: "Along", x: Array, labels: Array, smoothing: Any) -> Array:
     """How far the label's score is below the largest, plus log Σ exp(x - largest): both >= 0.
 
     Where it is the largest, its derivative must not be added up of 1, -1 and what remains.
@@ -45,23 +51,23 @@ def cross_entropy_value(rows: "Along", x: Array, labels: Array, smoothing: float
     place, largest, log_sum = _largest(rows, x)
     below = rows.where(labels == place, 0.0, largest - rows.pick(x, labels))
     loss = below + log_sum
-    if smoothing:
+    if not _is_zero(smoothing):
         loss = (1.0 - smoothing) * loss + smoothing * (rows.mean(largest - x) + log_sum)
     return loss
 
 
-def cross_entropy_gradient(rows: "Along", x: Array, labels: Array, smoothing: float) -> Array:
+def cross_entropy_gradient(rows: "Along", x: Array, labels: Array, smoothing: Any) -> Array:
     """softmax(x) - 1 at the label, which is minus the part of the others, softmax(x) elsewhere."""
     exponentials = rows.exp(x - rows.largest(x))
     here = rows.is_at(x, labels)
     others = rows.total(rows.where(here, 0.0, exponentials))
     gradient = rows.where(here, -others, exponentials) / rows.total(exponentials)
-    if smoothing:
+    if not _is_zero(smoothing):
         gradient = rows.where(here, gradient + smoothing, gradient) - smoothing / rows.size(x)
     return gradient
 
 
-def soft_cross_entropy_value(rows: "Along", x: Array, targets: Array, smoothing: float) -> Array:
+def soft_cross_entropy_value(rows: "Along", x: Array, targets: Array, smoothing: Any) -> Array:
     """The same for probabilities, which need not add up to 1: minus Σ t·log(softmax(x)).
 
     The largest score has no distance from itself, so that what is above it in derivatives is the
@@ -75,17 +81,17 @@ def soft_cross_entropy_value(rows: "Along", x: Array, targets: Array, smoothing:
     targets = rows.where(impossible, 0.0, targets)
     distances = targets * rows.where(impossible, 0.0, below)
     loss = rows.total(targets) * log_sum + rows.total(distances)
-    if smoothing:
+    if not _is_zero(smoothing):
         loss = (1.0 - smoothing) * loss + smoothing * (rows.mean(below) + log_sum)
     return loss
 
 
-def soft_cross_entropy_gradient(rows: "Along", x: Array, targets: Array, smoothing: float) -> Array:
+def soft_cross_entropy_gradient(rows: "Along", x: Array, targets: Array, smoothing: Any) -> Array:
     """softmax(x), times the sum of the smoothed targets, minus these."""
     exponentials = rows.exp(x - rows.largest(x))
     softmax = exponentials / rows.total(exponentials)
     gradient = rows.total(targets) * softmax - targets
-    if smoothing:
+    if not _is_zero(smoothing):
         gradient = (1.0 - smoothing) * gradient + smoothing * (softmax - 1.0 / rows.size(x))
     return gradient
 
@@ -208,7 +214,7 @@ def triplet_value(
     positives: Array,
     negatives: Array,
     p: float,
-    margin: float,
+    margin: Any,
     eps: float,
 ) -> Array:
     """The distance of the positive minus that of the negative plus the margin, 0 if below."""
@@ -224,7 +230,7 @@ def triplet_gradient(
     positives: Array,
     negatives: Array,
     p: float,
-    margin: float,
+    margin: Any,
     eps: float,
 ) -> Array:
     """The slopes of both distances, 0 where the loss is."""

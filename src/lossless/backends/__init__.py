@@ -127,9 +127,9 @@ def _load_torch() -> Callable[[], Backend]:
 
 def _load_jax() -> Callable[[], Backend]:
     versions.check("jax")
-    from . import jax
+    from . import jax, jax_shortcuts
 
-    _take(*jax.shortcuts())
+    _take(*jax_shortcuts.shortcuts())
     return lambda: jax.backend
 
 

@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from .._rows import RowProblem
 
 
+def threshold_in_float32(x: float, up: bool) -> float:
+    """Rounded as `Composed.threshold` says."""
+    rounded = np.float32(x)  # float32 against x would compare in float32
+    if up and float(rounded) < x:
+        rounded = np.nextafter(rounded, np.float32(math.inf))
+    elif not up and x < float(rounded) < math.inf:
+        rounded = np.nextafter(rounded, np.float32(0))
+    return float(rounded)
+
+
 @dataclass(slots=True)
 class Elements:
     """The arrays of a problem in the dtype of the computation; masked-out places are harmless."""
@@ -46,6 +56,10 @@ class Composed:
     def is_float(self, dtype: Any) -> bool:
         """Whether it is one of the real floating-point dtypes."""
         return bool(self.xp.isdtype(dtype, "real floating"))
+
+    def is_number(self, x: Any) -> bool:
+        """Whether an option is one, and no array, whose values may be anything."""
+        return isinstance(x, float)
 
     def cast(self, x: Array, dtype: Any) -> Array:
         return self.xp.astype(x, dtype, copy=False)
@@ -73,12 +87,7 @@ class Composed:
         Or `up`, so that it is < the result only if it is < x.
         """
         if dtype == self.xp.float32:
-            rounded = np.float32(x)  # float32 against x would compare in float32
-            if up and float(rounded) < x:
-                rounded = np.nextafter(rounded, np.float32(math.inf))
-            elif not up and x < float(rounded) < math.inf:
-                rounded = np.nextafter(rounded, np.float32(0))
-            x = float(rounded)
+            x = threshold_in_float32(x, up)
         return self.number(x, dtype, like)
 
     def value(self, problem: "Problem") -> Array:
@@ -111,7 +120,7 @@ class Composed:
         options = [
             x
             for x in (*problem.parameters, problem.weights)
-            if x is not None and not isinstance(x, float)
+            if x is not None and not self.is_number(x)
         ]
         floats = (x.dtype for x in options if self.is_float(x.dtype))
         # One after the other: float16 and bfloat16 may promote to float32 only by way of it.
@@ -119,7 +128,7 @@ class Composed:
         first, *others = self._operands(problem, dtype)
         parameters = []
         for name, x in zip(LOSSES[problem.loss].parameters, problem.parameters, strict=True):
-            if isinstance(x, float):
+            if self.is_number(x):
                 if name in THRESHOLDS:
                     parameters.append(self.threshold(x, dtype, first, THRESHOLDS[name] == "<"))
                 else:
@@ -135,7 +144,7 @@ class Composed:
                 parameter = xp.where(where, parameter, 1.0)
             parameters.append(parameter)
         weights = problem.weights
-        if isinstance(weights, float):
+        if self.is_number(weights):
             weights = self.number(weights, dtype, first)
         elif weights is not None:
             weights = self.cast(weights, dtype)

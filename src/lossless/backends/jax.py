@@ -17,35 +17,38 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
-from .._call import REDUCTIONS, Call, Problem
+from .. import row_formulas
+from .._call import Problem
 from .._composed import is_composed
+from .._losses import LOSSES
 from .._rows import RowProblem
 from . import numpy as numpy_backend
 from . import xla_ffi
 from .array_api import ArrayApi
 from .base import Array
 from .composed import warn_of_fallback
+from .jax_numbers import NUMBERS, PARAMETERS, Number, packed, unpacked
 
-_FLOATS = frozenset(map(jnp.dtype, ("float16", "bfloat16", "float32", "float64")))
+FLOATS = frozenset(map(jnp.dtype, ("float16", "bfloat16", "float32", "float64")))
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A computation but for its arrays.
-
-    Numbers are part of it, so that they count in full where JAX has no float64: as hexadecimal
-    strings, which tell zeros by their signs and have a NaN that equals itself.
-    """
+    """A computation but for its arrays, one of which may hold Python's numbers."""
 
     loss: str
     outputs: tuple[str, ...]  # some of value, gradient, second_derivative
     reduction: str
     axes: tuple[int, ...]
     dtype: Any  # of the results
-    parameters: tuple[str | None, ...]  # None: an array
-    weights: str | None  # None: an array, or none at all
+    numbers: tuple[str, ...]  # which parameters are numbers, and "weights" if they are one
     arrays: tuple[str, ...]  # their names, in order
     native: bool
+
+    def given(self, arrays: Sequence[Array]) -> tuple[dict[str, Array], dict[str, Number]]:
+        """The arrays and the numbers by their names."""
+        named = dict(zip(self.arrays, arrays, strict=True))
+        return named, unpacked(self.numbers, named.pop(NUMBERS, None))
 
 
 class Formulas(ArrayApi):
@@ -55,10 +58,10 @@ class Formulas(ArrayApi):
         return isinstance(x, jax.Array | np.ndarray)
 
     def is_float(self, dtype: Any) -> bool:
-        return dtype in _FLOATS
+        return dtype in FLOATS
 
     def is_real(self, dtype: Any) -> bool:
-        return dtype in _FLOATS or jnp.issubdtype(dtype, jnp.integer) or self.is_bool(dtype)
+        return dtype in FLOATS or jnp.issubdtype(dtype, jnp.integer) or self.is_bool(dtype)
 
     def is_bool(self, dtype: Any) -> bool:
         return bool(dtype == np.bool_)
@@ -69,9 +72,17 @@ class Formulas(ArrayApi):
     def cast(self, x: Array, dtype: Any) -> Array:
         return jax.lax.convert_element_type(x, dtype)
 
-    def number(self, x: float, dtype: Any, like: Array | None) -> Any:
+    def is_number(self, x: Any) -> bool:
+        return isinstance(x, float | Number)
+
+    def number(self, x: float | Number, dtype: Any, like: Array | None) -> Any:
+        if isinstance(x, Number):
+            return x.array(dtype)
         with np.errstate(over="ignore"):  # a number too large for the dtype is infinite in it
             return np.asarray(x, dtype)
+
+    def threshold(self, x: float | Number, dtype: Any, like: Array, up: bool = False) -> Any:
+        return x.array(dtype) if isinstance(x, Number) else super().threshold(x, dtype, like, up)
 
     def wide(self, x: Array) -> Any:
         """The dtype of totals of x: float64 if JAX has it."""
@@ -82,7 +93,7 @@ class Formulas(ArrayApi):
         first, *others = given.values()
         if len(others) == 1 and type(first) is type(others[0]) and isinstance(first, jax.Array):
             dtype = first.dtype
-            if dtype in _FLOATS and dtype == others[0].dtype and not first.weak_type:
+            if dtype in FLOATS and dtype == others[0].dtype and not first.weak_type:
                 return (first, *others), dtype  # soon done for most calls
         real = [self.real(f"{name}: {argument}", x) for argument, x in given.items()]
         dtype = jnp.result_type(*map(self._promoted, real))
@@ -128,28 +139,40 @@ class Formulas(ArrayApi):
         return self.cast(x, jnp.dtype(jnp.result_type(int)))
 
     def row_outputs(self, problem: RowProblem, *, gradient: bool) -> tuple[Array, ...]:
-        weights, number = problem.weights, None
-        if isinstance(weights, float):  # a constant of the program, as in a Plan
-            number, weights = weights.hex(), None
+        numbers = {"weights": problem.weights} if isinstance(problem.weights, float) else {}
+        weights = None if numbers else problem.weights
+        parameters: list[Any] = list(problem.parameters)
+        for place in row_formulas.COMPUTED_WITH.get(problem.loss, ()):
+            if x := parameters[place]:
+                numbers[PARAMETERS[place]], parameters[place] = x, None
         operands = (problem.arrays, problem.labels, weights, problem.where)
-        plan = replace(problem, arrays=(), labels=None, weights=number, where=None)
-        native = not is_composed.get()
-        outputs: tuple[Array, ...] = self._jitted_rows(plan, gradient, native, operands)
+        plan = replace(
+            problem, arrays=(), labels=None, parameters=tuple(parameters), weights=None, where=None
+        )
+        program = _program_of_rows(plan, gradient, not is_composed.get(), tuple(numbers))
+        outputs: tuple[Array, ...] = program(*operands, *packed(problem.loss, numbers))
         return outputs
 
-    @functools.cached_property
-    def _jitted_rows(self) -> Any:
-        return jax.jit(self._traced_rows, static_argnums=(0, 1, 2), inline=True)
-
-    def _traced_rows(
-        self, plan: RowProblem, gradient: bool, native: bool, operands: Any
+    def traced_rows(
+        self,
+        plan: RowProblem,
+        gradient: bool,
+        native: bool,
+        names: tuple[str, ...],
+        *operands: Any,
     ) -> tuple[Array, ...]:
-        arrays, labels, weights, where = operands
-        if plan.weights is not None:
-            weights = float.fromhex(plan.weights)
+        """The outputs of a problem, for arrays as users give them, and numbers of these names."""
+        arrays, labels, weights, where, *packed = operands
+        numbers = unpacked(names, *packed)
+        weights = numbers.get("weights", weights)
+        parameters = tuple(
+            numbers.get(name, x) for name, x in zip(PARAMETERS, plan.parameters, strict=False)
+        )
         spread = jax.typeof(arrays[0]).sharding.spec
         arrays = tuple(_with_whole_rows(x, plan.axis) for x in arrays)
-        problem = replace(plan, arrays=arrays, labels=labels, weights=weights, where=where)
+        problem = replace(
+            plan, arrays=arrays, labels=labels, parameters=parameters, weights=weights, where=where
+        )
         if native:
             value, *slopes = self.rows(problem, gradient=gradient)
         else:
@@ -157,6 +180,16 @@ class Formulas(ArrayApi):
         if slopes and spread[plan.axis] is not None:
             slopes = [jax.sharding.reshard(slopes[0], spread)]
         return value, *slopes
+
+    def formula_of_rows(
+        self, problem: RowProblem, cotangent: Array | None = None, *, gradient: bool
+    ) -> tuple[Array, ...]:
+        dtype = self._row_dtype(problem)
+        parameters = tuple(
+            x.array(dtype) if isinstance(x, Number) else x for x in problem.parameters
+        )
+        problem = replace(problem, parameters=parameters)
+        return super().formula_of_rows(problem, cotangent, gradient=gradient)
 
     def rows(self, problem: RowProblem, *, gradient: bool) -> tuple[Array, ...]:
         """The outputs of a problem, inside of a program."""
@@ -178,34 +211,37 @@ class Formulas(ArrayApi):
         return first, second
 
     def _compute(self, problem: Problem, *outputs: str) -> tuple[Array, ...]:
-        options = {f"parameter {i}": x for i, x in enumerate(problem.parameters)}
+        options = dict(zip(PARAMETERS, problem.parameters, strict=False))
         options |= {"weights": problem.weights, "where": problem.where}
+        numbers = {name: x for name, x in options.items() if isinstance(x, float)}
         arrays = {"inputs": problem.inputs, "targets": problem.targets}
-        arrays |= {k: x for k, x in options.items() if x is not None and not isinstance(x, float)}
+        arrays |= {k: x for k, x in options.items() if x is not None and k not in numbers}
+        operands = *arrays.values(), *packed(problem.loss, numbers)
         plan = Plan(
             problem.loss,
             outputs,
             problem.reduction,
             problem.axes if problem.reduction != "none" else (),
             problem.dtype,
-            tuple(x.hex() if isinstance(x, float) else None for x in problem.parameters),
-            problem.weights.hex() if isinstance(problem.weights, float) else None,
-            tuple(arrays),
+            tuple(numbers),
+            (*arrays, NUMBERS) if numbers else tuple(arrays),
             not is_composed.get(),
         )
-        results: tuple[Array, ...] = self._jitted(plan, *arrays.values())
+        results: tuple[Array, ...] = self._jitted(plan, *operands)
         return results
 
     @functools.cached_property
     def _jitted(self) -> Any:
-        return jax.jit(self._traced, static_argnums=0, inline=True)
+        return jax.jit(self.traced, static_argnums=0, inline=True)
 
-    def _traced(self, plan: Plan, *arrays: Array) -> tuple[Array, ...]:
+    def traced(self, plan: Plan, *arrays: Array) -> tuple[Array, ...]:
         """The outputs of a plan, for arrays as users give them."""
         shape = jnp.broadcast_shapes(arrays[0].shape, arrays[1].shape)
         scalar_inputs = arrays[0].ndim < len(shape)
         aligned = [
-            jax.lax.expand_dims(self._float(name, x, plan), range(len(shape) - x.ndim))
+            x
+            if name == NUMBERS
+            else jax.lax.expand_dims(self._float(name, x, plan), range(len(shape) - x.ndim))
             for name, x in zip(plan.arrays, arrays, strict=True)
         ]
         if not (scalar_inputs and plan.outputs == ("value", "gradient")):
@@ -230,16 +266,14 @@ class Formulas(ArrayApi):
 
     def formula(self, plan: Plan, *arrays: Array) -> tuple[Array, ...]:
         """The same in JAX's own operations, which it differentiates and partitions itself."""
-        given = dict(zip(plan.arrays, arrays, strict=True))
-        shape = jnp.broadcast_shapes(*(x.shape for x in arrays))
-        parameters = tuple(
-            given[f"parameter {i}"] if number is None else float.fromhex(number)
-            for i, number in enumerate(plan.parameters)
-        )
-        weights = given.get("weights") if plan.weights is None else float.fromhex(plan.weights)
+        given, numbers = plan.given(arrays)
+        shape = jnp.broadcast_shapes(*(x.shape for x in given.values()))
+        options = given | numbers
+        names = PARAMETERS[: len(LOSSES[plan.loss].parameters)]
         problem = Problem(
             plan.loss, given["inputs"], given["targets"], shape, plan.dtype, plan.reduction,
-            plan.axes, parameters, weights, given.get("where"),
+            plan.axes, tuple(options[name] for name in names), options.get("weights"),
+            given.get("where"),
         )  # fmt: skip
         elements = self._elements(problem)
         results = []
@@ -296,62 +330,13 @@ def _backend() -> tuple[Formulas, str]:
 backend, _why = _backend()
 
 
-@functools.lru_cache(maxsize=1024)
-def _program(
-    loss: str,
-    outputs: tuple[str, ...],
-    reduction: str,
-    parameters: tuple[float, ...],
-    dtype: Any,
-    dimensions: int,
+@functools.lru_cache(maxsize=64)
+def _program_of_rows(
+    plan: RowProblem, gradient: bool, native: bool, numbers: tuple[str, ...]
 ) -> Any:
-    """A loss of two arrays without options, for JAX to call without looking at Python again."""
-    axes = tuple(range(dimensions)) if reduction != "none" else ()
-    numbers = tuple(number.hex() for number in parameters)
-    arrays = ("inputs", "targets")
-    plan = Plan(loss, outputs, reduction, axes, dtype, numbers, None, arrays, True)
-    return jax.jit(functools.partial(backend._traced, plan), inline=True)
-
-
-def _at_once(outputs: tuple[str, ...], loss: str, call: Call) -> tuple[Array, ...] | None:
-    """What two arrays of one shape and dtype give, without options; None: it is another call."""
-    is_plain = call.weights is None and call.where is None and call.axis is None
-    if not is_plain or len(call.operands) != 2 or is_composed.get():
-        return None
-    inputs, targets = call.operands.values()
-    if type(targets) is not type(inputs) or inputs.weak_type:
-        return None
-    dtype, shape = inputs.dtype, inputs.shape
-    if dtype not in _FLOATS or targets.dtype != dtype or targets.shape != shape:
-        return None
-    if type(call.reduction) is not str or call.reduction not in REDUCTIONS:
-        return None
-    parameters = tuple(call.parameters.values())
-    for number in parameters:
-        if type(number) is not float or not number > 0:
-            return None
-    program = _program(loss, outputs, call.reduction, parameters, dtype, len(shape))
-    results: tuple[Array, ...] = program(inputs, targets)
-    return results
-
-
-def _value_at_once(loss: str, call: Call) -> Array | None:
-    results = _at_once(("value",), loss, call)
-    return None if results is None else results[0]
-
-
-def shortcuts() -> tuple[type, dict[str, Any]]:
-    """What computes the simplest calls, by the method that it stands for.
-
-    It is for inputs of this type, that of arrays, not of what JAX traces.
-    """
-    with jax.ensure_compile_time_eval():  # the first array may come while JAX traces
-        kind = type(jnp.zeros(()))
-    return kind, {
-        "value": _value_at_once,
-        "value_and_grad": functools.partial(_at_once, ("value", "gradient")),
-        "grad_and_hess": functools.partial(_at_once, ("gradient", "second_derivative")),
-    }
+    """A computation of rows, jitted. A few are kept: some numbers are part of the plan."""
+    traced = functools.partial(backend.traced_rows, plan, gradient, native, numbers)
+    return jax.jit(traced, inline=True)
 
 
 def path() -> tuple[str, str]:

@@ -153,10 +153,12 @@ def _times_cotangent_jvp(layers: Any, plan: Any, primals: Any, tangents: Any) ->
 
 def _batched(operands: Any, places: Any, *, layers: Any, plan: Any, **_: Any) -> tuple[Array, int]:
     size = next(x.shape[d] for x, d in zip(operands, places, strict=True) if d is not None)
+    slopes = len(operands) - len(plan.arrays)  # the direction, and perhaps the slope
     direction, *others = (
         jax.lax.expand_dims(x, [0]) if d is None else jnp.moveaxis(x, d, 0)
-        for x, d in zip(operands, places, strict=True)
+        for x, d in zip(operands[:slopes], places[:slopes], strict=True)
     )
+    others += layers.batched(plan, operands[slopes:], places[slopes:])
     direction = jnp.broadcast_to(direction, (size, *direction.shape[1:]))
     plan = replace(plan, axes=tuple(axis + 1 for axis in plan.axes))
     return of_value(layers, plan, direction, *others), 0

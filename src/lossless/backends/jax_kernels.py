@@ -15,6 +15,7 @@ from .base import Array
 from .jax import Formulas, Plan
 from .jax_derivatives import moves, of_value, product, widened
 from .jax_layers import DTYPES, Layers, mask
+from .jax_numbers import NUMBERS, PARAMETERS, packed
 from .jax_rows import Rows
 from .rows import HAVE_KERNELS
 
@@ -37,16 +38,17 @@ class Kernels(Formulas):
         """
         name, loss = next(iter(LOSSES.items()))
         half = np.full(3, 0.5, np.float32)
-        plan = Plan(
-            name, ("value",), "mean", (0,), half.dtype, ((1.0).hex(),) * len(loss.parameters), None,
-            ("inputs", "targets"), True,
-        )  # fmt: skip
+        numbers = dict.fromkeys(PARAMETERS[: len(loss.parameters)], 1.0)
+        known = packed(name, numbers)
+        arrays = ("inputs", "targets", *(NUMBERS for _ in known))
+        plan = Plan(name, ("value",), "mean", (0,), half.dtype, tuple(numbers), arrays, True)
         label = np.zeros((), np.int32)
         row = RowProblem("cross_entropy", (), None, -1, (), half.dtype, "sum", (0.0,), None, None)
 
         def program(x: Array, label: Array) -> tuple[Array, ...]:
             problem = replace(row, arrays=(x,), labels=label)
-            return *self.compute(plan, x, -x), *self.rows(problem, gradient=False)
+            (element,) = self.compute(plan, x, -x, *known)
+            return element, *self.rows(problem, gradient=False)
 
         def results() -> tuple[Array, ...]:
             with jax.default_device(jax.devices("cpu")[0]):
@@ -72,6 +74,7 @@ class ElementWise(Layers):
     target = "lossless"
     operands = (
         "inputs", "targets", "parameter 0", "parameter 1", "weights", "where", "cotangent",
+        NUMBERS,
     )  # fmt: skip
 
     def __init__(self, capsule: Any, backend: Formulas) -> None:
@@ -84,23 +87,16 @@ class ElementWise(Layers):
     def dimensions(self, plan: Plan, name: str, every: int) -> list[int]:
         return [d for d in range(every) if name != "value" or d not in plan.axes]
 
-    def attributes(self, plan: Plan, every: int) -> tuple[list[int], list[float]]:
-        numbers = [0.0] * len(self.operands)
-        known = dict(zip(self.operands[2:4], plan.parameters, strict=False))
-        known["weights"] = plan.weights
-        places = {self.operands.index(name): x for name, x in known.items() if x is not None}
-        for place, number in places.items():
-            numbers[place] = float.fromhex(number)
-        description = [
+    def description(self, plan: Plan, every: int) -> list[int]:
+        return [
             LOSSES[plan.loss].number,
             DTYPES.index(plan.dtype.name),
             REDUCTIONS.index(plan.reduction),
             mask(_OUTPUTS.index(output) for output in plan.outputs),
             mask(plan.axes),
-            mask(self.operands.index(name) for name in plan.arrays),
-            mask(places),
+            mask(self.operands.index(name) for name in plan.arrays if name != NUMBERS),
+            mask(map(self.operands.index, plan.numbers)),
         ]
-        return description, numbers
 
     def jvp(self, plan: Plan, primals: Any, tangents: Any) -> Any:
         """Derivatives by inputs and targets from the kernels, what remains from the formulas."""
@@ -110,7 +106,7 @@ class ElementWise(Layers):
         options = [
             place
             for place in range(slopes, len(moved))
-            if moved[place] and plan.arrays[place] != "where"
+            if moved[place] and plan.arrays[place] not in ("where", NUMBERS)
         ]
         outputs = plan.outputs
         if residuals and outputs == ("value",) and plan.reduction != "none":

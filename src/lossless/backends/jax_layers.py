@@ -12,7 +12,7 @@ From the outside in, a computation is
 import functools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from .base import Array
 from .jax_derivatives import along
+from .jax_numbers import NUMBERS, without_batch
 
 _NO_MESH = jax.sharding.AbstractMesh((), ())
 DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -34,6 +35,7 @@ class Layers(ABC):
     """Computations of one kind, each known by its plan.
 
     Each of its arrays has some of the dimensions of the first one, with size 1 where it repeats.
+    Python's numbers, which may be the last one, have none of these.
     """
 
     target: str  # the name of the custom call
@@ -62,8 +64,8 @@ class Layers(ABC):
         """The rule of the `custom_jvp`."""
 
     @abstractmethod
-    def attributes(self, plan: Any, dimensions: int) -> tuple[list[int], list[float]]:
-        """What the custom call is told: its plan, as integers, and numbers."""
+    def description(self, plan: Any, dimensions: int) -> list[int]:
+        """What the custom call is told: its plan, as integers."""
 
     @abstractmethod
     def dimensions(self, plan: Any, name: str, every: int) -> list[int]:
@@ -92,15 +94,23 @@ class Layers(ABC):
 
         @function.def_vmap  # type: ignore[untyped-decorator]
         def rule(size: int, batched: list[bool], *arrays: Array) -> Any:
-            rows = [
-                x if has_batch else jax.lax.expand_dims(x, [0])
-                for x, has_batch in zip(arrays, batched, strict=True)
-            ]
+            rows = self.batched(plan, arrays, [0 if b else None for b in batched])
             axes = tuple(axis + 1 for axis in plan.axes)
             results = self(replace(plan, axes=axes), *rows)
             return results, (True,) * len(results)
 
         return function(*arrays)
+
+    def batched(self, plan: Any, arrays: Any, places: Sequence[int | None]) -> list[Array]:
+        """Arrays, some of which have the dimension of a batch at these places, with it in front."""
+        return [
+            without_batch(x)
+            if name == NUMBERS
+            else jax.lax.expand_dims(x, [0])
+            if place is None
+            else jnp.moveaxis(x, place, 0)
+            for name, x, place in zip(plan.arrays, arrays, places, strict=True)
+        ]
 
     def _on_platform(self, plan: Any, *arrays: Array) -> Any:
         return jax.lax.platform_dependent(
@@ -115,10 +125,9 @@ class Layers(ABC):
         return self._custom_call(plan, types, arrays)
 
     def _custom_call(self, plan: Any, types: Any, arrays: Any) -> tuple[Array, ...]:
-        description, numbers = self.attributes(plan, arrays[0].ndim)
+        description = np.array(self.description(plan, arrays[0].ndim), np.int64)
         call: Callable[..., Any] = jax.ffi.ffi_call(self.target, tuple(types))
-        attributes = {"plan": np.array(description, np.int64), "numbers": np.array(numbers)}
-        return tuple(call(*arrays, **attributes))
+        return tuple(call(*arrays, plan=description))
 
     def _partition(self, plan: Any, mesh: Any, arguments: Any, results: Any) -> Any:
         """The computation on each device, where every array has the same part of a dimension."""
@@ -137,7 +146,7 @@ class Layers(ABC):
         def sharding(x: Any, places: list[int]) -> Any:
             parts = (
                 spread[d] if n != 1 and spread[d] else None
-                for d, n in zip(places, x.shape, strict=True)
+                for d, n in zip(places, x.shape, strict=False)
             )
             return NamedSharding(mesh, PartitionSpec(*parts))
 
@@ -164,12 +173,12 @@ class Layers(ABC):
         """The sizes of all dimensions, and which of them each array and each result has."""
         every = len(arrays[0].shape)
         inward, outward = (
-            [self.dimensions(plan, name, every) for name in names]
+            [[] if name == NUMBERS else self.dimensions(plan, name, every) for name in names]
             for names in (plan.arrays, plan.outputs)
         )
         shape = [1] * every
         for x, places in zip(arrays, inward, strict=True):
-            for d, n in zip(places, x.shape, strict=True):
+            for d, n in zip(places, x.shape, strict=False):  # numbers have none of them
                 shape[d] = n if n != 1 else shape[d]
         return shape, inward, outward
 
@@ -186,6 +195,7 @@ class Layers(ABC):
     def _part_of_totals(self, plan: Any, over: Any, shards: int, arrays: Any) -> tuple[Array, ...]:
         """The computation of elements that are reduced together with those on other devices."""
         given = dict(zip(plan.arrays, arrays, strict=True))
+        _, numbers = plan.given(arrays)
         every, _, _ = self.layout(plan, arrays)
         shape = [every[d] for d in self.dimensions(plan, "where", len(every))]
 
@@ -198,14 +208,14 @@ class Layers(ABC):
             elements = float(math.prod(shape[d] for d in plan.axes) * shards)
             count = total(given["where"]) if "where" in given else np.float64(elements)
             divisor = count
-            if plan.reduction == "weighted_mean" and ("weights" in given or plan.weights):
-                weights = given.get("weights")
-                if weights is None:
-                    divisor = count * float.fromhex(plan.weights or "0")
-                elif "where" in given:
-                    divisor = total(jnp.where(given["where"], weights, 0))
-                else:
-                    divisor = total(weights)
+            if plan.reduction == "weighted_mean":
+                if "weights" in numbers:
+                    divisor = count * numbers["weights"].array(np.float64)
+                elif "weights" in given:
+                    weights = given["weights"]
+                    divisor = total(
+                        jnp.where(given["where"], weights, 0) if "where" in given else weights
+                    )
             divisor = jnp.where(divisor == 0, jnp.nan, divisor)
             scale = jnp.where(count == 0, 0, 1 / divisor)
             scale = jnp.broadcast_to(
@@ -239,8 +249,8 @@ class Layers(ABC):
             )
 
         arrays = [
-            factors(f"one{i}of", x.shape, places)
-            for i, (x, places) in enumerate(zip(arguments, inward, strict=True))
+            NUMBERS if name == NUMBERS else factors(f"one{i}of", x.shape, places)
+            for i, (name, x, places) in enumerate(zip(plan.arrays, arguments, inward, strict=True))
         ]
         outputs = [factors("", [shape[d] for d in places], places) for places in outward]
         return f"{', '.join(arrays)} -> {', '.join(outputs)}"

@@ -12,6 +12,7 @@ from .base import Array
 from .jax import Formulas, Plan
 from .jax_derivatives import moves, of_value, widened
 from .jax_layers import DTYPES, Layers, mask
+from .jax_numbers import NUMBERS, Number
 
 _OUTPUTS = ("value", "gradient")
 _OF_ROWS = ("logits", "probabilities", "gradient")  # they have the dimension of the classes
@@ -22,14 +23,16 @@ class RowPlan(Plan):
     """A computation of rows; its axes are those of the loss."""
 
     axis: int  # of the classes, counted from the end
-    smoothing: str
 
 
 class Rows(Layers):
     """Cross entropy of class labels and of probabilities."""
 
     target = "lossless_rows"
-    operands = ("logits", "labels", "probabilities", "weights", "where", "cotangent")
+    operands = (
+        "logits", "labels", "probabilities", "weights", "where", "cotangent", "parameter 0",
+        NUMBERS,
+    )  # fmt: skip
 
     def __init__(self, capsule: Any, backend: Formulas) -> None:
         super().__init__(capsule)
@@ -39,13 +42,16 @@ class Rows(Layers):
         """The value, and the gradient if it is wanted, for arrays as users give them."""
         logits, *soft = problem.arrays
         (smoothing,) = problem.parameters
-        weights, is_number = problem.weights, isinstance(problem.weights, float)
+        numbers = {"weights": problem.weights, "parameter 0": smoothing}
+        numbers = {name: x for name, x in numbers.items() if isinstance(x, Number)}
+        has_arrays = problem.weights is not None and "weights" not in numbers
         given = {
             "logits": self._backend.cast(logits, problem.dtype),
             "labels": None if problem.labels is None else self._labels(problem.labels),
             "probabilities": self._float(soft[0]) if soft else None,
-            "weights": None if weights is None or is_number else self._weights(problem),
+            "weights": self._weights(problem) if has_arrays else None,
             "where": self._backend.aligned(problem),
+            NUMBERS: next((x.operand for x in numbers.values()), None),
         }
         arrays = {name: x for name, x in given.items() if x is not None}
         plan = RowPlan(
@@ -54,12 +60,10 @@ class Rows(Layers):
             problem.reduction,
             problem.axes if problem.reduction != "none" else (),
             problem.dtype,
-            (),
-            weights.hex() if is_number else None,
+            tuple(numbers),
             tuple(arrays),
             True,
             problem.axis,
-            smoothing.hex(),
         )
         return self(plan, *arrays.values())
 
@@ -79,9 +83,10 @@ class Rows(Layers):
 
     def formula(self, plan: RowPlan, *arrays: Array) -> tuple[Array, ...]:
         sizes, places, _ = self.layout(plan, arrays)
+        given, numbers = plan.given(arrays)
         given = {
             name: jnp.broadcast_to(x, [sizes[d] for d in dimensions])
-            for name, x, dimensions in zip(plan.arrays, arrays, places, strict=True)
+            for (name, x), dimensions in zip(given.items(), places, strict=False)
         }
         shape = tuple(sizes[d] for d in self.dimensions(plan, "where", len(sizes)))
         problem = RowProblem(
@@ -92,8 +97,8 @@ class Rows(Layers):
             shape,
             plan.dtype,
             plan.reduction,
-            (float.fromhex(plan.smoothing),),
-            given.get("weights") if plan.weights is None else float.fromhex(plan.weights),
+            (numbers.get("parameter 0", 0.0),),
+            numbers.get("weights", given.get("weights")),
             given.get("where"),
             kept=len(shape) - len(plan.axes),
         )
@@ -111,18 +116,16 @@ class Rows(Layers):
     def together(self, plan: RowPlan, every: int) -> list[int]:
         return [every + plan.axis]
 
-    def attributes(self, plan: RowPlan, every: int) -> tuple[list[int], list[float]]:
-        weight = 0.0 if plan.weights is None else float.fromhex(plan.weights)
-        description = [
+    def description(self, plan: RowPlan, every: int) -> list[int]:
+        return [
             DTYPES.index(plan.dtype.name),
             REDUCTIONS.index(plan.reduction),
             mask(_OUTPUTS.index(output) for output in plan.outputs),
             every + plan.axis,
             0 if plan.reduction == "none" else every - 1 - len(plan.axes),
-            mask(self.operands.index(name) for name in plan.arrays),
-            plan.weights is not None,
+            mask(self.operands.index(name) for name in plan.arrays if name != NUMBERS),
+            mask(map(self.operands.index, plan.numbers)),
         ]
-        return description, [float.fromhex(plan.smoothing), weight]
 
     def jvp(self, plan: RowPlan, primals: Any, tangents: Any) -> Any:
         """The first derivative by the logits from the kernel, what remains from the formula."""

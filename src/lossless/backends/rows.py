@@ -127,7 +127,7 @@ class RowWise(Composed):
             arrays.append(labels)
             factors = self.cast(factors, dtype)
         if weights is not None:
-            is_number = isinstance(weights, float)
+            is_number = self.is_number(weights)
             like = problem.arrays[0]
             weights = self.number(weights, dtype, like) if is_number else self.cast(weights, dtype)
             if where is not None:
@@ -156,7 +156,7 @@ class RowWise(Composed):
         dtype = xp.result_type(xp.float32, problem.dtype)
         if dtype == problem.dtype:  # no half type
             dtype = xp.result_type(dtype, self.wide(x))
-        if not (weights is None or isinstance(weights, float)) and self.is_float(weights.dtype):
+        if not (weights is None or self.is_number(weights)) and self.is_float(weights.dtype):
             dtype = xp.result_type(dtype, weights.dtype)
         return dtype
 
