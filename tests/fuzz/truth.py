@@ -125,6 +125,7 @@ class _Reduction:
         self, program: Program, of_elements: Parts, given: dict[str, Any], cotangent: Array | None
     ) -> None:
         self.program, self.parts, self.cotangent = program, of_elements, cotangent
+        self.given = given
         shape = of_elements.value.shape
         weights, mask = given.get("weights", 1.0), given.get("where", True)
         self.weights = np.broadcast_to(np.asarray(weights, np.longdouble), shape)
@@ -221,6 +222,8 @@ class _Reduction:
         dtype = leaf.dtype if self.program.base == "grad" else result_dtype(self.program)
         anything = _summed(self.unclear(slope_shape, name), shape) > 0
         anything = anything | bool(np.isnan(self.divisor).any())  # also where no slope is
+        # The derivative by one operand of no elements: 0 times what the operand alone makes of it.
+        anything = anything | (count == 0 and not np.isfinite(self.given[name]).all())
         count = max(1, count // max(1, exact.size))
         # XLA adds up what kernels have rounded.
         rounded = int(count > 1 and self.program.library.xla)
@@ -232,9 +235,10 @@ class _Reduction:
         That is at NaN and infinities, of rows explicit gradients as well, and in a mean of nothing.
         """
         # 0 times an infinite slope, or infinite slopes of both signs in a sum.
-        nothing = (self.weights <= 0) & ~self.parts.finite_slope
+        absent = (self.weights <= 0) | (self.factor() == 0)
+        nothing = absent & ~self.parts.finite_slope
         if not self.program.spec.of_rows:
-            nothing = nothing | (self.weights <= 0) & ~np.isfinite(self.parts.by.get(name, (0,))[0])
+            nothing = nothing | absent & ~np.isfinite(self.parts.by.get(name, (0,))[0])
         of_rows = self.program.spec.of_rows and self.program.by_formulas
         if self.program.base != "grad" and not of_rows:
             if self.program.spec.of_rows and len(shape) > nothing.ndim:
