@@ -69,6 +69,20 @@ def test_public_names_exist_and_are_documented() -> None:
     assert others <= set(lossless.__all__)
 
 
+def test_public_modules_show_their_public_names_only() -> None:
+    """Those that the documentation names: no `Any` that one of them has imported."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    text = "\n".join(page.read_text() for page in pages)
+    named = set(re.findall(r"\blossless\.([a-z]\w*)", text))
+    found = {name for name in named if f"lossless.{name}" in modules()}
+    assert found == {"torch"}
+    for module in (lossless, *(import_module(f"lossless.{name}") for name in found)):
+        shown = {name for name in dir(module) if not name.startswith("_")}
+        own = {name for name in shown if not inspect.ismodule(getattr(module, name))}
+        assert own - {"annotations"} == set(module.__all__), module.__name__
+        assert module is lossless or own == shown
+
+
 def test_public_losses_are_documented_in_full() -> None:
     for name in FUNCTIONS | OF_ROWS:
         text = inspect.getdoc(getattr(lossless, name)) or ""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from cases import Backend, Case, cases, from_torch, to_torch
 from checks import assert_same_bits
 from framework_cases import arrays, on_numpy
 from torch.utils.checkpoint import checkpoint
-from torch_cases import IN_FLOAT32, gradient, in_two_processes, leaf
+from torch_cases import IN_FLOAT32, in_two_processes, leaf
 
 import lossless
 import lossless.torch
@@ -140,48 +138,3 @@ def test_loss_distributed() -> None:
     for got, part in zip(results[0], model.parameters(), strict=True):
         assert part.grad is not None
         assert (abs(torch.tensor(got) - part.grad) <= 1e-6 * abs(part.grad).max()).all()
-
-
-# Modules
-
-
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_huber_module_takes_the_place_of_torchs(reduction: Any) -> None:
-    torch.manual_seed(1)
-    x, t = torch.randn(50, requires_grad=True), torch.randn(50)
-    choices: list[dict[str, Any]] = [{}, {"reduction": reduction, "delta": 0.5}]
-    for options in choices:
-        ours: Any = lossless.torch.HuberLoss(**options)
-        theirs: Callable[..., Any] = torch.nn.HuberLoss(**options)
-        value, wanted = ours(x, t), theirs(input=x, target=t)
-        assert value.shape == wanted.shape
-        assert torch.equal(value, ours(input=x, target=t))
-        assert (abs(value - wanted) <= 2.0**-20 * abs(wanted)).all()
-        slope, other = gradient(value.sum(), x), gradient(wanted.sum(), x)
-        assert (abs(slope - other) <= 2.0**-22 * abs(other)).all()
-
-
-def test_modules_pass_their_options_on() -> None:
-    x, t = torch.tensor([0.5, 3.0, -2.0]), torch.tensor([0.25, 1.0, 1.0])
-    weights, mask = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([True, True, False])
-    huber: Any = functools.partial(lossless.huber_loss, delta=0.75)
-    for module, function in (
-        (lossless.torch.HuberLoss("weighted_mean", 0.75), huber),
-        (lossless.torch.LogCoshLoss("weighted_mean"), lossless.log_cosh_loss),
-    ):
-        got = module(x, t, weights=weights, where=mask)
-        assert torch.equal(
-            got, function(x, t, reduction="weighted_mean", weights=weights, where=mask)
-        )
-    assert lossless.torch.LogCoshLoss()(x, t).shape == ()
-    assert repr(lossless.torch.LogCoshLoss("sum")) == "LogCoshLoss(reduction='sum')"
-    model = torch.nn.Sequential(lossless.torch.LogCoshLoss())
-    assert "(0): LogCoshLoss(reduction='mean')" in repr(model)
-
-
-@pytest.mark.parametrize("module", [lossless.torch.HuberLoss, lossless.torch.LogCoshLoss])
-def test_modules_name_what_is_wrong(module: Any) -> None:
-    with pytest.raises(ValueError, match=rf"^{module.__name__}: reduction must be .*'batchmean'"):
-        module(reduction="batchmean")
-    with pytest.raises(ValueError, match=r"_loss: targets must have the shape of inputs \(4, 1\)"):
-        module()(torch.ones(4, 1), torch.ones(4))

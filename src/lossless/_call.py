@@ -213,17 +213,9 @@ def _with_derivatives(method: str, name: str, pack: Callable[P, Call[Array]]) ->
 
 def _check(name: str, call: Call[Any], *, arrays_only: bool = False) -> tuple[Backend, Problem]:
     """Check the arguments of the loss `name`: what can be wrong with them is said here."""
-    if call.reduction not in REDUCTIONS:
-        raise ValueError(
-            f"{name}: reduction must be one of {', '.join(map(repr, REDUCTIONS))}, "
-            f"got {call.reduction!r}"
-        )
+    check_reduction(name, call.reduction)
     for parameter, value in call.parameters.items():
-        if isinstance(value, str):
-            hint = f" (did you mean reduction={value!r}?)" if value in REDUCTIONS else ""
-            raise TypeError(
-                f"{name}: {parameter} must be a number or an array, got {value!r}{hint}"
-            )
+        refuse_word(name, parameter, value)
     backend = backend_for(name, call)
     if arrays_only:
         argument, first = next(iter(call.operands.items()))
@@ -248,7 +240,7 @@ def _check(name: str, call: Call[Any], *, arrays_only: bool = False) -> tuple[Ba
         ]
     for parameter, value in call.parameters.items():
         if type(value) is not float or not value > 0:  # which most calls have
-            value = _number_or_array(name, parameter, value, backend)
+            value = number_or_array(name, parameter, value, backend)
             value = broadcasting(f"{name}: {parameter}", value, shape, backend)
         parameters.append(value)
     weights = where = None
@@ -289,7 +281,21 @@ def _common_shape(
     return shape
 
 
-def _number_or_array(name: str, parameter: str, value: Any, backend: Backend) -> Any:
+def check_reduction(name: str, reduction: Any, known: tuple[str, ...] = REDUCTIONS) -> None:
+    """A ValueError for one that is not known."""
+    if reduction not in known:
+        raise ValueError(
+            f"{name}: reduction must be one of {', '.join(map(repr, known))}, got {reduction!r}"
+        )
+
+
+def refuse_word(name: str, parameter: str, value: Any) -> None:
+    if isinstance(value, str):
+        hint = f" (did you mean reduction={value!r}?)" if value in REDUCTIONS else ""
+        raise TypeError(f"{name}: {parameter} must be a number or an array, got {value!r}{hint}")
+
+
+def number_or_array(name: str, parameter: str, value: Any, backend: Backend) -> Any:
     """A number in its range, as a float, or an array, whose values only the computation sees."""
     real = backend.real(f"{name}: {parameter}", value)
     if isinstance(real, float):

@@ -16,10 +16,12 @@ from typing import Any, Generic, cast
 import numpy as np
 
 from . import _types
-from ._call import REDUCTIONS, Call, broadcasting, publish
+from ._call import REDUCTIONS, Call, broadcasting, check_reduction, publish
 from ._types import P, RowLoss
 from .backends import backend_for
 from .backends.base import Array, Backend
+
+UNWEIGHTED = REDUCTIONS[:3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,7 @@ def _check(
     name: str, call: RowCall[Any], *, arrays_only: bool = False
 ) -> tuple[Backend, RowProblem]:
     """Check the arguments of the loss `name`: what can be wrong with them is said here."""
-    reductions = REDUCTIONS if call.weighted else REDUCTIONS[:3]
-    if call.reduction not in reductions:
-        raise ValueError(
-            f"{name}: reduction must be one of {', '.join(map(repr, reductions))}, "
-            f"got {call.reduction!r}"
-        )
+    check_reduction(name, call.reduction, REDUCTIONS if call.weighted else UNWEIGHTED)
     parameters = tuple(_number(name, *item) for item in call.parameters.items())
     arguments = dict(call.arrays)
     if call.targets is not None:
@@ -125,7 +122,7 @@ def _check(
         where = backend.mask(f"{name}: where", call.where)
         broadcasting(f"{name}: where", where, shape, backend, "the loss")
     if labels is not None:
-        _in_range(name, labels, where, full[axis], backend)
+        check_classes(name, labels, where, full[axis], backend)
     return backend, RowProblem(
         loss, arrays, labels, axis - len(full), shape, dtype, call.reduction, parameters, weights,
         where,
@@ -193,7 +190,9 @@ def _axis(name: str, axis: Any, shape: tuple[int, ...]) -> int:
     return index
 
 
-def _in_range(name: str, labels: Array, where: Array | None, size: int, backend: Backend) -> None:
+def check_classes(
+    name: str, labels: Array, where: Array | None, size: int, backend: Backend
+) -> None:
     """An IndexError for a class that does not exist, as NumPy's and PyTorch's, if it can be seen.
 
     Where it cannot, the computation makes such a row NaN.
