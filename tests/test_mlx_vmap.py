@@ -20,6 +20,8 @@ from loss_calls import CALLS, arrays, assert_as_numpy, both, function, options, 
 from lossless import formulas, row_formulas
 
 BATCH = 3
+REDUCED = [(0, 1), (0, 2), (1, 2), 1]
+ELEMENT_WISE = ("huber", "log_cosh", "mse", "smooth_l1", "gaussian_nll", "margin_ranking", "logits")
 
 
 def choices(operands: int) -> list[tuple[int | None, ...]]:
@@ -59,6 +61,40 @@ def test_vmap_over_any_operands_is_the_loop(
                 if got is not None:
                     expected = np.stack([pair[output] for pair in wanted])
                     assert_as_numpy(from_mlx(got), expected, f"{name} {in_axes} {what} {output}")
+
+
+@pytest.mark.parametrize("formula", [False, True], ids=["kernels", "formulas"])
+@pytest.mark.parametrize("option", ["where", "weights"])
+@pytest.mark.parametrize("name", ELEMENT_WISE)
+def test_vmap_over_any_axis_where_some_are_reduced(
+    name: str, option: str, formula: bool, rng: np.random.Generator
+) -> None:
+    """First and second derivatives, with a mask or a weight for each of the batch.
+
+    MLX 0.32.4 maps the expansion of several axes wrongly, which is in the derivative of a sum.
+    """
+    operands = [to_mlx(x.reshape(BATCH, 2, 4, 3)) for x in arrays(name, rng, 2 * BATCH, 12)]
+    choice = mx.array([True] * BATCH if option == "where" else [0.5, 2.0, 3.0])
+    by_place = to_mlx(rng.uniform(0.5, 2.0, (2, 4, 3)).astype(np.float32))
+    for reduction, axes in itertools.product(("mean", "weighted_mean", "sum"), REDUCED):
+        given = {**options(name, reduction), "axis": axes}
+
+        def slopes(choice: Any, x: Any, *others: Any, given: Any = given) -> Any:
+            def value(x: Any) -> Any:
+                losses = function(name)(x, *others, **given, **{option: choice})
+                return mx.sum(losses * losses)
+
+            return mx.grad(value)(x), mx.grad(lambda x: mx.sum(by_place * mx.grad(value)(x)))(x)
+
+        with path(formula):
+            rows = zip(choice, *operands, strict=True)
+            wanted = [mx.stack(list(x)) for x in zip(*(slopes(*row) for row in rows), strict=True)]
+            for place in range(4):
+                moved = [mx.moveaxis(x, 0, place) for x in operands]
+                got = mx.vmap(slopes, (0, *[place] * len(moved)))(choice, *moved)
+                for order, (mine, looped) in enumerate(zip(got, wanted, strict=True)):
+                    what = f"{name} {reduction} {axes}, batch at {place}, order {order + 1}"
+                    assert_as_numpy(from_mlx(mine), from_mlx(looped), what)
 
 
 def _closed(call: Any, mapped: list[int], operands: list[Any], *given: Any) -> Any:

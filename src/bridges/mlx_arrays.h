@@ -64,15 +64,16 @@ inline std::optional<double> known(mx::array x) {
   }
 }
 
-// The sum over the dimensions that broadcasting added, in the array's own dtype.
+// The sum over the dimensions that broadcasting added, in the array's own dtype. They are squeezed one by one: MLX
+// 0.32.4 puts the axis of a batch at a wrong place when several come back in a derivative.
 inline mx::array unbroadcast(const mx::array& x, const mx::Shape& shape, mx::Stream stream) {
   int added = int(x.ndim() - shape.size());
-  std::vector<int> axes, leading;
-  for (int d = 0; d < int(x.ndim()); ++d) {
-    if (d < added) leading.push_back(d);
+  std::vector<int> axes;
+  for (int d = 0; d < int(x.ndim()); ++d)
     if (d < added || (shape[d - added] == 1 && x.shape(d) != 1)) axes.push_back(d);
-  }
-  return mx::squeeze(mx::sum(x, axes, true, stream), leading, stream);
+  mx::array result = mx::sum(x, axes, true, stream);
+  for (int d = 0; d < added; ++d) result = mx::squeeze(result, 0, stream);
+  return result;
 }
 
 inline void allocate(mx::array& x) {

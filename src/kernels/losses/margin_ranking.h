@@ -30,7 +30,8 @@ struct margin_ranking {
     // Of infinite parts the low ones are NaN.
     Split cross = two_product(targets, residual.low == residual.low ? residual.low : 0);
     Split value = exact_sum(margin, -product.high, -finite(product.low), -finite(cross.high), -finite(cross.low));
-    value = select(std::fabs(product.high) <= largest, value, {margin - product.high, 0});
+    bool sums_exactly = (std::fabs(product.high) <= largest) & (std::fabs(margin) <= largest);
+    value = select(sums_exactly, value, {margin - product.high, 0});
     if constexpr (std::is_same_v<typename T::storage, double>) {
       // A quarter of what overflows in between, and may be finite in the end, does not.
       double beyond = 4 * (0.25 * margin - targets * (0.25 * inputs1 - 0.25 * inputs2));

@@ -42,7 +42,7 @@ struct smooth_l1 {
     if constexpr (std::is_same_v<typename T::storage, double>)  // whose squares overflow and vanish
       quadratic = {0.5 * a.high * slope.high, 0};
     else
-      quadratic = scale(square_over(at_most(largest, beta), a), 0.5);
+      quadratic = select(beta <= largest, scale(square_over(at_most(largest, beta), a), 0.5), {0, 0});
     double half = beta - 0.5 * beta;  // not 0 where beta is the smallest number, whose product with 0.5 is
     Split linear = two_sum(a.high, -half);
     linear.low += a.low;

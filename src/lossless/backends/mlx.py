@@ -85,6 +85,16 @@ class Formulas(ArrayApi):
         """MLX adds up float32 one after the other on a CPU, and has no float64 on a GPU."""
         return mx.float64 if _on_cpu() else x.dtype
 
+    def total(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+        """Squeezed one axis after the other.
+
+        MLX 0.32.4 puts the axis of a batch at a wrong place when several come back in a derivative.
+        """
+        total = super().total(x, axes, keepdims=True)
+        for axis in () if keepdims else sorted((a % x.ndim for a in axes), reverse=True):
+            total = mx.squeeze(total, axis)
+        return total
+
     def count(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
         """Counted, since a compiled function may meet another shape than the one traced."""
         return mx.sum(_everywhere(x), axis=axes, keepdims=keepdims).astype(self.wide(x))
