@@ -42,10 +42,18 @@ class _Namespace:
     def expand_dims(self, x: Tensor, axis: int) -> Tensor:
         return x.unsqueeze(axis)
 
+    def log1p(self, x: Tensor) -> Tensor:
+        if not torch.onnx.is_in_onnx_export():
+            return torch.log1p(x)
+        # ONNX has no log1p, and PyTorch writes log(1 + x), which loses the digits of a small x.
+        above = 1.0 + x
+        lost = above == 1.0
+        return torch.where(lost, x, torch.log(above) * (x / torch.where(lost, 1.0, above - 1.0)))
+
     def take_along_axis(self, x: Tensor, indices: Tensor, axis: int) -> Tensor:
         # take_along_dim keeps the size of x from when it was traced.
         if not _is_spread(x):
-            return torch.gather(x, axis, indices)
+            return torch.gather(x, x.ndim + axis, indices)  # some readers of ONNX want it >= 0
         # Of an axis that is spread, DTensor's gather has no derivative.
         return torch.where(_places(x, axis) == indices, x, 0.0).sum(axis, keepdim=True)
 
@@ -65,6 +73,17 @@ def _places(x: Any, axis: int) -> Tensor:
     # A plain tensor beside a DTensor is an error; this one is the same in every process.
     mesh = x.device_mesh
     return DTensor.from_local(places, mesh, [Replicate()] * mesh.ndim, run_check=False)
+
+
+def _beside(x: Tensor, up: bool) -> Tensor:
+    """The float32 number above one that is >= 0, or below one that is > 0; both in float64.
+
+    ONNX has no nextafter. A 2²⁴th of x is from 1/2 to 1 of the distance to the number above, and
+    all of that to the number below a power of two. A quarter more is from 5/8 to 5/4 of a distance,
+    which rounds to 1 in float32. Subnormal numbers, and some above them, lie 2⁻¹⁴⁹ apart.
+    """
+    step = torch.clamp(x * (1.25 * 2.0**-24), min=2.0**-149)
+    return (x + step if up else x - step).float().double()
 
 
 class Formulas(ArrayApi):
@@ -139,12 +158,9 @@ class Formulas(ArrayApi):
             return super().threshold(x, dtype, like, up)
         # A compiled function may be called with another number: it must not look at this one.
         exact = torch.full((), x, dtype=torch.float64, device=like.device)
-        rounded = exact.to(dtype)
-        if up:
-            above = torch.nextafter(rounded, torch.full_like(rounded, math.inf))
-            return torch.where(rounded < exact, above, rounded)
-        below = torch.nextafter(rounded, torch.zeros_like(rounded))
-        return torch.where((rounded > exact) & (rounded < math.inf), below, rounded)
+        rounded = exact.to(dtype).double()
+        wrong = rounded < exact if up else (rounded > exact) & (rounded < math.inf)
+        return torch.where(wrong, _beside(rounded, up), rounded).to(dtype)
 
     def wide(self, x: Array) -> Any:
         """The dtype of totals of x; Apple's GPUs have no float64."""
