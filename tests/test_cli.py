@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import warnings
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 import lossless
 from lossless.cli import REQUIRED
+from lossless.cli._frameworks import FRAMEWORKS
 from lossless.cli.app import app
 from lossless.cli.demo import _digits
 
@@ -57,8 +59,37 @@ def test_demo_trains_and_draws() -> None:
     assert max(huber, log_cosh) < squared / 5
     for part in ("delta = 2.69, the median distance", "1.08 million", "lossless-demo.png"):
         assert part in output
+    assert f"Trained in float64 with MLX {metadata.version('mlx')}" in output
     assert colours(Path("lossless-demo.png")) >= FITS
     assert imread("lossless-demo.png").shape > (500, 900)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_demo_finds_the_same_with_every_framework(framework: str) -> None:
+    status, output, errors = run("demo", "--framework", framework)
+    assert (status, errors) == (0, "")
+    title = FRAMEWORKS[framework].title
+    assert f"Trained in float64 with {title} {metadata.version(framework)}" in output
+    assert re.search(r"slope of year +5.041 +1.503 +1.621", output)
+
+
+def test_demo_takes_the_first_framework_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, after in (("mlx", "PyTorch"), ("torch", "JAX"), ("jax", "NumPy")):
+        monkeypatch.setattr(FRAMEWORKS[name], "is_installed", lambda: False)
+        assert f"float64 with {after}" in run("demo")[1]
+        status, output, errors = run("demo", "--framework", name)
+        assert (status, output, errors.count("\n")) == (1, "", 1)
+        assert f"--framework {name}: {FRAMEWORKS[name].title} is not installed" in errors
+        assert errors.endswith(f"pip install 'lossless[{name}]'\n")
+
+
+def test_demo_says_when_a_framework_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise ImportError("libmlx.so: cannot open [shared] object file\nmore")
+
+    monkeypatch.setattr(FRAMEWORKS["mlx"], "__init__", broken)
+    message = "MLX cannot be used: libmlx.so: cannot open [shared] object file"
+    assert run("demo") == (1, "", f"lossless demo: {message}\n")
 
 
 @pytest.mark.parametrize("inputs", [["x"], ["z", "x"]])
@@ -161,6 +192,7 @@ def test_demo_says_what_is_wrong_with_a_file(text: str | None, message: str) -> 
         ("--delta -1", "--delta must be a finite number > 0, got -1"),
         ("--delta nan", "--delta must be a finite number > 0, got nan"),
         ("--delta inf", "--delta must be a finite number > 0, got inf"),
+        ("--framework keras", "--framework must be one of mlx, torch, jax, numpy, got keras"),
         ("--output out.txt", "must end with .png, .svg, .pdf"),
         ("--output nowhere/out.png", "there is no folder nowhere"),
         ("--output folder.png", "is a folder"),
@@ -277,18 +309,17 @@ def test_installed_command() -> None:
     assert Path("picture.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("module", [*REQUIRED, "mlx"])
+@pytest.mark.parametrize("module", REQUIRED)
 def test_missing_extra_is_one_line(module: str) -> None:
     code = (
         f"import sys; sys.modules[{module!r}] = None; sys.argv = ['lossless', 'demo'];"
         "from lossless.cli import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    wanted = "'mlx[cpu]'" if module == "mlx" else module
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
-    assert done.stderr.endswith(f"pip install {wanted}\n")
+    assert done.stderr.endswith(f"pip install {module}\n")
 
 
 @pytest.mark.parametrize("setting", ["", " "])

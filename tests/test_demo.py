@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lossless.cli._errors import UserError
 from lossless.cli._fits import LOSSES, Fit, Problem
+from lossless.cli._frameworks import FRAMEWORKS
 from lossless.cli.demo import _belgian_calls
 
 Vector = NDArray[np.float64]
@@ -26,8 +27,8 @@ def quiet(part: float) -> None:
     assert 0 <= part <= 1
 
 
-def train(problem: Problem, loss: str, delta: float) -> Fit:
-    return problem.train(loss, delta, quiet)
+def train(problem: Problem, loss: str, delta: float, framework: str = "mlx") -> Fit:
+    return problem.train(loss, delta, FRAMEWORKS[framework](), quiet)
 
 
 def minimiser(inputs: Vector, targets: Vector, score: Callable[[Vector], Vector]) -> Vector:
@@ -83,10 +84,11 @@ def test_squared_error_is_the_published_fit(calls: Problem) -> None:
 
 
 @pytest.mark.parametrize("delta", [1.0, 2.69, 12.0])
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_fit_is_the_minimum(calls: Problem, loss: str, delta: float) -> None:
+def test_fit_is_the_minimum(calls: Problem, loss: str, framework: str, delta: float) -> None:
     expected = minimiser(calls.inputs, calls.targets, scores(delta)[loss])
-    fit = train(calls, loss, delta)
+    fit = train(calls, loss, delta, framework)
     np.testing.assert_allclose([fit.intercept, *fit.slopes], expected, rtol=2e-5)
 
 

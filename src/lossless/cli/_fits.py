@@ -1,36 +1,32 @@
-"""Linear models trained with MLX: targets ≈ intercept + slopes · inputs, one for each loss.
+"""Linear models: targets ≈ intercept + slopes · inputs, trained with each loss by a framework.
 
 The inputs are made uncorrelated, with mean 0 and mean square 1, and the targets are measured from
 their median in units of delta. The second derivative of a mean loss is then at most 1 in every
 direction, so that gradient descent with a learning rate of 1 settles, whatever the units of the
 user's columns were. Half the squared error has no delta: its unit is the largest target. Training
-runs in float64, which MLX has on the CPU: people read these coefficients, and the data are small.
+runs in float64, on the CPU: people read these coefficients, and the data are small.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
-import mlx.core as mx
-import mlx.nn as nn
-import mlx.optimizers as optim
 import numpy as np
-from mlx.utils import tree_flatten
 from numpy.typing import NDArray
 
 import lossless
 
 from ._errors import UserError
+from ._frameworks import Framework
 
 Vector = NDArray[np.float64]
-Loss = Callable[[mx.array, mx.array], mx.array]
 
 # Of residuals in units of delta. Half the squared error is Huber's loss with no linear part.
-LOSSES: dict[str, Loss] = {
-    "squared error": partial(lossless.huber_loss, delta=math.inf, reduction="mean"),
-    "Huber": partial(lossless.huber_loss, delta=1.0, reduction="mean"),
-    "log-cosh": partial(lossless.log_cosh_loss, reduction="mean"),
+LOSSES: dict[str, tuple[Any, dict[str, float]]] = {
+    "squared error": (lossless.huber_loss, {"delta": math.inf}),
+    "Huber": (lossless.huber_loss, {"delta": 1.0}),
+    "log-cosh": (lossless.log_cosh_loss, {}),
 }
 # Of the gradient, as a part of the mean size of the points' gradients at the start; MLX's
 # exponential has errors of some 1e-9, in float64 too.
@@ -40,6 +36,7 @@ TOLERANCE = 1e-7
 RANGE = 1e-12, 1e4
 MOST_STEPS = 20_000
 STEPS_BETWEEN_CHECKS = 10
+MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
@@ -114,17 +111,19 @@ class Problem:
             )
         return float(f"{delta:.3g}"), words
 
-    def train(self, loss: str, delta: float, progress: Callable[[float], None]) -> Fit:
+    def train(
+        self, loss: str, delta: float, framework: Framework, progress: Callable[[float], None]
+    ) -> Fit:
         """Train with the loss; `progress` is told the part of the way that is done, 0 to 1."""
         unit = self.largest
         if loss != "squared error":
             unit = float(np.clip(delta, RANGE[0] * unit, RANGE[1] * unit))
         scaled = (self.targets - self.centre) / unit
         tolerance = TOLERANCE * float(np.minimum(np.abs(scaled), 1).mean())
-        with mx.stream(mx.cpu):
-            # Without the dtype, MLX makes float32 of NumPy's float64.
-            x, y = (mx.array(array, mx.float64) for array in (self.uncorrelated, scaled))
-            bias, weight, steps = _descend(x, y, LOSSES[loss], tolerance, progress)
+        design = np.column_stack([np.ones(len(scaled)), self.uncorrelated])
+        with framework.setting():
+            gradient = _gradient(framework, loss, design, scaled)
+            (bias, *weight), steps = _descend(gradient, design.shape[1], tolerance, progress)
         if steps > MOST_STEPS:
             raise UserError(
                 f"the fit with {loss} has not settled after {MOST_STEPS:,} steps: delta = "
@@ -136,39 +135,56 @@ class Problem:
         reach = noise * np.abs(self.back).sum(axis=1)
         slopes = unit * self.back @ weight
         slopes[np.abs(slopes) <= reach] = 0
-        intercept = self.centre + unit * bias - float(self.mean @ slopes)
+        intercept = self.centre + unit * float(bias) - float(self.mean @ slopes)
         if abs(intercept) <= noise + float(np.abs(self.mean) @ reach):
             intercept = 0.0
         return Fit(loss, intercept, slopes, steps, noise)
 
 
+def _gradient(
+    framework: Framework, loss: str, design: Vector, targets: Vector
+) -> Callable[[Vector], Vector]:
+    """Of the mean loss, with respect to the coefficients."""
+    function, options = LOSSES[loss]
+    x, y = framework.array(design), framework.array(targets)
+
+    def mean(coefficients: Any) -> Any:
+        return function(x @ coefficients, y, **options, reduction="mean")
+
+    by_coefficients = framework.gradient(mean)
+    if by_coefficients:
+        return lambda array: framework.numpy(by_coefficients(framework.array(array)))
+    both = lossless.value_and_grad(function)
+
+    def by_hand(coefficients: Any) -> Any:
+        _, by_predictions = both(x @ coefficients, y, **options, reduction="mean")
+        return x.T @ by_predictions
+
+    return by_hand
+
+
 def _descend(
-    inputs: mx.array,
-    targets: mx.array,
-    loss: Loss,
+    gradient: Callable[[Vector], Vector],
+    size: int,
     tolerance: float,
     progress: Callable[[float], None],
-) -> tuple[float, Vector, int]:
-    """Bias and weights at the minimum, and the number of steps that it took to get there."""
-    model = nn.Linear(inputs.shape[1], 1)
-    model.set_dtype(mx.float64)
-    model.update({name: mx.zeros_like(x) for name, x in model.parameters().items()})
-    optimizer = optim.SGD(learning_rate=1.0, momentum=0.9, nesterov=True)
-    loss_and_gradient = nn.value_and_grad(model, lambda x, y: loss(model(x).squeeze(-1), y))
+) -> tuple[Vector, int]:
+    """The coefficients at the minimum, and the number of steps that it took to get there."""
+    coefficients, speed = np.zeros(size), np.zeros(size)
     first = 0.0
     step = 0
     while step <= MOST_STEPS:
         step += 1
-        _, gradient = loss_and_gradient(inputs, targets)
+        slope = gradient(coefficients)
         if step % STEPS_BETWEEN_CHECKS == 1:
-            size = max(float(mx.abs(part).max()) for _, part in tree_flatten(gradient))
-            first = first or size
+            largest = float(np.abs(slope).max())
+            first = first or largest
             # Before the update: its momentum would carry the model on, even from the minimum.
-            if size <= tolerance:
+            if largest <= tolerance:
                 break
             # A gradient falls by a factor in each step, so its digits tell how far it is.
-            progress(max(0.0, math.log(first / size) / math.log(first / tolerance)))
-        optimizer.update(model, gradient)
-        mx.eval(model.parameters(), optimizer.state)
+            progress(max(0.0, math.log(first / largest) / math.log(first / tolerance)))
+        speed = MOMENTUM * speed + slope
+        coefficients = coefficients - (slope + MOMENTUM * speed)  # as Nesterov's, at rate 1
     progress(1.0)
-    return float(model.bias.item()), np.array(model.weight, np.float64)[0], step
+    return coefficients, step

@@ -5,7 +5,7 @@ What they do with a loss is the library's business; nothing here is about one.
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import metadata
 from importlib.util import find_spec
@@ -54,6 +54,10 @@ class Framework(ABC):
         """The context for calls: on the CPU, with all dtypes."""
         return nullcontext()
 
+    def gradient(self, function: Callable[[Any], Any]) -> Callable[[Any], Any] | None:
+        """Of a number with respect to an array, by the framework itself, if it can."""
+        return None
+
     def path(self) -> tuple[str, str]:
         """The path that serves its arrays, found by a call, and why."""
         with self.setting():
@@ -97,6 +101,10 @@ class MLX(Framework):
         context: AbstractContextManager[Any] = self.mx.stream(self.mx.cpu)
         return context
 
+    def gradient(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        gradient: Callable[[Any], Any] = self.mx.grad(function)
+        return gradient
+
 
 class Torch(Framework):
     name, title = "torch", "PyTorch"
@@ -115,6 +123,14 @@ class Torch(Framework):
         if tensor.dtype == self.torch.bfloat16:
             return np.asarray(tensor.view(self.torch.int16).numpy()).view(_bfloat16())
         return np.asarray(tensor.numpy())
+
+    def gradient(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def gradient(array: Any) -> Any:
+            leaf = array.detach().requires_grad_()
+            (by_array,) = self.torch.autograd.grad(function(leaf), leaf)
+            return by_array
+
+        return gradient
 
 
 class JAX(Framework):
@@ -143,6 +159,10 @@ class JAX(Framework):
         with self.jax.enable_x64(True), self.jax.default_device(cpu):
             yield
 
+    def gradient(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        gradient: Callable[[Any], Any] = self.jax.jit(self.jax.grad(function))
+        return gradient
+
 
 FRAMEWORKS: dict[str, type[Framework]] = {kind.name: kind for kind in (NumPy, MLX, Torch, JAX)}
 
@@ -150,12 +170,20 @@ FRAMEWORKS: dict[str, type[Framework]] = {kind.name: kind for kind in (NumPy, ML
 def chosen(names: list[str] | None) -> list[str]:
     """The frameworks of these names, or all that are installed."""
     for name in names or []:
-        if name not in FRAMEWORKS:
-            raise UserError(f"--backend must be one of {', '.join(FRAMEWORKS)}, got {name}")
-        if not FRAMEWORKS[name].is_installed():
-            raise UserError(f"--backend {name}: {FRAMEWORKS[name].title} is not installed")
+        check("--backend", name)
     installed = [name for name, kind in FRAMEWORKS.items() if kind.is_installed()]
     return list(dict.fromkeys(names or installed))
+
+
+def check(option: str, name: str, names: Iterable[str] = FRAMEWORKS) -> None:
+    """That there is such a framework, here."""
+    if name not in FRAMEWORKS:
+        raise UserError(f"{option} must be one of {', '.join(names)}, got {name}")
+    if not FRAMEWORKS[name].is_installed():
+        title = FRAMEWORKS[name].title
+        raise UserError(
+            f"{option} {name}: {title} is not installed: pip install 'lossless[{name}]'"
+        )
 
 
 BackendOption = Annotated[

@@ -1,10 +1,9 @@
-"""`lossless demo`: a linear model, trained with MLX with three losses, on data with outliers."""
+"""`lossless demo`: a linear model, trained with three losses, on data with outliers."""
 
 import math
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import as_file, files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,14 +16,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from . import _small_csv
+from . import _frameworks, _small_csv
 from ._errors import UserError
 from ._files import check_path
+from ._frameworks import FRAMEWORKS, Framework
 
 if TYPE_CHECKING:
     from ._fits import Fit, Problem
 
 Vector = NDArray[np.float64]
+# That whose users the losses are for, then those with gradients of their own.
+PREFERRED = ("mlx", "torch", "jax", "numpy")
 # A residual of the Huber fit is "far" beyond so many times the median one: three standard
 # deviations, if the residuals were normal.
 FAR = 4.5
@@ -62,6 +64,14 @@ def demo(
             show_default=False,
         ),
     ] = None,
+    framework: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Which trains: {', '.join(PREFERRED)}.  [default: the first that is installed]",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The picture: .png, .svg or .pdf.")
     ] = Path("lossless-demo.png"),
@@ -73,8 +83,6 @@ def demo(
 
         lossless demo --data houses.csv --inputs area --inputs rooms --targets price
     """
-    if find_spec("mlx") is None:
-        raise UserError("training needs MLX: pip install 'mlx[cpu]'")
     from . import _fits, _picture
 
     if delta is not None and not 0 < delta < np.inf:
@@ -87,10 +95,11 @@ def demo(
     else:
         chosen = _belgian_calls()
     problem = _fits.Problem(chosen.inputs, chosen.targets, chosen.names)
+    trainer = _framework(framework)
     console = Console(highlight=False)
     used, origin = (delta, "") if delta is not None else problem.default_delta()
-    _introduce(console, chosen, used, origin)
-    fits = _train(console, problem, used)
+    _introduce(console, chosen, used, origin, trainer)
+    fits = _train(console, problem, used, trainer)
 
     far = _far(chosen, fits[1])
     console.print(_table(chosen, fits))
@@ -110,6 +119,19 @@ def demo(
     )
     _picture.save(figure, output)
     console.print(f"Picture: [bold]{escape(str(output))}[/]")
+
+
+def _framework(name: str | None) -> Framework:
+    if name is not None:
+        _frameworks.check("--framework", name, PREFERRED)
+    chosen = name or next(name for name in PREFERRED if FRAMEWORKS[name].is_installed())
+    try:
+        trainer = FRAMEWORKS[chosen]()
+        trainer.path()
+    except Exception as error:  # whatever a broken installation, or an old version, raises
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{FRAMEWORKS[chosen].title} cannot be used: {reason}") from None
+    return trainer
 
 
 def _belgian_calls() -> Data:
@@ -139,16 +161,17 @@ def _from_file(path: Path, names: list[str], target: str | None) -> Data:
     return Data(path.name, np.column_stack(columns), targets, names, target, (names, target), None)
 
 
-def _introduce(console: Console, data: Data, delta: float, origin: str) -> None:
+def _introduce(console: Console, data: Data, delta: float, origin: str, trainer: Framework) -> None:
     formula = escape(
         f"{data.target} ≈ intercept + {' + '.join(f'slope · {n}' for n in data.names)}"
     )
     console.print(f"\n[bold]{escape(data.title)}[/], {len(data.targets):,} rows")
     console.print(f"Model: {formula}")
+    console.print(f"Trained in float64 with {trainer.title} {trainer.version}")
     console.print(f"delta = {delta:g}{origin and ', ' + origin}\n")
 
 
-def _train(console: Console, problem: "Problem", delta: float) -> "list[Fit]":
+def _train(console: Console, problem: "Problem", delta: float, trainer: Framework) -> "list[Fit]":
     from ._fits import LOSSES
 
     columns = (
@@ -160,7 +183,7 @@ def _train(console: Console, problem: "Problem", delta: float) -> "list[Fit]":
     with Progress(*columns, console=console) as progress:
         for loss in LOSSES:
             task = progress.add_task(loss, total=1.0, steps="")
-            fit = problem.train(loss, delta, partial(_advance, progress, task))
+            fit = problem.train(loss, delta, trainer, partial(_advance, progress, task))
             progress.update(task, steps=_count(fit.steps, "step"))
             fits.append(fit)
     return fits
