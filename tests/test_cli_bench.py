@@ -65,7 +65,7 @@ def test_bench_prints_saves_and_draws() -> None:
     )  # fmt: skip
     assert (status, errors) == (0, "")
     assert "huber delta=0.5, float16, N = 1,000: value (mean) and gradient" in output
-    for part in ("memory pass", "kernel", "NumPy: lossless", "NumPy: formula", "÷ memory pass"):
+    for part in ("memory pass", "kernel", "NumPy: lossless", "NumPy: formula", "÷ memory "):
         assert part in output
     assert "NumPy formula, which writes into arrays that were allocated beforehand" in output
     assert f"lossless {lossless.__version__}, numpy {np.__version__}" in output
@@ -207,6 +207,10 @@ def test_bench_shows_what_it_kept() -> None:
     assert printed == again
     assert Path("a.json").read_text() == Path("b.json").read_text()
     assert imread("b.png").shape[2] == 4
+    median = 1e6 * json.loads(Path("a.json").read_text())["rows"][1]["seconds"]["median"]
+    for digits in (1, 5):  # a kernel that takes a microsecond or some
+        output = run("bench", "--from", "a.json", "--digits", str(digits))[1]
+        assert f" {float(f'{median:.{digits}g}'):g} µs ±" in output
 
 
 @pytest.mark.parametrize(

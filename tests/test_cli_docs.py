@@ -39,6 +39,19 @@ def test_page_shows_all_kinds_of_output() -> None:
     assert len(SHOWN) == 4
 
 
+def test_page_shows_what_info_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for what another machine has, at 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    printed = lines(re.sub(r"\x1b\[[0-9;]*m", "", run("info")[1]))
+    (shown,) = re.findall(r"```console\n\$ lossless info\n(.*?)\n\n\$", PAGE, re.DOTALL)
+    labels = [
+        [line[:16].strip() for line in text if not line.startswith("   ")]
+        for text in (lines(shown), printed)
+    ]
+    assert labels[0] == labels[1]
+
+
 @pytest.mark.parametrize("page", [PAGE, README])
 def test_pages_name_every_command(page: str) -> None:
     names = {command.callback.__name__ for command in app.registered_commands if command.callback}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -85,6 +86,8 @@ def test_verify_prints_markdown() -> None:
     assert heading.startswith("| loss | dtype | path |")
     assert {line.count("|") for line in (heading, rule, native, composed)} == {12}
     assert "| log_cosh | bfloat16 | native | NumPy |" in native
+    more = run(*arguments, "--digits", "5")[1].splitlines()[2]
+    assert len(re.findall(r"\| 0\.\d{4} ", more)) == 3
 
 
 def test_verify_with_another_parameter() -> None:

@@ -1,9 +1,13 @@
 """The command `lossless`: here is only what runs without the extra `cli`; app.py has the rest."""
 
+import codecs
 import io
+import os
 import sys
 from importlib.util import find_spec
 
+# What commands print beyond ASCII, for terminals that have no more. In tables: one column wide.
+PLAIN = str.maketrans({"÷": "/", "±": "~", "µ": "u", "…": ".", "≤": "<=", "≈": "~", "·": "*"})
 REQUIRED = ("matplotlib", "ml_dtypes", "mpmath", "pyarrow", "rich", "typer")
 
 
@@ -11,11 +15,23 @@ def main() -> None:
     missing = [module for module in REQUIRED if find_spec(module) is None]
     if missing:
         sys.exit(f"lossless: the command needs more packages: pip install {' '.join(missing)}")
+    if sys.stdout is None:  # closed, as by >&-: what is opened next must not take its place
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # letters that a terminal has not
+        codecs.register_error("lossless", _plain)
+        sys.stdout.reconfigure(errors="lossless")
     try:
         from .app import app
 
         app()
     except KeyboardInterrupt:  # before a command has begun
         sys.exit(130)
+
+
+def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
+    """In place of a letter that the encoding of the terminal lacks."""
+    if isinstance(error, UnicodeEncodeError):
+        plain = error.object[error.start : error.end].translate(PLAIN)
+        if plain.isascii():
+            return plain, error.end
+    return codecs.backslashreplace_errors(error)

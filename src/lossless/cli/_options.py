@@ -3,11 +3,23 @@
 import os
 from collections import Counter
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from typer.core import TyperCommand, TyperOption
 
+DigitsOption = Annotated[
+    int, typer.Option("--digits", min=1, max=6, metavar="N", help="Of the printed numbers.")
+]
 TRUTHS = ("true", "false", "yes", "no", "on", "off")
+
+
+def without_values(params: list[Any]) -> list[Any]:
+    """Flags are shown without Typer's <bool>, as if they took a value."""
+    for param in params:
+        if isinstance(param, TyperOption) and param.is_flag:
+            param.metavar = ""
+    return params
 
 
 class Command(TyperCommand):
@@ -17,11 +29,7 @@ class Command(TyperCommand):
     """
 
     def get_params(self, ctx: Any) -> list[Any]:
-        params: list[Any] = super().get_params(ctx)
-        for param in params:
-            if isinstance(param, TyperOption) and param.is_flag:
-                param.metavar = ""  # typer's is <bool>, as if it took a value
-        return params
+        return without_values(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:

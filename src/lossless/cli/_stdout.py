@@ -19,8 +19,12 @@ def written(context: Any = None) -> Iterator[None]:
         try:
             yield
         finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            sys.stdout.flush()
+    except SystemExit as end:  # of Rich and Typer, with a status of their own
+        if isinstance(end.__context__, BrokenPipeError):
+            _abandon()
+            raise typer.Exit(NOBODY_READS) from None
+        raise
     except OSError as error:
         if error.filename is not None:  # that of a file is told by whoever opens it
             raise

@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ._console import number
+
 # A call shorter than this is repeated, and the clock read once for all repetitions.
 SHORTEST_SAMPLE = 1e-3
 FEWEST_ROUNDS = 5
@@ -27,12 +29,15 @@ class Timing:
     upper_quartile: float
     rounds: int
 
-    def __str__(self) -> str:
+    def text(self, digits: int) -> str:
         """The median, and half the distance between the quartiles in percent of it."""
         spread = (self.upper_quartile - self.lower_quartile) / 2 / self.median
         units = {"s": 1.0, "ms": 1e3, "µs": 1e6}
         unit = next((unit for unit, factor in units.items() if self.median * factor >= 1), "µs")
-        return f"{self.median * units[unit]:.3g} {unit} ±{spread:.0%}"
+        return f"{number(self.median * units[unit], digits)} {unit} ±{spread:.0%}"
+
+    def __str__(self) -> str:
+        return self.text(3)
 
 
 def interleaved(

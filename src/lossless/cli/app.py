@@ -9,7 +9,7 @@ from rich.console import Console
 import lossless
 
 from ._errors import UserError
-from ._options import Command
+from ._options import Command, without_values
 from ._stdout import written
 from .bench import bench
 from .demo import demo
@@ -23,6 +23,9 @@ INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
 
 class Commands(typer.core.TyperGroup):
     """Commands whose errors of use are one line, without a traceback, and so is Ctrl-C."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return without_values(super().get_params(ctx))
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         try:

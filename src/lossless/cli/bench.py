@@ -16,13 +16,14 @@ from rich.table import Table
 import lossless
 
 from . import _frameworks, _losses
-from ._console import print_json, progress, results, strict
+from ._console import number, print_json, progress, results, strict
 from ._errors import UserError
 from ._files import check_path, replacing
 from ._frameworks import FRAMEWORKS, BackendOption
 from ._losses import LossOption, with_parameters
 from ._machine import machine
 from ._measure import DTYPES, KERNEL, MEMORY, Measured, Work, measure
+from ._options import DigitsOption
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +32,7 @@ PICTURES = (".png", ".svg", ".pdf")
 FAIRNESS = (
     "Every case computes the mean and its gradient, on the CPU. Eager and compiled (mx.compile, "
     "torch.compile, jax.jit) are warm and take turns, each framework in a process of its own; "
-    "medians ± half the distance between the quartiles.",
+    "medians, and half the distance between the quartiles.",
     "The memory pass reads two arrays and writes one on lossless' threads, into warm memory, and "
     "so does the kernel. All others return fresh arrays, but for the NumPy formula, which writes "
     "into arrays that were allocated beforehand.",
@@ -46,11 +47,14 @@ FAIRNESS = (
 @with_parameters
 def bench(
     loss: LossOption = None,
-    n: Annotated[int, typer.Option("--n", help="Elements.", min=1)] = 16_000_000,
+    n: Annotated[int, typer.Option("--n", help="Elements.", min=1, metavar="N")] = 16_000_000,
     dtype: Annotated[str, typer.Option(help=f"{', '.join(DTYPES)}.", metavar="NAME")] = "float32",
     backend: BackendOption = None,
     seconds: Annotated[
-        float, typer.Option(help="Of measuring, for each loss; at least five rounds.", min=0)
+        float,
+        typer.Option(
+            help="Of measuring, for each loss; at least five rounds.", min=0, metavar="NUMBER"
+        ),
     ] = 20.0,
     source: Annotated[
         Path | None,
@@ -62,6 +66,7 @@ def bench(
         list[Path] | None,
         typer.Option(metavar="FILE", help=".json, or a chart (.png, .svg, .pdf); may be repeated."),
     ] = None,
+    digits: DigitsOption = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     **parameters: float | None,
 ) -> None:
@@ -91,7 +96,7 @@ def bench(
     if as_json:
         print_json(document)
     else:
-        _print(document)
+        _print(document, digits)
 
 
 def _measured(work: list[Work], backends: list[str], seconds: float) -> list[Measured]:
@@ -196,7 +201,7 @@ def _conditions(document: dict[str, Any]) -> str:
     )
 
 
-def _print(document: dict[str, Any]) -> None:
+def _print(document: dict[str, Any], digits: int) -> None:
     console = results()
     terminal = console.is_terminal
     for loss in dict.fromkeys(row["loss"] for row in document["rows"]):
@@ -207,12 +212,12 @@ def _print(document: dict[str, Any]) -> None:
             f"N = {document['elements']:,}: {document['what']}"
         )
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for heading in ("", "time", "÷ memory pass", "÷ lossless"):
+        for heading in ("", "time", "÷ memory", "÷ lossless"):
             justify: Any = "right" if heading else "left"
             table.add_column(heading, justify=justify, no_wrap=bool(heading))
         for row in rows:
             if row["seconds"]:
-                table.add_row(escape(_title(row)), *_numbers(row))
+                table.add_row(escape(_title(row)), *_numbers(row, digits))
         console.print(table)
         for row in rows:
             if not row["seconds"]:
@@ -223,11 +228,14 @@ def _print(document: dict[str, Any]) -> None:
     console.print(escape(_conditions(document)), soft_wrap=not terminal)
 
 
-def _numbers(row: dict[str, Any]) -> list[str]:
+def _numbers(row: dict[str, Any], digits: int) -> list[str]:
     from ._timing import Timing
 
     ratios = (row["of_memory_pass"], row["of_lossless"])
-    return [str(Timing(**row["seconds"])), *("" if x is None else f"{x:.3g}" for x in ratios)]
+    return [
+        Timing(**row["seconds"]).text(digits),
+        *("" if x is None else number(x, digits) for x in ratios),
+    ]
 
 
 def _chart(document: dict[str, Any]) -> Figure:

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from . import _frameworks, _small_csv
+from ._console import results
 from ._errors import UserError
 from ._files import check_path
 from ._frameworks import FRAMEWORKS, Framework
@@ -59,6 +60,7 @@ def demo(
     delta: Annotated[
         float | None,
         typer.Option(
+            metavar="NUMBER",
             help="How far from the fit a point begins to count as large, in the units of the "
             "targets.  [default: the median distance from the Huber fit, if most are off it]",
             show_default=False,
@@ -73,7 +75,8 @@ def demo(
         ),
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The picture: .png, .svg or .pdf.")
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help="The picture: .png, .svg or .pdf."),
     ] = Path("lossless-demo.png"),
 ) -> None:
     """Train a linear model with squared error, Huber and log-cosh, and show what outliers do.
@@ -96,7 +99,7 @@ def demo(
         chosen = _belgian_calls()
     problem = _fits.Problem(chosen.inputs, chosen.targets, chosen.names)
     trainer = _framework(framework)
-    console = Console(highlight=False)
+    console = results()
     used, origin = (delta, "") if delta is not None else problem.default_delta()
     _introduce(console, chosen, used, origin, trainer)
     fits = _train(console, problem, used, trainer)
@@ -118,7 +121,7 @@ def demo(
         title=chosen.title,
     )
     _picture.save(figure, output)
-    console.print(f"Picture: [bold]{escape(str(output))}[/]")
+    console.print(f"Picture: [bold]{escape(str(output))}[/]", soft_wrap=True)
 
 
 def _framework(name: str | None) -> Framework:

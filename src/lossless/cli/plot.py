@@ -39,7 +39,10 @@ def plot(
         ),
     ] = None,
     reach: Annotated[
-        float, typer.Option("--range", help="Residuals from minus this number to this number.")
+        float,
+        typer.Option(
+            "--range", metavar="NUMBER", help="Residuals from minus this number to this number."
+        ),
     ] = 4.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     **parameters: float | None,
@@ -68,7 +71,7 @@ def plot(
             }
         )
     else:
-        results().print(f"Picture: [bold]{escape(str(output))}[/]")
+        results().print(f"Picture: [bold]{escape(str(output))}[/]", soft_wrap=True)
 
 
 def curves(loss: Loss, residuals: Vector) -> tuple[Vector, Vector, Vector]:

@@ -54,8 +54,9 @@ def score(
     reduction: Annotated[
         Reduction,
         typer.Option(
+            metavar="NAME",
             help="mean: the sum divided by the number of rows; weighted_mean: by the sum of the "
-            "weights; none: a loss for each row, into --output."
+            "weights; sum; none: a loss for each row, into --output.",
         ),
     ] = Reduction.mean,
     output: Annotated[

@@ -23,6 +23,7 @@ from ._errors import UserError
 from ._frameworks import FRAMEWORKS, BackendOption
 from ._losses import with_parameters
 from ._machine import machine
+from ._options import DigitsOption
 from ._processes import deaf_to_ctrl_c, end_with_parent
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def verify(
         ),
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    digits: DigitsOption = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     **parameters: float | None,
 ) -> None:
@@ -109,9 +111,9 @@ def verify(
     if as_json:
         print_json(document)
     elif markdown:
-        _print_markdown(document)
+        _print_markdown(document, digits)
     else:
-        _print(document)
+        _print(document, digits)
     if not document["holds"]:
         raise typer.Exit(1)
 
@@ -246,7 +248,7 @@ HEADINGS = (
 )  # fmt: skip
 
 
-def _cells(document: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+def _cells(document: dict[str, Any], digits: int) -> Iterator[tuple[str, ...]]:
     """The rows of the table: backends of which all numbers are the same share one."""
     shared: dict[tuple[str, ...], list[str]] = {}
     for row in document["rows"]:
@@ -256,7 +258,7 @@ def _cells(document: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             sum(output[count] for output in outputs)
             for count in ("results", "not_correctly_rounded", "beyond_contract")
         )
-        worst = (f"{output['worst_ulp']:.2f}" for output in outputs)
+        worst = (_ulp(output["worst_ulp"], digits) for output in outputs)
         key = (
             " ".join([row["loss"], *parameters]), row["dtype"], row["path"],
             f"{total:,}", f"{wrong:,}", *worst, row["contract"],
@@ -265,6 +267,11 @@ def _cells(document: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         shared.setdefault(key, []).append(FRAMEWORKS[row["backend"]].title)
     for key, titles in shared.items():
         yield (*key[:3], ", ".join(titles), *key[3:])
+
+
+def _ulp(x: float, digits: int) -> str:
+    """With one digit before the point; those of the decimals are below each other."""
+    return f"{x:.{max(digits - 1, 1)}f}" if x < 1000 else f"{x:.{digits}g}"
 
 
 def _conditions(document: dict[str, Any]) -> str:
@@ -276,11 +283,11 @@ def _conditions(document: dict[str, Any]) -> str:
     )
 
 
-def _print(document: dict[str, Any]) -> None:
+def _print(document: dict[str, Any], digits: int) -> None:
     """A block for each dtype, path, contract and frameworks: all fits 80 columns."""
     console = results()
     blocks: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
-    for loss, dtype, path, arrays, *numbers, contract, kept in _cells(document):
+    for loss, dtype, path, arrays, *numbers, contract, kept in _cells(document, digits):
         blocks.setdefault((dtype, path, arrays, contract), []).append((loss, *numbers, kept))
     for (dtype, path, arrays, contract), rows in sorted(blocks.items(), key=_order):
         heading = f"[bold]{dtype}, {path}[/]: {escape(arrays)}; {escape(contract)}"
@@ -316,7 +323,7 @@ def _block(rows: list[tuple[str, ...]]) -> Table:
     return table
 
 
-def _print_markdown(document: dict[str, Any]) -> None:
+def _print_markdown(document: dict[str, Any], digits: int) -> None:
     lines = ["| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
-    lines += ["| " + " | ".join(cells) + " |" for cells in _cells(document)]
+    lines += ["| " + " | ".join(cells) + " |" for cells in _cells(document, digits)]
     print("\n".join([*lines, "", _conditions(document)]))
