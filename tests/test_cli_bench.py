@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from command import after, error, interrupt, run, run_json
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 
 import lossless
-from lossless.cli import _peers
+from lossless.cli import _peers, bench
 from lossless.cli._frameworks import FRAMEWORKS
 from lossless.cli._losses import LOSSES, chosen
 from lossless.cli._measure import DTYPES, Worker, _arrays, _failure, _kernel
@@ -75,6 +77,38 @@ def test_bench_prints_saves_and_draws() -> None:
     assert imread("speed.png").shape[2] == 4
     assert "</svg>" in Path("speed.svg").read_text()
     assert {path.name for path in Path().iterdir()} == {"speed.json", "speed.png", "speed.svg"}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_chart_is_of_points_and_numbers_inside_of_it(count: int) -> None:
+    case = {"parameters": {}, "mode": "compiled", "of_memory_pass": 1.0, "of_lossless": None}
+    document = bench._document([], 16_000_000, "float32", [])
+    document["rows"] = [
+        case | {"loss": loss, "arrays": arrays, "implementation": who, "seconds": {"median": time}}
+        for loss in list(LOSSES)[:count]
+        for arrays, who, time in [
+            ("memory", "pass", 0.0064), ("kernel", "lossless", 0.0061),
+            ("torch", "torch.nn.functional", 12.345), ("mlx", "lossless", 0.098765),
+        ]
+    ]  # fmt: skip
+    figure = bench._chart(document)
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    panels = [axes for axes in figure.axes if axes.axison]
+    assert len(panels) == count
+    assert figure.bbox.width <= 1600
+    for axes in panels:
+        assert not axes.patches  # bars
+        points = [line for line in axes.get_lines() if line.get_marker() in ("o", "D")]
+        places = [np.column_stack(line.get_data())[0] for line in points]
+        assert pytest.approx([6.1, 12345, 98.765]) == [x for x, _ in places]
+        assert all(axes.bbox.fully_contains(*axes.transData.transform(x)) for x in places)
+        assert [text.get_text() for text in axes.texts] == ["6.1", "12,345", "98.8"]
+        boxes = [text.get_window_extent() for text in [*axes.texts, *axes.get_yticklabels()]]
+        assert not [(a, b) for a, b in combinations(boxes, 2) if a.overlaps(b)]
+        for box in boxes:
+            assert figure.bbox.fully_containsx(box.x0)
+            assert figure.bbox.fully_containsx(box.x1)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

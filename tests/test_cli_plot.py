@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import error, interrupt, run, run_json
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 import lossless
 from lossless.cli import _style
 from lossless.cli._losses import chosen
-from lossless.cli.plot import curves
+from lossless.cli.plot import _figure, curves
 
 PAGES = ("#ffffff", "#0d1117", "#1e1e1e")
 
@@ -81,6 +82,37 @@ def test_plot_json_and_svg() -> None:
     assert _style.COLOURS[1].lower() not in text
     run("plot", "huber", "--delta", "0.5", "--range", "2", "--output", "again.svg")
     assert text == Path("again.svg").read_text()
+
+
+RANGES = [1e-100, 1e-6, 0.001, 0.7, 4.0, 999.0, 12345.0, 99999.0, 1e30, 1e100]
+
+
+@pytest.mark.parametrize("reach", RANGES)
+def test_no_words_of_the_picture_lie_on_each_other(reach: float) -> None:
+    """And the legend with all losses is inside."""
+    figure = _figure(chosen(None, {"delta": 1.2345678e-300, "beta": 0.1234567}), reach)
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    words = [legend.get_window_extent() for legend in figure.legends]
+    for axes in figure.axes:
+        axis = axes.xaxis
+        low, high = axes.get_xlim()
+        ticks = [x for x in axis.get_major_ticks() if low <= x.get_loc() <= high]
+        texts = [tick.label1 for tick in ticks] + [axis.label, axis.offsetText]
+        words += [text.get_window_extent() for text in texts if text.get_text()]
+    assert not [(a, b) for a, b in combinations(words, 2) if a.overlaps(b)]
+    assert all(figure.bbox.containsx(x) for word in words for x in (word.x0, word.x1))
+
+
+@pytest.mark.parametrize("reach", [0.7, 4.0, 999.0, 12345.0])
+def test_plot_shows_all_of_a_loss_that_does_all_near_0(reach: float) -> None:
+    """The curvature of log-cosh at 0 is 1, however narrow its peak; nothing of it jumps."""
+    figure = _figure(chosen(["log_cosh"], {}), reach)
+    for axes in figure.axes:
+        (line,) = axes.get_lines()
+        drawn = np.asarray(line.get_ydata())
+        assert np.isfinite(drawn).all()
+    assert drawn.max() == 1
 
 
 @pytest.mark.parametrize("delta", [0.5, 2.0])

@@ -33,15 +33,22 @@ SETTINGS: Any = {
     "xtick.color": INK,
     "ytick.color": INK,
     "axes.titlesize": 11,
-    "axes.formatter.limits": (-2, 5),  # beyond, a power of ten beside the axis: labels stay short
+    "axes.formatter.limits": (-2, 4),  # beyond, a power of ten beside the axis: labels stay short
     "svg.hashsalt": "lossless",  # the same picture is the same file
 }
 
 
 def line(number: int) -> dict[str, Any]:
-    """How the line of this number is drawn: no two of 24 alike."""
+    """How the line of this number is drawn: no two of 24 alike, and wider than the next ones.
+
+    So the edges of a line are seen beside those that lie on it, and it through their dashes.
+    """
     dashes = (number + number // len(COLOURS)) % len(DASHES)
-    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[dashes], "lw": 2.2}
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "linestyle": DASHES[dashes],
+        "lw": max(1.8, 2.8 - 0.25 * number),
+    }
 
 
 def grid(axes: Axes) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from importlib import metadata
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -239,7 +241,10 @@ def _numbers(row: dict[str, Any], digits: int) -> list[str]:
 
 
 def _chart(document: dict[str, Any]) -> Figure:
-    """Points of time, a panel for each loss, with a line where the memory pass ends."""
+    """Points of time, a panel for each loss, with a line where the memory pass ends.
+
+    On an axis of powers, the length of a bar would mean nothing.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -248,25 +253,29 @@ def _chart(document: dict[str, Any]) -> Figure:
     rows = [row for row in document["rows"] if row["seconds"]]
     losses = list(dict.fromkeys(row["loss"] for row in rows))
     most = max(sum(row["loss"] == loss for row in rows) for loss in losses)
+    across = min(2, len(losses))
+    down = math.ceil(len(losses) / across)
     with rc_context(_style.SETTINGS):
-        figure = Figure(figsize=(5.5 * len(losses), 1.4 + 0.27 * most), layout="constrained")
-        for axes, loss in zip(
-            figure.subplots(1, len(losses), squeeze=False)[0], losses, strict=True
-        ):
-            bars = [row for row in rows if row["loss"] == loss and row["arrays"] != MEMORY[0]]
-            times = [1e3 * row["seconds"]["median"] for row in bars]
-            ours = [row["implementation"] == "lossless" for row in bars]
+        size = 5.5 * across, 0.4 + (1 + 0.27 * most) * down
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(down, across, squeeze=False).flat
+        for axes, loss in zip_longest(panels, losses):
+            if loss is None:
+                axes.set_axis_off()
+                continue
+            cases = [row for row in rows if row["loss"] == loss and row["arrays"] != MEMORY[0]]
+            times = [1e3 * row["seconds"]["median"] for row in cases]
+            ours = [row["implementation"] == "lossless" for row in cases]
             colours = [_style.COLOURS[0] if own else _style.COLOURS[1] for own in ours]
-            places = range(len(bars))
-            # Points: on an axis of powers, the length of a bar would mean nothing.
+            places = range(len(cases))
             for place, time, colour, own in zip(places, times, colours, ours, strict=True):
                 axes.plot(time, place, "o" if own else "D", color=colour, ms=7 if own else 5.5)
-            axes.set_yticks(places, [_title(row) for row in bars])
-            axes.invert_yaxis()
+            axes.set_yticks(places, [_title(row) for row in cases])
+            axes.set_ylim(len(cases) - 0.4, -0.6)
             _style.grid(axes)
             for place, time in zip(places, times, strict=True):
                 axes.annotate(
-                    f"{time:.3g}", (time, place), (7, 0), textcoords="offset points", va="center",
+                    number(time, 3), (time, place), (7, 0), textcoords="offset points", va="center",
                     fontsize=8,
                 )  # fmt: skip
             limit = next(
@@ -276,7 +285,9 @@ def _chart(document: dict[str, Any]) -> Figure:
             )
             axes.axvline(limit, color=_style.INK, ls="--", lw=1.2)
             axes.set_xscale("log")
-            axes.set_xlim(limit / 2, max(times) * 2)
+            lowest, highest = min(limit, *times), max(limit, *times)
+            room = (highest / lowest) ** 0.2  # for the last number
+            axes.set_xlim(lowest / 1.5, highest * max(2, room))
             axes.set_xlabel("ms (log scale); dashed: memory pass")
             axes.set_title(loss, loc="left")
         figure.suptitle(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Vector = NDArray[np.float64]
 PANELS = ("value", "gradient", "curvature")
 POINTS = 4001
+SMALLEST = 1e-12  # of the range: whatever a loss does near 0, which may be all that it does
 # A step between neighbouring points of more than this part of the panel's height is a jump.
 JUMP = 0.1
 
@@ -89,7 +90,7 @@ def _figure(losses: list[Loss], reach: float) -> "Figure":
 
     from . import _style
 
-    residuals = np.linspace(-reach, reach, POINTS)
+    residuals = _residuals(reach)
     with rc_context(_style.SETTINGS):
         figure = Figure(figsize=(10, 3.6), layout="constrained")
         panels = figure.subplots(1, len(PANELS))
@@ -100,7 +101,8 @@ def _figure(losses: list[Loss], reach: float) -> "Figure":
                 )
         for axes, name in zip(panels, PANELS, strict=True):
             axes.set_title(name, loc="left")
-            axes.set_xlabel("residual: inputs \N{MINUS SIGN} targets")
+            # On the right is the power of ten of a small or large range.
+            axes.set_xlabel("residual: inputs \N{MINUS SIGN} targets", loc="left")
             axes.margins(x=0)
             axes.locator_params(axis="x", nbins=5)  # no label reaches the next
             _style.grid(axes)
@@ -114,6 +116,12 @@ def _figure(losses: list[Loss], reach: float) -> "Figure":
             handlelength=3.2,
         )  # fmt: skip
     return figure
+
+
+def _residuals(reach: float) -> Vector:
+    """At equal distances, and at equal ratios to 0."""
+    ratios = reach * np.geomspace(SMALLEST, 1, POINTS // 2)
+    return np.unique(np.concatenate([np.linspace(-reach, reach, POINTS), ratios, -ratios]))
 
 
 def _without_jumps(numbers: Vector) -> Vector:
