@@ -139,6 +139,8 @@ def test_cross_entropy_exports(rng: np.random.Generator) -> None:
         composed = jax.jit(lambda x, t: CROSS_ENTROPY(x, t))
         exported = jax.export.export(composed, platforms=["cpu", "cuda"])(x, t)
     np.testing.assert_allclose(exported.call(x, t), wanted, rtol=2**-20)
+    with pytest.raises(ValueError, match=r"to_export_use_lossless\.composed\(\)"):
+        jax.export.export(jax.jit(CROSS_ENTROPY))(x, t)
     check = jax.export.DisabledSafetyCheck.custom_call("lossless_rows")
     native = jax.export.export(jax.jit(CROSS_ENTROPY), disabled_checks=[check])(x, t)
     assert_same_bits(native.call(x, t), wanted, FLOAT32, "exported")

@@ -7,6 +7,7 @@ called with others: other rows, other classes, both, one of each. NumPy's kernel
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,20 @@ def test_torch_traces_symbolically(name: str, rng: np.random.Generator) -> None:
         given = arrays(name, rng, *later)
         got = [from_torch(r) for r in graph(*map(to_torch, given))]
         assert_both(name, "mean", got, given)
+
+
+@each
+def test_jax_says_how_to_export_a_kernel(name: str, rng: np.random.Generator) -> None:
+    """Losses without a kernel need no advice."""
+    import jax
+    from jax import export
+
+    without_kernel = name in ("nll", "kl_div", "cosine", "triplet", "triplet_inf")
+    given = [to_jax(x) for x in arrays(name, rng, *TRACED)]
+    advice = pytest.raises(ValueError, match=r"to_export_use_lossless\.composed\(\)")
+    for call in (both(name, "mean"), both(name, "none")):
+        with nullcontext() if without_kernel else advice:
+            export.export(jax.jit(call))(*given)
 
 
 @each

@@ -28,6 +28,9 @@ from .jax_derivatives import along
 from .jax_numbers import NUMBERS, without_batch
 
 _NO_MESH = jax.sharding.AbstractMesh((), ())
+# The name of the custom call's attribute, which `jax.export` shows as it refuses a call: what to do
+# instead.
+PLAN = "to_export_use_lossless.composed()"
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -127,7 +130,7 @@ class Layers(ABC):
     def _custom_call(self, plan: Any, types: Any, arrays: Any) -> tuple[Array, ...]:
         description = np.array(self.description(plan, arrays[0].ndim), np.int64)
         call: Callable[..., Any] = jax.ffi.ffi_call(self.target, tuple(types))
-        return tuple(call(*arrays, plan=description))
+        return tuple(call(*arrays, **{PLAN: description}))
 
     def _partition(self, plan: Any, mesh: Any, arguments: Any, results: Any) -> Any:
         """The computation on each device, where every array has the same part of a dimension."""
