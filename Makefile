@@ -54,11 +54,12 @@ test-oldest: build/mlx-oldest/.installed build/mlx-too-old/.installed  ## test t
 	    -W 'ignore:lossless:RuntimeWarning' $(ARGS)
 	PYTHONPATH=build/mlx-too-old $(BIN)/pytest tests/too_old.py
 
-exhaustive: .venv/.package  ## try the kernels on every float32, float16 and bfloat16 input (hours)
+exhaustive: .venv/.installed  ## try the kernels on every float32, float16 and bfloat16 input, and on 10^8 hard pairs (hours)
 	$(BIN)/lossless verify --exhaustive --backend numpy --path native $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m outside --pairs 100000000
 
-outside: .venv/.installed  ## judge hard arguments of the rational losses by exact fractions (ARGS='--pairs 100000000': hours)
-	PYTHONPATH=tests $(BIN)/python tests/outside.py $(ARGS)
+outside: .venv/.installed  ## draw hard arguments that know nothing of the kernels, and judge exactly (ARGS='--pairs 100000000')
+	PYTHONPATH=tests $(BIN)/python -m outside $(ARGS)
 
 fuzz: .venv/.installed  ## call random losses on random arrays (ARGS='--calls 1000000': an hour)
 	PYTHONPATH=tests $(WHOLE) $(BIN)/python -m fuzz $(ARGS)

@@ -135,7 +135,7 @@ inline Split logarithm_accurately(Split x) {
   int exponent;
   double half = std::frexp(x.high, &exponent);
   if (half < 0.70710678118654752) --exponent;
-  Split m = scale(x, std::ldexp(1, -exponent));
+  Split m = {std::ldexp(x.high, -exponent), std::ldexp(x.low, -exponent)};  // 2^-exponent itself may overflow
   Split log_m = scale(inverse_tanh(divide(add(m, {-1, 0}), add(m, {1, 0})), 41), 2);
   double k = exponent;
   return add(add(two_product(k, ln2_high), add(two_product(k, ln2_low), {k * ln2_lowest, 0})), log_m);

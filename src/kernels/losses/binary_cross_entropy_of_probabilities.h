@@ -39,10 +39,13 @@ struct binary_cross_entropy_of_probabilities {
     bool is_probability = t >= 0 && t <= 1;
     double lost = is_probability ? 0 : 0x1p-47 * (std::fabs(first) + std::fabs(second));
 
-    double by_one = t / p, by_zero = rest_t / rest_p;
+    // The terms of a huge target may overflow where their sum does not: a small part of them does not.
+    bool huge = std::fabs(t) > 0x1p960;
+    double shrink = huge ? 0x1p-60 : 1, grow = huge ? 0x1p60 : 1;
+    double by_one = shrink * t / p, by_zero = shrink * rest_t / rest_p;
     double of_both = nearest(two_sum(p, -t)) / (p * rest_p);
-    double gradient = zero_counts ? (one_counts ? of_both : by_zero) : (one_counts ? -by_one : 0);
-    double curvature = (one_counts ? by_one / p : 0) + (zero_counts ? by_zero / rest_p : 0);
+    double gradient = zero_counts ? (one_counts ? of_both : grow * by_zero) : (one_counts ? -grow * by_one : 0);
+    double curvature = grow * ((one_counts ? by_one / p : 0) + (zero_counts ? by_zero / rest_p : 0));
     double lost_curvature = is_probability ? 0 : 0x1p-47 * (std::fabs(by_one / p) + std::fabs(by_zero / rest_p));
     bool is_number = value == value;
     return {{value, std::copysign(lost, value)},
@@ -59,6 +62,13 @@ struct binary_cross_entropy_of_probabilities {
                       : p > 0.5    ? logarithm_accurately(other_p)
                                    : scale(inverse_tanh(divide({p, 0}, two_sum(p, -2)), 69), 2);
     Split value = scale(add(multiply({t, 0}, log_p), multiply(other_t, log_other)), -1);
+    if (std::fabs(t) > 2 && one_counts && zero_counts) {
+      // Of a target far from 0 and 1 the two may cancel all but log 2, near p = 1/2: the difference of the logarithms,
+      // log(p / (1 - p)), has its digits there as 2 atanh(2 p - 1).
+      bool near = p > 0.35 && p < 0.65;
+      Split log_ratio = near ? scale(inverse_tanh(two_sum(2 * p, -1), 69), 2) : add(log_p, scale(log_other, -1));
+      value = scale(add(multiply({t, 0}, log_ratio), log_other), -1);
+    }
     Split zero = {0, 0};
     Split by_one = one_counts ? divide({t, 0}, {p, 0}) : zero;
     Split by_zero = zero_counts ? divide(other_t, other_p) : zero;

@@ -31,7 +31,9 @@ struct normal_density {
     double r = residual.high;
     Split log_v = logarithm(v);
     double slope = r / v;
-    Split exact_square = {r * slope, 0};  // r * r may overflow in float64
+    // In float64 r * r may overflow, and so may r / v, of a subnormal v; not both where the result is finite.
+    bool steep = (std::fabs(slope) > largest) & (std::fabs(r) <= largest);
+    Split exact_square = {steep ? r * r / v : r * slope, 0};
     if constexpr (sizeof(typename T::storage) < sizeof(double)) {
       exact_square = quotient(two_product(r, r), v);
       exact_square.low += 2 * slope * residual.low;
@@ -47,7 +49,8 @@ struct normal_density {
     if constexpr (sizeof(typename T::storage) == sizeof(double)) {
       // Twice the value, and the residual itself, may overflow where the value and the slope do not.
       double half = 0.5 * inputs - 0.5 * targets;
-      value = std::fabs(value) <= largest ? value : 2 * (half * (half / v)) + 0.5 * log_v.high;
+      double square = steep ? half * half / v : half * (half / v);
+      value = std::fabs(value) <= largest ? value : 2 * square + 0.5 * log_v.high;
       slope = std::fabs(r) <= largest ? slope : 2 * (half / v);
     }
     // mutation-equivalent(constant): a wider bound only costs time

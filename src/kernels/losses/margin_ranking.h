@@ -37,7 +37,18 @@ struct margin_ranking {
       double beyond = 4 * (0.25 * margin - targets * (0.25 * inputs1 - 0.25 * inputs2));
       value = select(std::fabs(value.high) <= largest, value, {beyond, 0});
     }
-    bool counts = !(value.high <= 0);  // where NaN, too
+    double sign = value.high;
+    if constexpr (std::is_same_v<typename T::storage, double>) {
+      // A product that vanishes still has a sign, which decides beside a margin of 0.
+      Split enlarged = two_product(targets * 0x1p600, residual.high * 0x1p600);
+      double rest = targets * 0x1p600 * (residual.low * 0x1p600);
+      Split sum = exact_sum(margin * 0x1p600 * 0x1p600, -enlarged.high, -enlarged.low, -rest, 0);
+      bool vanishes =
+          (std::fabs(product.high) < 0x1p-900) & (std::fabs(margin) < 0x1p-200) & (targets != 0) & (residual.high != 0);
+      sign = vanishes ? sum.high : sign;
+      value = select(vanishes, {sum.high * 0x1p-600 * 0x1p-600, 0}, value);
+    }
+    bool counts = !(sign <= 0);  // where NaN, too
     bool is_number = value.high == value.high;
     return {select(counts, value, {0, 0}),
             {is_number ? (counts ? 0 - targets : 0) : value.high, 0},

@@ -7,7 +7,7 @@
 //
 // Everything comes as a quotient or a sum high + low. The remainder of a division is exact (fma), and the sign of low,
 // which is all that a rounding needs to know beyond high, is that of the remainder. In float64 the square is a product
-// of the residual and the slope, each off by half an ULP at most: 2.5 ULP where they count double.
+// of the residual and the slope, with what each of them lacks: 1 ULP, and 2 where the slope is subnormal.
 //
 // The square of a residual of narrower numbers, (h + l)^2, has up to 154 bits, and a divisor such as 0.1 can leave but
 // the last of them, l^2, between the quotient and the middle of two results. square_over() therefore sums exactly.
@@ -39,10 +39,12 @@ struct smooth_l1 {
 
     Split slope = quotient(a, beta);
     Split quadratic;
-    if constexpr (std::is_same_v<typename T::storage, double>)  // whose squares overflow and vanish
-      quadratic = {0.5 * a.high * slope.high, 0};
-    else
+    if constexpr (std::is_same_v<typename T::storage, double>) {  // whose squares overflow and vanish
+      double lacks = slope.low == slope.low ? slope.low : 0;      // NaN where beta is infinite
+      quadratic = {0.5 * std::fma(a.high, slope.high, std::fma(a.low, slope.high, a.high * lacks)), 0};
+    } else {
       quadratic = select(beta <= largest, scale(square_over(at_most(largest, beta), a), 0.5), {0, 0});
+    }
     double half = beta - 0.5 * beta;  // not 0 where beta is the smallest number, whose product with 0.5 is
     Split linear = two_sum(a.high, -half);
     linear.low += a.low;

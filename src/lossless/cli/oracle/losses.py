@@ -200,7 +200,7 @@ LOSSES = {
                 binary.of_probabilities_gradient,
                 binary.of_probabilities_second_derivative,
             ),
-            ulp=(4, 4, 5),
+            ulp=(4, 4, 6),
             **_OF_PAIRS,
             function="binary_cross_entropy",
             fixed={"with_logits": False},
