@@ -121,7 +121,7 @@ def _related(fmt: Format, given: Batch, loss: Outside, rng: Random) -> Batch:
         )
         inverse = 1 / x * (1 + rng.choice([0.0, 2.0**-8], count) * rng.normal(size=count))
         choices = [beside, far, far, np.zeros(count) if loss.of_residual else labels, inverse]
-        if not (loss.of_residual or loss.probabilities):
+        if loss.name == "binary_cross_entropy":  # whose gradient and value cancel there
             sigmoid = 1 / (1 + np.exp(-np.clip(x, -700, 700)))
             softplus = np.log1p(np.exp(np.clip(x, -700, 700)))
             choices = [sigmoid, labels, labels, softplus / x, sigmoid]

@@ -32,17 +32,17 @@ struct binary_cross_entropy_of_probabilities {
     bool one_counts = p >= least, zero_counts = other_p.high > 0;
     log_p = log_p <= lowest ? lowest : log_p;
     log_other = log_other <= lowest ? lowest : log_other;
-    double rest_t = nearest(other_t), rest_p = nearest(other_p);
-
-    double first = -t * log_p, second = -rest_t * log_other;
-    double value = first + second;
-    bool is_probability = t >= 0 && t <= 1;
-    double lost = is_probability ? 0 : 0x1p-47 * (std::fabs(first) + std::fabs(second));
-
     // The terms of a huge target may overflow where their sum does not: a small part of them does not.
     bool huge = std::fabs(t) > 0x1p960;
     double shrink = huge ? 0x1p-60 : 1, grow = huge ? 0x1p60 : 1;
-    double by_one = shrink * t / p, by_zero = shrink * rest_t / rest_p;
+    double part_t = shrink * t, rest_t = shrink * nearest(other_t), rest_p = nearest(other_p);
+
+    double first = -part_t * log_p, second = -rest_t * log_other;
+    double value = grow * (first + second);
+    bool is_probability = t >= 0 && t <= 1;
+    double lost = is_probability ? 0 : 0x1p-47 * (std::fabs(first) + std::fabs(second));
+
+    double by_one = part_t / p, by_zero = rest_t / rest_p;
     double of_both = nearest(two_sum(p, -t)) / (p * rest_p);
     double gradient = zero_counts ? (one_counts ? of_both : grow * by_zero) : (one_counts ? -grow * by_one : 0);
     double curvature = grow * ((one_counts ? by_one / p : 0) + (zero_counts ? by_zero / rest_p : 0));
