@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import mlx.core as mx
@@ -63,3 +66,29 @@ def test_integers_and_labels_of_numpy() -> None:
         lossless.mse_loss(x, x, where=np.ones((2, 2)))
     with pytest.raises(TypeError, match="must be real numbers"):
         lossless.mse_loss(x, np.ones((2, 2), complex))
+
+
+EMPTY = """
+import lossless, mlx.core as mx, numpy as np
+with lossless.composed():
+    for _ in range(300):
+        rows, weights = (mx.array(np.zeros(shape), mx.float64) for shape in ((0, 4), 0))
+        labels = mx.array(np.zeros(0, np.int32))
+        options = {"weights": weights[::2], "reduction": "weighted_mean"}
+        mx.eval(lossless.value_and_grad(lossless.cross_entropy)(rows, labels, **options))
+        mx.eval(lossless.huber_loss(weights, weights, **options))
+print("ended")
+"""
+
+
+@pytest.mark.parametrize("byte", [20, 85, 165, 255])
+def test_batches_without_elements_end(byte: int) -> None:
+    """mx.sum of MLX 0.32.4 may run for ever on NumPy's empty arrays, by what is in memory there."""
+    done = subprocess.run(
+        [sys.executable, "-c", EMPTY],
+        env={**os.environ, "MALLOC_PERTURB_": str(byte)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.stdout == "ended\n", done.stderr
