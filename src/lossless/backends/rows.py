@@ -112,19 +112,11 @@ class RowWise(Composed):
         self, problem: RowProblem, cotangent: Array | None = None, *, gradient: bool
     ) -> tuple[Array, ...]:
         """The same in the namespace's operations; the gradient times a cotangent, if given."""
-        axis = problem.axis
-        exact = problem.loss in row_formulas.EXACT
         dtype = self._row_dtype(problem)
         where = self.aligned(problem)
-        arrays = [self.cast(x, problem.dtype if exact else dtype) for x in problem.arrays]
-        if where is not None:
-            # Before the formula, as in Composed._elements.
-            rows = self.xp.expand_dims(where, axis=axis)
-            arrays = [self.xp.where(rows, x, 0.0) for x in arrays]
-        factors, weights = None, problem.weights
+        labels, factors, weights = None, None, problem.weights
         if problem.labels is not None:
             labels, factors = self._labels(problem, where)
-            arrays.append(labels)
             factors = self.cast(factors, dtype)
         if weights is not None:
             is_number = self.is_number(weights)
@@ -133,10 +125,14 @@ class RowWise(Composed):
             if where is not None:
                 weights = self.xp.where(where, weights, 0.0)
             factors = weights if factors is None else factors * weights
-        arguments = (Along(self, axis), *arrays, *problem.parameters)
 
-        losses = getattr(row_formulas, f"{problem.loss}_value")(*arguments)
-        losses = self.cast(self.xp.squeeze(losses, axis=axis), dtype)
+        arguments: tuple[Any, ...] = ()
+        if gradient:
+            arguments = self._row_arguments(problem, labels, where, dtype)
+            losses = getattr(row_formulas, f"{problem.loss}_value")(*arguments)
+        else:
+            losses = self.losses_of_rows(problem, labels, where, dtype)
+        losses = self.cast(self.xp.squeeze(losses, axis=problem.axis), dtype)
         elements = Elements((losses,), [], weights, where)
         value = self.reduced(problem, elements, losses if factors is None else losses * factors)
         if not gradient:
@@ -147,8 +143,29 @@ class RowWise(Composed):
         factors = self.scaled(problem, elements, factors)
         if cotangent is not None:
             factors = factors * self.cast(cotangent, dtype)
-        factors = self.xp.expand_dims(factors, axis=axis)
+        factors = self.xp.expand_dims(factors, axis=problem.axis)
         return value, self.cast(self.cast(slope, dtype) * factors, problem.dtype)
+
+    def losses_of_rows(
+        self, problem: RowProblem, labels: Array | None, where: Array | None, dtype: Any
+    ) -> Array:
+        """The loss of each row, of size 1 along the axis, as the labels have it."""
+        arguments = self._row_arguments(problem, labels, where, dtype)
+        return getattr(row_formulas, f"{problem.loss}_value")(*arguments)
+
+    def _row_arguments(
+        self, problem: RowProblem, labels: Array | None, where: Array | None, dtype: Any
+    ) -> tuple[Any, ...]:
+        """What the formulas take."""
+        axis, exact = problem.axis, problem.loss in row_formulas.EXACT
+        arrays = [self.cast(x, problem.dtype if exact else dtype) for x in problem.arrays]
+        if where is not None:
+            # Before the formula, as in Composed._elements.
+            rows = self.xp.expand_dims(where, axis=axis)
+            arrays = [self.xp.where(rows, x, 0.0) for x in arrays]
+        if labels is not None:
+            arrays.append(labels)
+        return Along(self, axis), *arrays, *problem.parameters
 
     def _row_dtype(self, problem: RowProblem) -> Any:
         """The dtype of the computation."""

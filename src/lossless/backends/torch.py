@@ -7,6 +7,7 @@ differentiates itself.
 import functools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from .. import _core
 from .._call import Problem
 from .._composed import is_composed
 from .._rows import RowProblem
+from . import torch_blocks
 from .array_api import ArrayApi
 from .base import Array
 from .composed import warn_of_fallback
@@ -84,6 +86,13 @@ def _beside(x: Tensor, up: bool) -> Tensor:
     """
     step = torch.clamp(x * (1.25 * 2.0**-24), min=2.0**-149)
     return (x + step if up else x - step).float().double()
+
+
+def _in_blocks(problem: RowProblem) -> bool:
+    """Whether `torch_blocks` has the losses."""
+    if problem.loss != "cross_entropy":
+        return False
+    return torch_blocks.may_run(*problem.arrays, problem.labels, problem.where)
 
 
 class Formulas(ArrayApi):
@@ -192,9 +201,28 @@ class Formulas(ArrayApi):
         with torch.no_grad():
             return super().value_and_grad(problem)
 
+    def losses_of_rows(
+        self, problem: RowProblem, labels: Array | None, where: Array | None, dtype: Any
+    ) -> Array:
+        formula = super().losses_of_rows
+        if labels is None or not _in_blocks(problem):
+            return formula(problem, labels, where, dtype)
+        (x,), axis, (smoothing,) = problem.arrays, problem.axis, problem.parameters
+        rows = None if where is None else where.expand(problem.shape).unsqueeze(axis)
+        return torch_blocks.cross_entropy(
+            x, labels, rows, axis, smoothing, dtype,
+            lambda x: formula(replace(problem, arrays=(x,)), labels, where, dtype),
+        )  # fmt: skip
+
     def row_value_and_grad(self, problem: RowProblem) -> tuple[Array, Array]:
-        with torch.no_grad():
-            return super().row_value_and_grad(problem)
+        if not _in_blocks(problem):
+            with torch.no_grad():
+                return super().row_value_and_grad(problem)
+        x = problem.arrays[0].detach().to(problem.dtype).requires_grad_()
+        with torch.enable_grad():
+            value = self.row_value(replace(problem, arrays=(x,)))
+        (gradient,) = torch.autograd.grad(value, x, torch.ones_like(value))
+        return value.detach(), gradient
 
     def grad_and_hess(self, problem: Problem) -> tuple[Array, Array]:
         with torch.no_grad():
