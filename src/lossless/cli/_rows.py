@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pyarrow import compute
 
 from . import _csv, _decimals, _tables, _totals
 from ._errors import UserError
@@ -16,6 +17,10 @@ from ._kinds import escaped
 
 # The most rows that are scored at once: enough to share among threads, few enough for the caches.
 PIECE = 4 * _totals.BLOCK
+NUMBERS = (
+    pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal,
+    pa.types.is_null,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -201,23 +206,23 @@ class Rows:
 
     def _column(self, name: str, array: Any) -> NDArray[Any]:
         """The numbers of a column, NaN where one is missing."""
-        if pa.types.is_dictionary(array.type):
-            array = array.dictionary_decode()
-        kind = array.type
+        kind = _of_values(array.type)
         if self._table.text:
             try:
                 return _csv.numbers(array, self._table.decimal)
             except _csv.BadCellError as error:
                 what = f"{_spelled(array, error.index)} is not a number"
                 raise self._wrong(error.index, name, what) from None
+        # Arrow does not unpack all that is no number, such as views of strings.
+        if not any(is_kind(kind) for is_kind in NUMBERS):
+            raise UserError(f"{self._path}, column {name!r}: must hold numbers, holds {kind}")
+        array = _unpacked(array)
         if pa.types.is_boolean(kind):
             array = array.cast(pa.uint8())
         elif pa.types.is_decimal(kind):
             return _decimals.numbers(array)
         elif pa.types.is_null(kind):
             array = array.cast(pa.float64())
-        elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-            raise UserError(f"{self._path}, column {name!r}: must hold numbers, holds {kind}")
         numbers: NDArray[Any] = array.to_numpy(zero_copy_only=False)
         return numbers
 
@@ -233,9 +238,26 @@ def _spelled(array: Any, index: int) -> str:
     return f"{value!r}" if isinstance(value, str) else f"is {value}"
 
 
+def _of_values(kind: Any) -> Any:
+    """The type of a column's values, whatever they are packed in."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _of_values(kind.storage_type)
+    packed = pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind)
+    return _of_values(kind.value_type) if packed else kind
+
+
+def _unpacked(array: Any) -> Any:
+    if isinstance(array, pa.ExtensionArray):
+        return _unpacked(array.storage)
+    if pa.types.is_dictionary(array.type):
+        return _unpacked(array.dictionary_decode())
+    if pa.types.is_run_end_encoded(array.type):
+        return _unpacked(compute.run_end_decode(array))
+    return array
+
+
 def _dtype(kind: Any) -> Any:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
+    kind = _of_values(kind)
     return kind.to_pandas_dtype() if pa.types.is_floating(kind) else np.float64
 
 
