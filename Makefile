@@ -34,11 +34,11 @@ KERNEL_TESTS = $(shell grep -l 'pytest.mark.kernel' tests/test_*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-oldest exhaustive outside fuzz fuzz-files sanitize bench claims peers lint format mutate \
-	wheel-check clean
+.PHONY: help demo test test-oldest exhaustive outside fuzz fuzz-files sanitize sanitize-fuzz bench claims peers lint \
+	format mutate wheel-check clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/.package  ## install into .venv if needed, and train on real data with MLX
 	$(BIN)/lossless demo $(ARGS)
@@ -71,12 +71,18 @@ fuzz-files: .venv/.installed  ## score files with mistakes in their bytes (ARGS=
 # so that they see its exceptions. Capturing only sys.stderr lets their reports through.
 preload = $(foreach lib,libasan.so libubsan.so libstdc++.so,$(shell $(CXX) -print-file-name=$(lib)))
 
+under_sanitizers = LD_PRELOAD='$(preload)' PYTHONMALLOC=malloc \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+
 sanitize: build/sanitize-venv/.installed  ## run the kernel tests under the address and undefined-behaviour sanitizers (GCC)
 	@echo "kernel tests under address and undefined-behaviour sanitizers"
-	@LD_PRELOAD='$(preload)' PYTHONMALLOC=malloc \
-	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	$(SANITIZE_BIN)/python -m pytest -m kernel -n $(JOBS) --capture=sys \
+	@$(under_sanitizers) $(SANITIZE_BIN)/python -m pytest -m kernel -n $(JOBS) --capture=sys \
 	    -o faulthandler_timeout=600 $(KERNEL_TESTS) $(ARGS)
+
+sanitize-fuzz: build/sanitize-bridges/.installed  ## fuzz under the sanitizers, with the bridges to MLX, XLA and PyTorch
+	@echo "random losses under address and undefined-behaviour sanitizers"
+	@$(WHOLE) env $(under_sanitizers) PYTHONPATH=tests build/sanitize-bridges/bin/python -m fuzz \
+	    --only numpy,mlx,mlx_composed,torch,jax,jax32 $(ARGS)
 
 bench: .venv/.installed  ## measure the kernels, the calls on NumPy, MLX, JAX and PyTorch arrays, and lossless score
 	$(WHOLE) $(BIN)/python benchmarks/kernels.py $(ARGS)
@@ -189,4 +195,16 @@ build/sanitize-venv/.installed: build/sanitize-venv/.created $(NATIVE) $(shell f
 	$(SANITIZE_BIN)/pip install -qq --no-build-isolation \
 	    -C build-dir=build/sanitize \
 	    -C cmake.define.LOSSLESS_SANITIZE=ON -C cmake.define.LOSSLESS_MLX=OFF '.[test-kernels]'
+	@touch $@
+
+# It finds the frameworks of .venv, but not the lossless there: that is in no folder, but in a file that only the
+# interpreter of .venv runs when it starts.
+build/sanitize-bridges/.installed: $(NATIVE) $(shell find src -name '*.py') | .venv/.installed
+	$(PYTHON) -m venv build/sanitize-bridges
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	    > $$(build/sanitize-bridges/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/frameworks.pth
+	@echo "compiling lossless with the sanitizers, for one instruction set (some minutes)"
+	build/sanitize-bridges/bin/python -m pip install -qq --no-build-isolation --no-deps \
+	    -C build-dir=build/sanitize-bridges/cmake -C cmake.define.LOSSLESS_SANITIZE=ON \
+	    -C cmake.define.LOSSLESS_BASELINE_ONLY=ON .
 	@touch $@
