@@ -105,6 +105,11 @@ def test_score_says_that_a_file_is_truncated(kind: str, rng: np.random.Generator
         ("a.npy", np.ones(3), "there is no column '1', only '0'"),
         ("a.npy", np.ones((3, 2, 2)), "must have rows and columns, got float64 in the shape"),
         ("a.npy", np.ones((3, 2), complex), "column '0': must hold numbers"),
+        (
+            "a.npy",
+            np.zeros(3, [("0", "f4", (2,)), ("1", "f4")]),
+            "column '0': must hold numbers, holds an array of shape (2,) in each row",
+        ),
         ("a.npy", np.ones((3, 2), "M8[s]"), "column '0': must hold numbers, holds timestamp"),
         ("a.npy", np.array([[None, 1]]), "a.npy: holds Python objects, not numbers"),
         ("a.npy", np.ones((0, 2)), "a.npy: has no rows to score"),

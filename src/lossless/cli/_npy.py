@@ -152,6 +152,7 @@ def _arrow(path: Path, name: str, numbers: NDArray[Any]) -> Any:
     try:
         return pa.array(np.ascontiguousarray(native))
     except pa.ArrowException:
-        raise UserError(
-            f"{path}, column {name!r}: must hold numbers, holds {native.dtype}"
-        ) from None
+        held = str(native.dtype)
+        if native.ndim > 1:
+            held = f"an array of shape {native.shape[1:]} in each row"
+        raise UserError(f"{path}, column {name!r}: must hold numbers, holds {held}") from None
