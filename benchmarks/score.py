@@ -7,6 +7,9 @@ a process of their own, whose CPU time, of all its threads, and peak of memory a
 them stands what people write with the library: read the whole file into arrays, then call the
 losses.
 
+`lossless score` checks every batch in full before it uses it, as files may lie about where their
+values are: the reader is measured with this check, too, of numbers, and with text beside them.
+
 Where the reader alone keeps all processors busy, nothing can be added to it without taking longer:
 the CPU time divided by the processors is the least that anything could take. At the end, once,
 comes `--by` with so many keys that most have few rows.
@@ -25,6 +28,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -39,27 +43,35 @@ GROUP = 1_000_000
 COLUMNS = ["prediction", "truth"]
 
 
-def write(path: Path, rows: int, keys: int = 0) -> None:
+def write(path: Path, rows: int, keys: int = 0, *, text: bool = False) -> None:
     generator = np.random.default_rng(rows)
     schema = pa.schema([(name, pa.float32()) for name in COLUMNS])
     if keys:
-        schema = schema.append(pa.field("key", pa.int64()))
+        schema = schema.append(pa.field("key", pa.string() if text else pa.int64()))
     with pa.parquet.ParquetWriter(path, schema) as writer:
         for start in range(0, rows, GROUP):
             truth = generator.standard_normal(min(GROUP, rows - start), np.float32)
             noise = generator.standard_normal(len(truth), np.float32)
-            columns = [truth + np.float32(0.3) * noise, truth]
+            columns: list[Any] = [truth + np.float32(0.3) * noise, truth]
             if keys:
-                columns.append(generator.integers(0, keys, len(truth)))
+                numbers = generator.integers(0, keys, len(truth))
+                columns.append([f"key Nº {number}" for number in numbers] if text else numbers)
             table = pa.table(columns, schema=schema)
             writer.write_table(table)
 
 
-def read(path: Path) -> None:
+def read(path: Path, *, check: bool = False) -> None:
     from lossless.cli import _tables
 
-    for _ in _tables.open_table(path, _tables.AS_IT_SEEMS).batches(COLUMNS):
-        pass
+    names = pa.parquet.read_schema(path).names
+    for batch in _tables.open_table(path, _tables.AS_IT_SEEMS).batches(names):
+        if check:
+            for array in batch:
+                array.validate(full=True)
+
+
+def read_and_check(path: Path) -> None:
+    read(path, check=True)
 
 
 def score(path: Path, *options: str) -> None:
@@ -83,8 +95,10 @@ def whole(path: Path) -> None:
     lossless.huber_loss(predictions, truth, reduction="mean")
 
 
+READER, CHECKED = "reader alone", "reader, checking in full"
 WAYS = {
-    "reader alone": read,
+    READER: read,
+    CHECKED: read_and_check,
     "lossless score --loss huber": score_one,
     "lossless score (all losses)": score,
     "whole file, huber_loss": whole,
@@ -140,6 +154,11 @@ def main() -> None:
         size = path.stat().st_size
         write(path, 2 * options.keys, options.keys)
         in_groups = measured(GROUPS, path)
+        write(path, options.keys, 1000, text=True)
+        turns = [
+            [measured(way, path)[1] for way in (READER, CHECKED)] for _ in range(options.rounds)
+        ]
+        of_text = list(map(statistics.median, zip(*turns, strict=True)))
     title = f"{options.rows:,} rows of Parquet, {size / 1e6:.0f} MB"
     table = Table(title=title, box=SIMPLE_HEAD)
     for heading in ("", "seconds", "CPU seconds", "rows / s", "peak"):
@@ -152,9 +171,13 @@ def main() -> None:
         speed = f"{options.rows / seconds / 1e6:.0f} million"
         table.add_row(way, f"{seconds:.2f}", f"{busy:.2f}", speed, f"{peak:.2f} GB")
     console.print(table)
-    reader, *scores, _ = cpus
-    for way in scores:
-        console.print(f"{way}: {cpus[reader] / cpus[way]:.0%} of its CPU time is the reader's")
+    _, check, *scores, _ = cpus
+    for way in (check, *scores):
+        console.print(f"{way}: {cpus[READER] / cpus[way]:.0%} of its CPU time is the reader's")
+    console.print(
+        f"with a column of text, {options.keys:,} rows: {of_text[1]:.2f} CPU seconds to read and "
+        f"check, {of_text[0]:.2f} to read"
+    )
     seconds, busy, peak = in_groups
     console.print(
         f"{GROUPS}: {options.keys:,} keys of {2 * options.keys:,} rows took {seconds:.0f} s "
