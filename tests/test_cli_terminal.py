@@ -65,6 +65,17 @@ def test_command_fits_the_terminal(command: str) -> None:
         check_width(output)
 
 
+def test_table_of_demo_has_long_names_whole() -> None:
+    name = "a_name_that_is_as_long_as_" * 5
+    Path("data.csv").write_text(f"{name},y\n1,2\n2,3\n3,5\n4,4\n")
+    files = ("--data", "data.csv", "--inputs", name, "--targets", "y")
+    status, output, _ = run(*("demo", "--framework", "numpy"), *files)
+    assert status == 0
+    check_width(output)
+    cells = [line.split("  ")[0] for line in plain(output).splitlines()]
+    assert name in "".join(cells).replace(" ", "").partition("slopeof")[2]
+
+
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_fits_the_terminal_and_names_no_types_of_python(command: str) -> None:
     status, output, _ = run(*filter(None, [command, "--help"]))

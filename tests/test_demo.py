@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.resources import files
+from itertools import combinations
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lossless.cli import _picture
 from lossless.cli._errors import UserError
 from lossless.cli._fits import LOSSES, Fit, Problem
 from lossless.cli._frameworks import FRAMEWORKS
@@ -191,6 +193,31 @@ def test_exact_data_leave_no_noise() -> None:
     assert train(problem, "Huber", 0.025).noise < 1e-7
     flat = Problem(x[:, None], 1e3 * np.sin(x) ** 2 + 1, ["x"])
     assert train(flat, "Huber", 1.0).slopes[0] != 0
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_no_words_of_the_picture_lie_on_each_other(columns: int) -> None:
+    """With long names, and powers of ten beside the axes."""
+    inputs = 1e9 * np.arange(60.0).reshape(-1, columns) ** [2, 3][:columns]
+    names = ["a_name_as_long_as_" * 5] * columns
+    problem = Problem(inputs, 1e9 + inputs[:, 0], names)
+    figure = _picture.draw(
+        [train(problem, loss, 1e9) for loss in LOSSES], inputs, problem.targets,
+        problem.targets > 1e11, labels=(names, names[0]), meaning=("x", "y"), title=names[0] * 9,
+    )  # fmt: skip
+    figure.draw_without_rendering()
+    words = []
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            words += [
+                text
+                for text in (axis.label, axis.offsetText)
+                if text.get_text() and text.get_visible()
+            ]
+    boxes = [text.get_window_extent() for text in words]
+    assert len(boxes) >= 4
+    assert not [(a, b) for a, b in combinations(boxes, 2) if a.overlaps(b)]
+    assert all(figure.bbox.fully_contains(*point) for box in boxes for point in box.get_points())
 
 
 def test_training_is_deterministic(calls: Problem) -> None:

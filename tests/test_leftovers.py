@@ -61,7 +61,6 @@ def started(pipe: int) -> int:
 ENDS = {
     "Ctrl-C": (signal.SIGINT, "all", 1),
     "the terminal is closed": (signal.SIGHUP, "all", 1),
-    "SIGINT": (signal.SIGINT, "run", 0),
     "SIGTERM": (signal.SIGTERM, "run", 1),
     "SIGTERM without workers": (signal.SIGTERM, "run", 0),
     "SIGKILL": (signal.SIGKILL, "run", 1),

@@ -57,9 +57,10 @@ def draw(
         for fit in fits:
             style = STYLES[fit.loss]
             axes.plot(ends[:, 0], fit(ends), lw=2.2, zorder=4, label=fit.loss, **style)
-        axes.set(xlabel=inputs_labels[0], ylabel=targets_label)
+        axes.set_xlabel(inputs_labels[0], loc="left")
+        axes.set_ylabel(targets_label)
         axes.legend(frameon=False)
-        axes.set_title(_plain(title), loc="left", fontsize=11)
+        axes.set_title(_plain(title, 60), loc="left", fontsize=11)
     else:
         figure = Figure(figsize=(9, 3.9), layout="constrained")
         panels = figure.subplots(1, len(fits), sharex=True, sharey=True)
@@ -68,10 +69,11 @@ def draw(
             _points(axes, targets, fit(inputs), marked, meaning)
             axes.plot(ends, ends, lw=2, zorder=4, label="predicted = true", **STYLES[fit.loss])
             axes.set_title(fit.loss, fontsize=11)
-            axes.set_xlabel(f"{targets_label}, true")
+            # On the right is the power of ten of large or small numbers.
+            axes.set_xlabel(f"{targets_label}, true", loc="left")
         panels[0].set_ylabel(f"{targets_label}, predicted")
         panels[0].legend(frameon=False, fontsize=8)
-        figure.suptitle(_plain(title), fontsize=11)
+        figure.suptitle(_plain(title, 60), fontsize=11)
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#DDDDDD", lw=0.6)
@@ -80,8 +82,10 @@ def draw(
     return figure
 
 
-def _plain(text: str) -> str:
-    """For matplotlib, between two dollars there is mathematics."""
+def _plain(text: str, longest: int = 24) -> str:
+    """Without its middle if it is long, and without mathematics, as between two dollars."""
+    if len(text) > longest:
+        text = f"{text[: longest // 2]}…{text[1 - longest // 2 :]}"
     return text.replace("$", r"\$")
 
 

@@ -198,7 +198,7 @@ def _advance(progress: Progress, task: TaskID, part: float) -> None:
 
 def _table(data: Data, fits: "list[Fit]") -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for fit in fits:
         table.add_column(fit.loss, justify="right")
     for k, name in enumerate(data.names):
