@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,19 @@ def test_score_reads_the_standard_input() -> None:
     assert "row 2 (line 3), column 't': 'x' is not a number" in done.stderr
     done = subprocess.run(command, input="", capture_output=True, text=True)
     assert "the file is empty" in done.stderr
+
+
+def test_score_of_a_standard_input_that_is_none() -> None:
+    """Closed, and not for reading."""
+    closed = ["bash", "-c", 'exec "$0" "$@" <&-', str(COMMAND), "score", "-", *PT]
+    done = subprocess.run(closed, capture_output=True, text=True)
+    assert done.stderr == "lossless score: -: the standard input is closed\n"
+    to_write = os.open(os.devnull, os.O_WRONLY)
+    command = [str(COMMAND), "score", "-", *PT]
+    done = subprocess.run(command, stdin=to_write, capture_output=True, text=True)
+    os.close(to_write)
+    assert done.stderr.startswith("lossless score: -: cannot be copied to ")
+    assert done.stderr.endswith(": Bad file descriptor\n")
 
 
 def test_score_header_without_a_newline_has_no_rows() -> None:

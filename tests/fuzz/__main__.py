@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from fuzz.run import failures, program, work
+from fuzz.run import SHARES, failures, program, work
 
 PATIENCE = 300  # seconds that a program may take
 SHOWN = 3  # failures of one kind
@@ -26,6 +26,11 @@ def main() -> int:
     parser.add_argument("--only", default="", help="libraries, such as mlx,torch_composed")
     parser.add_argument("--replay", metavar="SEED:PROGRAM", help="one program again, in here")
     options = parser.parse_args()
+    known = {library for library, _ in SHARES}
+    if wrong := set(filter(None, options.only.split(","))) - known:
+        parser.error(
+            f"--only {','.join(sorted(wrong))}: the libraries are {', '.join(sorted(known))}"
+        )
     if options.replay:
         seed, index = map(int, options.replay.split(":"))
         return _replay(seed, index)

@@ -198,10 +198,15 @@ def expand(patterns: list[str]) -> list[Path]:
 @functools.cache
 def _standard_input() -> Path:
     """A copy of it, CSV, which can be read again to tell the line of a bad cell."""
+    if sys.stdin is None:
+        raise UserError("-: the standard input is closed")
     handle, name = tempfile.mkstemp(".csv", "standard-input-")
     atexit.register(os.unlink, name)
-    with os.fdopen(handle, "wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+    except OSError as error:
+        raise UserError(f"-: cannot be copied to {name}: {error.strerror}") from None
     return Path(name)
 
 

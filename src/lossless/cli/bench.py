@@ -216,7 +216,7 @@ def _print(document: dict[str, Any], digits: int) -> None:
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
         for heading in ("", "time", "÷ memory", "÷ lossless"):
             justify: Any = "right" if heading else "left"
-            table.add_column(heading, justify=justify, no_wrap=bool(heading))
+            table.add_column(heading, justify=justify)
         for row in rows:
             if row["seconds"]:
                 table.add_row(escape(_title(row)), *_numbers(row, digits))
