@@ -137,3 +137,27 @@ def test_cross_entropy_by_blocks_has_two_derivatives(label_smoothing: float) -> 
 
     assert torch.autograd.gradcheck(loss, x, check_batched_grad=True)
     assert torch.autograd.gradgradcheck(loss, x)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_cross_entropy_compiled_is_one_loop(soft: bool) -> None:
+    """No gather, for which a compiler keeps the row, and a gradient of it, in float64."""
+    operations: list[str] = []
+
+    def keep(graph: Any, _: Any) -> Any:
+        operations.extend(str(node.target) for node in graph.graph.nodes)
+        return graph
+
+    torch.manual_seed(6)
+    x = torch.randn(5, 70, requires_grad=True)
+    t = torch.rand(5, 70) if soft else torch.arange(5)
+    options: dict[str, Any] = {"reduction": "mean", "label_smoothing": 0.1}
+    compiled = torch.compile(
+        lambda x, t: lossless.cross_entropy(x, t, **options), backend=keep, fullgraph=True
+    )
+    value, expected = compiled(x, t), lossless.cross_entropy(x, t, **options)
+    assert abs(value - expected) <= 2.0**-22 * expected
+    slope, right = gradient(value, x), gradient(expected, x)
+    assert (abs(slope - right) <= 2.0**-22 * abs(right) + 2.0**-38).all()
+    assert any("exp" in operation for operation in operations)
+    assert not [operation for operation in operations if "gather" in operation]

@@ -36,7 +36,7 @@ def _is_zero(parameter: Any) -> bool:
 def _largest(rows: "Along", x: Array) -> tuple[Array, Array, Array]:
     """The place of the largest score m, itself, and log Σ exp(x - m), of which it is the m."""
     place = rows.first_largest(x)
-    largest = rows.pick(x, place)
+    largest = rows.pick(x, place, of_all=True)
     others = rows.total(rows.where(rows.is_at(x, place), 0.0, rows.exp(x - largest)))
     finite = rows.constant(largest)
     return place, largest, rows.log1p(others) + (finite - finite)  # NaN for an infinity
@@ -49,7 +49,7 @@ def cross_entropy_value(rows: "Along", x: Array, labels: Array, smoothing: Any) 
     Smoothed, a part of the loss is the mean of that over all labels.
     """
     place, largest, log_sum = _largest(rows, x)
-    below = rows.where(labels == place, 0.0, largest - rows.pick(x, labels))
+    below = rows.where(labels == place, 0.0, largest - rows.pick(x, labels, of_all=True))
     loss = below + log_sum
     if not _is_zero(smoothing):
         loss = (1.0 - smoothing) * loss + smoothing * (rows.mean(largest - x) + log_sum)
@@ -191,7 +191,7 @@ def _distance(rows: "Along", x: Array, p: float, eps: float) -> tuple[Array, Arr
 def _triplet_distance(rows: "Along", x: Array, p: float, eps: float) -> Array:
     if p == math.inf:
         magnitudes = _magnitude(rows, x)
-        return rows.pick(magnitudes, rows.first_largest(magnitudes))
+        return rows.pick(magnitudes, rows.first_largest(magnitudes), of_all=True)
     _, norm, scale = _distance(rows, x, p, eps)
     return norm * scale
 

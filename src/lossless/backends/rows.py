@@ -50,8 +50,9 @@ class Along:
         """Its place."""
         return self.constant(self._backend.xp.argmax(x, axis=self._axis, keepdims=True))
 
-    def pick(self, x: Array, places: Array) -> Array:
-        return self._backend.xp.take_along_axis(x, places, axis=self._axis)
+    def pick(self, x: Array, places: Array, of_all: bool = False) -> Array:
+        """One of each row: `of_all` if the formula reads all of the row beside."""
+        return self._backend.pick(x, places, self._axis, of_all)
 
     def is_at(self, x: Array, places: Array) -> Array:
         """True at these places of x."""
@@ -85,6 +86,9 @@ class RowWise(Composed):
     def size(self, x: Array, axis: int, dtype: Any) -> Any:
         """The number of elements along an axis of x: an array, if a trace would keep a number."""
         return x.shape[axis]
+
+    def pick(self, x: Array, places: Array, axis: int, of_all: bool) -> Array:
+        return self.xp.take_along_axis(x, places, axis=axis)
 
     def constant(self, x: Array) -> Array:
         """x, to which automatic differentiation does not go."""

@@ -52,13 +52,6 @@ class _Namespace:
         lost = above == 1.0
         return torch.where(lost, x, torch.log(above) * (x / torch.where(lost, 1.0, above - 1.0)))
 
-    def take_along_axis(self, x: Tensor, indices: Tensor, axis: int) -> Tensor:
-        # take_along_dim keeps the size of x from when it was traced.
-        if not _is_spread(x):
-            return torch.gather(x, x.ndim + axis, indices)  # some readers of ONNX want it >= 0
-        # Of an axis that is spread, DTensor's gather has no derivative.
-        return torch.where(_places(x, axis) == indices, x, 0.0).sum(axis, keepdim=True)
-
 
 def _is_spread(x: Tensor) -> bool:
     """Whether it is a DTensor."""
@@ -193,6 +186,16 @@ class Formulas(ArrayApi):
 
     def places(self, x: Array, axis: int) -> Array:
         return _places(x, axis)
+
+    def pick(self, x: Array, places: Array, axis: int, of_all: bool) -> Array:
+        # A compiler makes one loop of the sum and what else reads the row; behind a gather it would
+        # keep x and two gradients in the dtype of the computation.
+        in_one_loop = of_all and torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+        if in_one_loop or _is_spread(x):  # of an axis that is, DTensor's gather has no derivative
+            return torch.where(_places(x, axis) == places, x, 0.0).sum(axis, keepdim=True)
+        # take_along_dim keeps the size of x from when it was traced. Some readers of ONNX want the
+        # axis >= 0.
+        return torch.gather(x, x.ndim + axis, places)
 
     def constant(self, x: Array) -> Array:
         return x.detach()
