@@ -12,10 +12,10 @@ import inspect
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, cast, overload
+from typing import Any, Generic, TypeVar, cast, overload
 
 from ._losses import NOT_NEGATIVE, POSITIVE
-from ._types import Array, ElementWiseLoss, Loss, P, Unknown
+from ._types import Array, CurvedLoss, Loss, P, Unknown
 from .backends import at_once, backend_for
 from .backends.base import Backend
 
@@ -57,11 +57,12 @@ class Problem:
 
 
 Function = Callable[..., Any]
+Packed = TypeVar("Packed")  # the arguments of a call, of either kind
 # By a loss, what these functions return for it.
 _derivatives: dict[str, dict[Any, Function]] = {"value_and_grad": {}, "grad_and_hess": {}}
 
 
-def loss(body: Callable[P, Call[Array]]) -> ElementWiseLoss[P, Array]:
+def loss(body: Callable[P, Call[Array]]) -> CurvedLoss[P, Array]:
     """Make the public function of a loss from the function that packs its arguments."""
     name = body.__name__
     loss = name.removesuffix("_loss")
@@ -78,9 +79,9 @@ def loss(body: Callable[P, Call[Array]]) -> ElementWiseLoss[P, Array]:
         body,
         compute,
         value_and_grad=_with_derivatives("value_and_grad", name, body),
-        grad_and_hess=_with_derivatives("grad_and_hess", name, _element_wise(body)),
+        grad_and_hess=_with_derivatives("grad_and_hess", name, without_reduction(body)),
     )
-    return cast("ElementWiseLoss[P, Array]", compute)
+    return cast("CurvedLoss[P, Array]", compute)
 
 
 def publish(body: Function, compute: Function, **derivatives: Function) -> None:
@@ -138,20 +139,22 @@ def value_and_grad(loss: Any) -> Any:
 
 
 @overload
-def grad_and_hess(loss: ElementWiseLoss[P, Array]) -> Callable[P, tuple[Array, Array]]: ...
+def grad_and_hess(loss: CurvedLoss[P, Array]) -> Callable[P, tuple[Array, Array]]: ...
 @overload
 def grad_and_hess(loss: Unknown) -> Any: ...
 def grad_and_hess(loss: Any) -> Any:
     """Return a function that computes the first and second derivative of a loss by its inputs.
 
     Both are element-wise, with the weights, without a reduction: what gradient boosting asks for.
+    Of `cross_entropy` the second is the diagonal, p·(1 - p) for the probabilities p.
 
     Args:
-        loss: an element-wise loss of this package.
+        loss: an element-wise loss of this package, or `cross_entropy`.
 
     Returns:
         A function of the loss's arguments that returns `(first, second)` derivative in the shape
-        of the residuals. Its `inputs` must be an array, its `reduction` stays `"none"`.
+        of the residuals, or of the logits. Its `inputs` must be an array, its `reduction` stays
+        `"none"`.
 
     Raises:
         TypeError: `loss` is not a loss of this package.
@@ -171,27 +174,31 @@ def _derivative(method: str, loss: Any) -> Function:
     try:
         if (found := _derivatives[method].get(loss)) is not None:
             return found
-        wanted = "element-wise" if loss in _derivatives["value_and_grad"] else "a loss of lossless"
+        is_loss = loss in _derivatives["value_and_grad"]
     except TypeError:  # of what cannot be a key
-        wanted = "a loss of lossless"
-    got = loss.__name__ if wanted == "element-wise" else repr(loss)
-    raise TypeError(f"{method}: loss must be {wanted}, such as huber_loss, got {got}")
+        is_loss = False
+    wanted = (
+        "element-wise or cross_entropy" if is_loss else "a loss of lossless, such as huber_loss"
+    )
+    got = loss.__name__ if is_loss else repr(loss)
+    raise TypeError(f"{method}: loss must be {wanted}, got {got}")
 
 
-def _element_wise(body: Callable[P, Call[Array]]) -> Callable[P, Call[Array]]:
+def without_reduction(body: Callable[P, Packed]) -> Callable[P, Packed]:
     """The same without a reduction, whatever the default is."""
     place = list(inspect.signature(body).parameters).index("reduction")
 
-    def pack(*args: P.args, **kwargs: P.kwargs) -> Call[Array]:
+    def pack(*args: P.args, **kwargs: P.kwargs) -> Packed:
         if place >= len(args):
             kwargs.setdefault("reduction", "none")
-        call = body(*args, **kwargs)
+        call: Any = body(*args, **kwargs)
         if call.reduction != "none":
             raise ValueError(
                 f"{body.__name__}: grad_and_hess is element-wise, reduction must be 'none', "
                 f"got {call.reduction!r}"
             )
-        return call
+        packed: Packed = call
+        return packed
 
     return pack
 

@@ -16,8 +16,8 @@ from typing import Any, Generic, cast
 import numpy as np
 
 from . import _types
-from ._call import REDUCTIONS, Call, broadcasting, check_reduction, publish
-from ._types import P, RowLoss
+from ._call import REDUCTIONS, Call, broadcasting, check_reduction, publish, without_reduction
+from ._types import CurvedLoss, P, RowLoss
 from .backends import backend_for
 from .backends.base import Array, Backend
 
@@ -72,7 +72,21 @@ class RowProblem:
 
 def row_loss(body: Callable[P, RowCall[_types.Array]]) -> RowLoss[P, _types.Array]:
     """Make the public function of a loss of rows from the function that packs its arguments."""
+    return cast("RowLoss[P, _types.Array]", _publish(body))
 
+
+def curved_row_loss(body: Callable[P, RowCall[_types.Array]]) -> CurvedLoss[P, _types.Array]:
+    """The same of one whose formulas have a second derivative, for `grad_and_hess`."""
+    pack = without_reduction(body)
+
+    def compute(*args: P.args, **kwargs: P.kwargs) -> Any:
+        backend, problem = _check(body.__name__, pack(*args, **kwargs), arrays_only=True)
+        return backend.row_grad_and_hess(problem)
+
+    return cast("CurvedLoss[P, _types.Array]", _publish(body, grad_and_hess=compute))
+
+
+def _publish(body: Callable[P, RowCall[_types.Array]], **derivatives: Any) -> Any:
     def compute(*args: P.args, **kwargs: P.kwargs) -> Any:
         backend, problem = _check(body.__name__, body(*args, **kwargs))
         return backend.row_value(problem)
@@ -81,8 +95,8 @@ def row_loss(body: Callable[P, RowCall[_types.Array]]) -> RowLoss[P, _types.Arra
         backend, problem = _check(body.__name__, body(*args, **kwargs), arrays_only=True)
         return backend.row_value_and_grad(problem)
 
-    publish(body, compute, value_and_grad=compute_both)
-    return cast("RowLoss[P, _types.Array]", compute)
+    publish(body, compute, value_and_grad=compute_both, **derivatives)
+    return compute
 
 
 def _check(

@@ -60,12 +60,12 @@ class Loss(Generic[P, Array]):
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Array: ...
 
 
-class ElementWiseLoss(Loss[P, Array]):
-    """One that has a second derivative for each element."""
+class CurvedLoss(Loss[P, Array]):
+    """One with a second derivative by each element of its first argument."""
 
 
 class RowLoss(Loss[P, Array]):
-    """One of rows."""
+    """One of rows, without."""
 
 
 class Unknown:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ._rows import Number, RowCall, row_loss
+from ._rows import Number, RowCall, curved_row_loss, row_loss
 from ._types import Array, Numbers, Reduction, RowReduction, Values
 
 
-@row_loss
+@curved_row_loss
 def cross_entropy(
     logits: Array | Numbers,
     targets: Array | Numbers,

@@ -4,6 +4,7 @@ Each has two functions, which are found by their names:
 
     NAME_value(rows, *arrays, *parameters)     the loss of each row
     NAME_gradient(rows, *arrays, *parameters)  its derivative by the first array
+    NAME_second_derivative(...)                that of each of these by its own element: of some
 
 `rows` is an array namespace (see `backends.rows.Along`) with the operations along the axis of the
 rows, which leave that axis with size 1. The arrays have one shape and dtype, but for class indices
@@ -94,6 +95,28 @@ def soft_cross_entropy_gradient(rows: "Along", x: Array, targets: Array, smoothi
     if not _is_zero(smoothing):
         gradient = (1.0 - smoothing) * gradient + smoothing * (softmax - 1.0 / rows.size(x))
     return gradient
+
+
+def cross_entropy_second_derivative(
+    rows: "Along", x: Array, labels: Array, smoothing: Any
+) -> Array:
+    """p·(1 - p) for p = softmax(x), whatever the label."""
+    exponentials, place = rows.exp(x - rows.largest(x)), rows.first_largest(x)
+    total = rows.total(exponentials)
+    others = rows.total(rows.where(rows.is_at(x, place), 0.0, exponentials))
+    # All but the largest probability are at most 1/2, so that 1 - p does not cancel.
+    rest = rows.where(rows.is_at(x, place), others, total - exponentials)
+    return (exponentials / total) * (rest / total)
+
+
+def soft_cross_entropy_second_derivative(
+    rows: "Along", x: Array, targets: Array, smoothing: Any
+) -> Array:
+    """The same, times the sum of the smoothed targets."""
+    targets = rows.total(targets)
+    if not _is_zero(smoothing):
+        targets = (1.0 - smoothing) * targets + smoothing
+    return targets * cross_entropy_second_derivative(rows, x, targets, smoothing)
 
 
 def nll_value(rows: "Along", x: Array, labels: Array) -> Array:

@@ -278,16 +278,19 @@ def _cosine(call: _Call, x1: Any, x2: Any, eps: Any) -> Parts:
 
     first, second = norm(x1), norm(x2)
     divisor = np.maximum(first * second, eps)
-    sizes = (abs(x1 * x2) / divisor).sum(axis)
+    sizes = (abs(x1 * x2) / divisor).sum(axis, keepdims=True)
+    # Beside it eps counts alone, but for what rounding decides.
+    counts = first * second >= eps * (1 - NEAR)
     function = lossless.value_and_grad(lossless.cosine_similarity_loss)
     swapped = function(x2.astype(float), x1.astype(float), axis=axis, eps=float(eps))[1]
     jump = _near(first * second - eps, eps, 1.0)
-    terms1 = abs(x2) / divisor + abs(x1) / np.maximum(first * first, eps)
-    terms2 = abs(x1) / divisor + abs(x2) / np.maximum(second * second, eps)
+    terms1 = abs(x2) / divisor + np.where(counts, sizes * abs(x1) / first**2, 0.0)
+    terms2 = abs(x1) / divisor + np.where(counts, sizes * abs(x2) / second**2, 0.0)
     terms1, terms2 = (np.where(np.isfinite(x), x, np.inf) for x in (terms1, terms2))
     return call.parts(
-        sizes, x1=(call.gradient, terms1, jump * terms1), x2=(swapped, terms2, jump * terms2)
-    )
+        sizes.squeeze(axis),
+        x1=(call.gradient, terms1, jump * terms1), x2=(swapped, terms2, jump * terms2),
+    )  # fmt: skip
 
 
 def _triplet(call: _Call, a: Any, p: Any, n: Any, norm: Any, margin: Any, eps: Any) -> Parts:

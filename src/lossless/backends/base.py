@@ -55,3 +55,6 @@ class Backend(Protocol):
 
     def row_value_and_grad(self, problem: "RowProblem") -> tuple[Array, Array]:
         """The loss of rows, and the gradient of the reduced loss by the first array."""
+
+    def row_grad_and_hess(self, problem: "RowProblem") -> tuple[Array, Array]:
+        """The derivative by the first array, and that of each element's by itself."""

@@ -139,6 +139,13 @@ class Formulas(ArrayApi):
         return self.cast(x, jnp.dtype(jnp.result_type(int)))
 
     def row_outputs(self, problem: RowProblem, *, gradient: bool) -> tuple[Array, ...]:
+        return self._of_rows(problem, ("value", "gradient") if gradient else ("value",))
+
+    def row_curvature(self, problem: RowProblem) -> Array:
+        (curvature,) = self._of_rows(problem, ("second_derivative",))
+        return curvature
+
+    def _of_rows(self, problem: RowProblem, outputs: tuple[str, ...]) -> tuple[Array, ...]:
         numbers = {"weights": problem.weights} if isinstance(problem.weights, float) else {}
         weights = None if numbers else problem.weights
         parameters: list[Any] = list(problem.parameters)
@@ -149,14 +156,14 @@ class Formulas(ArrayApi):
         plan = replace(
             problem, arrays=(), labels=None, parameters=tuple(parameters), weights=None, where=None
         )
-        program = _program_of_rows(plan, gradient, not is_composed.get(), tuple(numbers))
-        outputs: tuple[Array, ...] = program(*operands, *packed(problem.loss, numbers))
-        return outputs
+        program = _program_of_rows(plan, outputs, not is_composed.get(), tuple(numbers))
+        results: tuple[Array, ...] = program(*operands, *packed(problem.loss, numbers))
+        return results
 
     def traced_rows(
         self,
         plan: RowProblem,
-        gradient: bool,
+        outputs: tuple[str, ...],
         native: bool,
         names: tuple[str, ...],
         *operands: Any,
@@ -173,23 +180,29 @@ class Formulas(ArrayApi):
         problem = replace(
             plan, arrays=arrays, labels=labels, parameters=parameters, weights=weights, where=where
         )
-        if native:
-            value, *slopes = self.rows(problem, gradient=gradient)
+        if outputs == ("second_derivative",):
+            results: tuple[Array, ...] = (super().row_curvature(self._with_arrays(problem)),)
+        elif native:
+            results = self.rows(problem, gradient="gradient" in outputs)
         else:
-            value, *slopes = self.formula_of_rows(problem, gradient=gradient)
-        if slopes and spread[plan.axis] is not None:
-            slopes = [jax.sharding.reshard(slopes[0], spread)]
-        return value, *slopes
+            results = self.formula_of_rows(problem, gradient="gradient" in outputs)
+        return tuple(
+            jax.sharding.reshard(x, spread)
+            if name != "value" and spread[plan.axis] is not None
+            else x
+            for name, x in zip(outputs, results, strict=True)
+        )
 
     def formula_of_rows(
         self, problem: RowProblem, cotangent: Array | None = None, *, gradient: bool
     ) -> tuple[Array, ...]:
+        return super().formula_of_rows(self._with_arrays(problem), cotangent, gradient=gradient)
+
+    def _with_arrays(self, problem: RowProblem) -> RowProblem:
+        """The same, with arrays for the parameters that are numbers."""
         dtype = self._row_dtype(problem)
-        parameters = tuple(
-            x.array(dtype) if isinstance(x, Number) else x for x in problem.parameters
-        )
-        problem = replace(problem, parameters=parameters)
-        return super().formula_of_rows(problem, cotangent, gradient=gradient)
+        parameters = (x.array(dtype) if isinstance(x, Number) else x for x in problem.parameters)
+        return replace(problem, parameters=tuple(parameters))
 
     def rows(self, problem: RowProblem, *, gradient: bool) -> tuple[Array, ...]:
         """The outputs of a problem, inside of a program."""
@@ -332,10 +345,10 @@ backend, _why = _backend()
 
 @functools.lru_cache(maxsize=64)
 def _program_of_rows(
-    plan: RowProblem, gradient: bool, native: bool, numbers: tuple[str, ...]
+    plan: RowProblem, outputs: tuple[str, ...], native: bool, numbers: tuple[str, ...]
 ) -> Any:
     """A computation of rows, jitted. A few are kept: some numbers are part of the plan."""
-    traced = functools.partial(backend.traced_rows, plan, gradient, native, numbers)
+    traced = functools.partial(backend.traced_rows, plan, outputs, native, numbers)
     return jax.jit(traced, inline=True)
 
 

@@ -50,7 +50,7 @@ class Rows(Layers):
             "labels": None if problem.labels is None else self._labels(problem.labels),
             "probabilities": self._float(soft[0]) if soft else None,
             "weights": self._weights(problem) if has_arrays else None,
-            "where": self._backend.aligned(problem),
+            "where": self._backend.aligned(problem, problem.where),
             NUMBERS: next((x.operand for x in numbers.values()), None),
         }
         arrays = {name: x for name, x in given.items() if x is not None}

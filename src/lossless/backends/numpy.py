@@ -203,6 +203,11 @@ def row_value_and_grad(problem: "RowProblem") -> tuple[Any, Any]:
     return composed.row_value_and_grad(problem)
 
 
+def row_grad_and_hess(problem: "RowProblem") -> tuple[Any, Any]:
+    """The derivative by the first array, and that of each element's by itself."""
+    return row_value_and_grad(problem)[1], composed.row_curvature(problem)
+
+
 def _sweep_rows(problem: "RowProblem", gradient: Array | None = None) -> Any:
     """Run the kernel of cross entropy; it takes rows along the last axis."""
 

@@ -117,19 +117,8 @@ class RowWise(Composed):
     ) -> tuple[Array, ...]:
         """The same in the namespace's operations; the gradient times a cotangent, if given."""
         dtype = self._row_dtype(problem)
-        where = self.aligned(problem)
-        labels, factors, weights = None, None, problem.weights
-        if problem.labels is not None:
-            labels, factors = self._labels(problem, where)
-            factors = self.cast(factors, dtype)
-        if weights is not None:
-            is_number = self.is_number(weights)
-            like = problem.arrays[0]
-            weights = self.number(weights, dtype, like) if is_number else self.cast(weights, dtype)
-            if where is not None:
-                weights = self.xp.where(where, weights, 0.0)
-            factors = weights if factors is None else factors * weights
-
+        where = self.aligned(problem, problem.where)
+        labels, weights, factors = self._factors(problem, where, dtype)
         arguments: tuple[Any, ...] = ()
         if gradient:
             arguments = self._row_arguments(problem, labels, where, dtype)
@@ -149,6 +138,44 @@ class RowWise(Composed):
             factors = factors * self.cast(cotangent, dtype)
         factors = self.xp.expand_dims(factors, axis=problem.axis)
         return value, self.cast(self.cast(slope, dtype) * factors, problem.dtype)
+
+    def row_grad_and_hess(self, problem: RowProblem) -> tuple[Array, Array]:
+        """The derivative by the first array, and that of each element's by itself."""
+        _, gradient = self.row_value_and_grad(problem)
+        return gradient, self.row_curvature(problem)
+
+    def row_curvature(self, problem: RowProblem) -> Array:
+        """The second derivative by each element of the first array, without a reduction."""
+        dtype = self._row_dtype(problem)
+        where = self.aligned(problem, problem.where)
+        labels, _, factors = self._factors(problem, where, dtype)
+        arguments = self._row_arguments(problem, labels, where, dtype)
+        curvature = getattr(row_formulas, f"{problem.loss}_second_derivative")(*arguments)
+        curvature = self.cast(curvature, dtype)
+        if factors is not None:
+            factors = self.aligned(problem, factors)
+            curvature = curvature * self.xp.expand_dims(factors, axis=problem.axis)
+        if where is not None:
+            rows = self.xp.expand_dims(where, axis=problem.axis)
+            curvature = self.xp.where(rows, curvature, 0.0)
+        return self.cast(curvature, problem.dtype)
+
+    def _factors(
+        self, problem: RowProblem, where: Array | None, dtype: Any
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        """Labels that are in range, the weights, and these times NaN for labels that were not."""
+        labels, factors, weights = None, None, problem.weights
+        if problem.labels is not None:
+            labels, factors = self._labels(problem, where)
+            factors = self.cast(factors, dtype)
+        if weights is not None:
+            is_number = self.is_number(weights)
+            like = problem.arrays[0]
+            weights = self.number(weights, dtype, like) if is_number else self.cast(weights, dtype)
+            if where is not None:
+                weights = self.xp.where(where, weights, 0.0)
+            factors = weights if factors is None else factors * weights
+        return labels, weights, factors
 
     def losses_of_rows(
         self, problem: RowProblem, labels: Array | None, where: Array | None, dtype: Any
@@ -181,13 +208,12 @@ class RowWise(Composed):
             dtype = xp.result_type(dtype, weights.dtype)
         return dtype
 
-    def aligned(self, problem: RowProblem) -> Array | None:
-        """The mask with all dimensions of the loss."""
-        where = problem.where
-        if where is not None:
-            for _ in range(len(problem.shape) - len(self.shape(where))):
-                where = self.xp.expand_dims(where, axis=0)
-        return where
+    def aligned(self, problem: RowProblem, x: Array | None) -> Array | None:
+        """The mask, or another array, with all dimensions of the loss."""
+        if x is not None:
+            for _ in range(len(problem.shape) - len(self.shape(x))):
+                x = self.xp.expand_dims(x, axis=0)
+        return x
 
     def _labels(self, problem: RowProblem, where: Array | None) -> tuple[Array, Array]:
         """Class indices that are in range, of size 1 along the axis, and factors of the loss.
@@ -209,3 +235,4 @@ class RowsInNumPy(InNumPy, RowWise):
 
     row_value = np.errstate(all="ignore")(RowWise.row_value)
     row_value_and_grad = np.errstate(all="ignore")(RowWise.row_value_and_grad)
+    row_curvature = np.errstate(all="ignore")(RowWise.row_curvature)

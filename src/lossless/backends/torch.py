@@ -217,6 +217,10 @@ class Formulas(ArrayApi):
             lambda x: formula(replace(problem, arrays=(x,)), labels, where, dtype),
         )  # fmt: skip
 
+    def row_curvature(self, problem: RowProblem) -> Array:
+        with torch.no_grad():
+            return super().row_curvature(problem)
+
     def row_value_and_grad(self, problem: RowProblem) -> tuple[Array, Array]:
         if not _in_blocks(problem):
             with torch.no_grad():
