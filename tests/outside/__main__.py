@@ -18,6 +18,7 @@ from .operands import batch
 
 BATCH = 20_000
 SHOWN = 5  # failures of a loss in a dtype
+Tallies = dict[tuple[str, str], Tally]  # by loss and dtype
 
 
 def main() -> int:
@@ -28,35 +29,46 @@ def main() -> int:
     parser.add_argument("--dtype", action="append", choices=FORMATS, help="may be repeated")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
-    rng = np.random.default_rng(options.seed)
     kinds = [(n, d) for n in options.loss or LOSSES for d in options.dtype or FORMATS]
     tallies = {kind: Tally() for kind in kinds}
-    done = 0
-    began = told = time.monotonic()
-    while done < options.pairs:
-        for kind in kinds:
-            name, fmt = kind[0], FORMATS[kind[1]]
-            seen, failures = judge(name, fmt, batch(name, fmt, BATCH, rng))
-            for failure in failures[: max(SHOWN - tallies[kind].wrong, 0)]:
+    began, stopped = time.monotonic(), False
+    try:
+        _try(tallies, options.pairs, np.random.default_rng(options.seed))
+    except KeyboardInterrupt:
+        stopped = True
+    _print(tallies)
+    every = total(tallies)
+    print(
+        f"\n{every.pairs:,} pairs, {every.results:,} results, {every.exactly:,} of them judged "
+        f"exactly, in {time.monotonic() - began:.0f} s, seed {options.seed}, "
+        f"lossless {lossless.__version__}: {every.wrong} not as promised"
+    )
+    return 130 if stopped else bool(every.wrong)
+
+
+def _try(tallies: Tallies, pairs: int, rng: np.random.Generator) -> None:
+    told = time.monotonic()
+    while total(tallies).pairs < pairs:
+        for name, dtype in tallies:
+            fmt, seen = FORMATS[dtype], tallies[name, dtype]
+            new, failures = judge(name, fmt, batch(name, fmt, BATCH, rng))
+            for failure in failures[: max(SHOWN - seen.wrong, 0)]:
                 print(failure, flush=True)
-            tallies[kind].add(seen)
-            done += seen.pairs
+            seen.add(new)
             if time.monotonic() - told > 10:
                 told = time.monotonic()
-                wrong = sum(tally.wrong for tally in tallies.values())
-                print(f"{done:,} of {options.pairs:,} pairs, {wrong} results wrong", flush=True)
-    _print(tallies)
-    wrong = sum(tally.wrong for tally in tallies.values())
-    took = time.monotonic() - began
-    results = sum(tally.results for tally in tallies.values())
-    print(
-        f"\n{done:,} pairs, {results:,} results in {took:.0f} s, seed {options.seed}, lossless "
-        f"{lossless.__version__}: {wrong} results wrong"
-    )
-    return bool(wrong)
+                every = total(tallies)
+                print(f"{every.pairs:,} of {pairs:,} pairs, {every.wrong} wrong", flush=True)
 
 
-def _print(tallies: dict[tuple[str, str], Tally]) -> None:
+def total(tallies: Tallies) -> Tally:
+    every = Tally()
+    for tally in tallies.values():
+        every.add(tally)
+    return every
+
+
+def _print(tallies: Tallies) -> None:
     print("\n| loss | dtype | pairs | results | judged exactly | not as promised | worst ULP |")
     print("|---" * 7 + "|")
     for (name, dtype), seen in tallies.items():

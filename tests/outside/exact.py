@@ -18,7 +18,8 @@ from .formats import Exact, Real, power, precisely
 Results = tuple[Exact | Real, Exact | Real, Exact | Real]
 ZERO, ONE = mpq(0), mpq(1)
 SPARE = 24  # bits that a handful of operations may lose, with arguments up to 2^16
-FAR = 2000  # e^-FAR is beyond the last digits of sums and products of two numbers of a narrow type
+FAR = 2000  # e^-FAR is 0 in every format, and beyond the digits of a product of two numbers
+NEARER = 300  # the same beside a product of numbers of narrow formats, if that is not 0
 
 
 def _real(evaluate: Callable[[], tuple[Any, Any]]) -> Real:
@@ -94,10 +95,12 @@ def log_cosh(x: Exact, t: Exact, *_: Exact) -> Results:
 def binary_cross_entropy(x: Exact, t: Exact, *_: Exact) -> Results:
     a = abs(x)
     u = 1 - t if x > 0 else t
+    narrow = u and a.denominator * u.denominator <= 1 << 298
+    far = mpq(NEARER if narrow else FAR)
 
-    def power_of_e() -> Any:
-        """Of -a, or where only its sign counts, of -FAR."""
-        return gmpy2.exp(-mpfr(min(a, mpq(FAR))))
+    def power_of_e(far: Exact = far) -> Any:
+        """Of -a, or where only its sign counts, of what is far enough."""
+        return gmpy2.exp(-mpfr(min(a, far)))
 
     def value() -> tuple[Any, Any]:
         series = gmpy2.log1p(power_of_e())
@@ -109,7 +112,7 @@ def binary_cross_entropy(x: Exact, t: Exact, *_: Exact) -> Results:
         return _sign(x) * (mpfr(u) - w), abs(mpfr(u)) + w
 
     def second() -> tuple[Any, Any]:
-        q = power_of_e()
+        q = power_of_e(mpq(FAR))
         number = q / (1 + q) ** 2
         return number, number
 
