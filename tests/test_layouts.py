@@ -11,6 +11,7 @@ from cases import Case, cases
 from checks import assert_same_bits
 
 from lossless.cli.oracle.formats import FLOAT64, Array
+from lossless.cli.oracle.losses import LOSSES
 
 SHAPE = (6, 5, 7)
 
@@ -49,6 +50,13 @@ def misaligned(array: Array) -> Array:
     return view
 
 
+def misaligned_in_records(array: Array) -> Array:
+    """A field of packed records, as binary files hold them: strides that no alignment divides."""
+    records = np.zeros(array.shape, [("flag", np.uint8), ("number", array.dtype)])
+    records["number"] = array
+    return records["number"]
+
+
 def byte_swapped(array: Array) -> Array:
     if array.dtype.kind == "V":  # bfloat16 has no other byte order
         return array
@@ -65,7 +73,7 @@ def shifted(array: Array) -> Array:
 
 LAYOUTS = [
     strided, reversed_rows, np.asfortranarray, transposed, padded, read_only, misaligned,
-    byte_swapped, shifted,
+    misaligned_in_records, byte_swapped, shifted,
 ]  # fmt: skip
 IDS = [layout.__name__ for layout in LAYOUTS]
 
@@ -106,6 +114,33 @@ def test_loss_layouts(case: Case, layout: Any, rng: np.random.Generator) -> None
             assert_same_results(case, results(case, **changed), wanted, f"{name}")
         changed = {name: layout(array) for name, array in arguments.items()}
         assert_same_results(case, results(case, **changed), wanted, "everything")
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("case", cases(losses=LOSSES.values()))
+def test_every_loss_reads_what_is_not_aligned_or_contiguous(
+    case: Case, rng: np.random.Generator
+) -> None:
+    """Of each loss all outputs, with parameters, weights and mask; and of sums of rows."""
+    x, t = (case.fmt.array(rng.uniform(0.05, 0.95, SHAPE)) for _ in range(2))
+    parameters = {
+        name: case.fmt.array(rng.uniform(0.5, 2.0, SHAPE)) for name in case.loss.parameters
+    }
+    weights = {"weights": rng.uniform(0.5, 2.0, SHAPE), "where": rng.random(SHAPE) < 0.8}
+    plain = list(case.element_wise(x, t, **parameters))
+    options = parameters | weights | {"reduction": "mean", "axis": 1}
+    weighted = case.value_and_grad(x, t, **options)
+    for layout in (strided, reversed_rows, misaligned, byte_swapped, misaligned_in_records):
+        moved = [layout(array) for array in (x, t)]
+        same = {name: layout(array) for name, array in parameters.items()}
+        for (output, call, got), (_, _, wanted) in zip(
+            case.element_wise(*moved, **same), plain, strict=True
+        ):
+            what = f"{case} {output} from {call}, {layout.__name__}"
+            assert_same_bits(got, wanted, case.fmt, what, x, t)
+        options |= same | {name: layout(array) for name, array in weights.items()}
+        both = case.value_and_grad(*moved, **options)
+        assert_same_results(case, list(both), list(weighted), layout.__name__)
 
 
 def test_loss_broadcast_views(case: Case, rng: np.random.Generator) -> None:
