@@ -177,6 +177,22 @@ def test_margin_ranking_of_a_product_that_vanishes() -> None:
         assert slope[0] == (-y[0] if sign > 0 else 0)
 
 
+def test_products_of_a_difference_that_overflows_are_rounded_once() -> None:
+    x, t = (
+        one(h("-0x1.e2714f2025ee2p+1022"), np.float64),
+        one(h("0x1.51c529a63b28ep+1023"), np.float64),
+    )
+    value = lossless.huber_loss(x, t, delta=0.1, reduction="none")
+    assert value[0] == h("0x1.cf31742b71b33p+1020")
+    x, t = (
+        one(h("-0x1.c60719f0f2fcep+1022"), np.float64),
+        one(h("0x1.5f6be794e0c40p+1023"), np.float64),
+    )
+    y, margin = one(h("0x1.a58e91fc2b322p-696"), np.float64), h("0x1.10054550b972fp+0")
+    value = lossless.margin_ranking_loss(x, t, y, margin=margin, reduction="none")
+    assert value[0] == h("0x1.dc41b72d02161p+328")
+
+
 def test_smooth_l1_float64_is_rounded_once_in_its_quadratic_piece() -> None:
     x, t, beta = h("-0x1.73c4a4cf36ab3p-1"), 0.5, h("0x1.9143eabd27eb5p+9")
     got = lossless.smooth_l1_loss(one(x, np.float64), one(t, np.float64), beta=beta)

@@ -68,15 +68,20 @@ def total(tallies: Tallies) -> Tally:
     return every
 
 
+HEADINGS = (
+    "loss", "pairs", "results", "judged exactly", "not as promised",
+    "worst ULP in float64: value", "gradient", "second derivative",
+)  # fmt: skip
+
+
 def _print(tallies: Tallies) -> None:
-    print("\n| loss | dtype | pairs | results | judged exactly | not as promised | worst ULP |")
-    print("|---" * 7 + "|")
-    for (name, dtype), seen in tallies.items():
-        worst = ", ".join(f"{seen.worst[place] / 1000:.2f}" for place in range(3))
-        print(
-            f"| {name} | {dtype} | {seen.pairs:,} | {seen.results:,} | {seen.exactly:,} "
-            f"| {seen.wrong:,} | {worst if dtype == 'float64' else ''} |"
-        )
+    """A row for each loss, of all dtypes."""
+    print("\n| " + " | ".join(HEADINGS) + " |" + "\n" + "|---" * len(HEADINGS) + "|")
+    for loss in dict.fromkeys(name for name, _ in tallies):
+        seen = total({key: tally for key, tally in tallies.items() if key[0] == loss})
+        counts = (f"{n:,}" for n in (seen.pairs, seen.results, seen.exactly, seen.wrong))
+        worst = (f"{seen.worst[place] / 1000:.2f}" for place in range(3))
+        print("| " + " | ".join([loss, *counts, *worst]) + " |")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,10 @@ class Batch:
 
 
 def numbers(fmt: Format, count: int, rng: Random) -> Any:
-    """Any finite numbers of the format; in a part of them bits are few, or exponents alike."""
+    """Any finite numbers of the format; in a part of them bits are few, or exponents alike.
+
+    A few are at the ends of the range, where differences overflow and results are subnormal.
+    """
     width = fmt.dtype.itemsize * 8
     bits = rng.integers(0, (1 << width) - 1, count, dtype=np.uint64, endpoint=True)
     drawn = bits.astype(f"u{fmt.dtype.itemsize}").view(fmt.dtype)
@@ -43,8 +46,18 @@ def numbers(fmt: Format, count: int, rng: Random) -> Any:
         usual = rng.normal(size=count) * 2.0 ** rng.integers(-12, 12, count)
         drawn = np.where(kind == 1, usual.astype(fmt.dtype), drawn)
         drawn = np.where(kind == 2, few_bits(fmt, count, rng), drawn)
+        drawn = np.where(rng.random(count) < 0.1, _extreme(fmt, count, rng), drawn)
         finite = np.isfinite(drawn.astype(np.float64))
     return np.where(finite, drawn, np.ones((), fmt.dtype)).astype(fmt.dtype)
+
+
+def _extreme(fmt: Format, count: int, rng: Random) -> Any:
+    digits, least, greatest = SHAPES[fmt]
+    large = greatest + 1 - rng.integers(0, 3, count)
+    small = least - rng.integers(0, digits, count)
+    exponents = np.where(rng.random(count) < 0.7, large, small)
+    sizes = rng.choice([-1.0, 1.0], count) * rng.uniform(0.5, 1, count)
+    return np.ldexp(sizes, exponents).astype(fmt.dtype)
 
 
 def few_bits(fmt: Format, count: int, rng: Random) -> Any:

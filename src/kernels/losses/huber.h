@@ -49,9 +49,11 @@ struct huber {
     double clipped = at_most(delta, a.high);  // of two infinities infinite in every dtype: times a weight of 0, NaN
     if constexpr (std::is_same_v<typename T::storage, double>) {
       // The residual may be beyond the largest double and its loss not: delta/2 is nothing beside it.
-      double beyond_range = (2 * delta) * std::fabs(0.5 * inputs - 0.5 * targets);
+      Split half = absolute(two_sum(0.5 * inputs, -0.5 * targets));
+      Split beyond_range = two_product(2 * delta, half.high);
+      beyond_range.low = std::fma(2 * delta, half.low, beyond_range.low);
       // mutation-equivalent(boundary, constant): at the largest double itself both are the same, and 1 is nothing
-      value = select(a.high > largest, {beyond_range, 0}, value);
+      value = select(a.high > largest, beyond_range, value);
     }
     // mutation-equivalent(half): where high is NaN, low is
     double inside = a.high <= delta ? 1 : a.high;

@@ -34,7 +34,10 @@ struct margin_ranking {
     value = select(sums_exactly, value, {margin - product.high, 0});
     if constexpr (std::is_same_v<typename T::storage, double>) {
       // A quarter of what overflows in between, and may be finite in the end, does not.
-      double beyond = 4 * (0.25 * margin - targets * (0.25 * inputs1 - 0.25 * inputs2));
+      Split quarter = two_sum(0.25 * inputs1, -0.25 * inputs2);
+      Split part = two_product(targets, quarter.high);
+      Split rest = two_sum(0.25 * margin, -part.high);
+      double beyond = 4 * (rest.high + finite(rest.low - part.low - targets * quarter.low));
       value = select(std::fabs(value.high) <= largest, value, {beyond, 0});
     }
     double sign = value.high;
