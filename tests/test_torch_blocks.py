@@ -1,4 +1,4 @@
-"""Cross entropy by blocks of rows, where PyTorch's tensors meet no kernel."""
+"""Losses of rows by blocks of them, where PyTorch's tensors meet no kernel."""
 
 from __future__ import annotations
 
@@ -137,6 +137,72 @@ def test_cross_entropy_by_blocks_has_two_derivatives(label_smoothing: float) -> 
 
     assert torch.autograd.gradcheck(loss, x, check_batched_grad=True)
     assert torch.autograd.gradgradcheck(loss, x)
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize(("shape", "axis"), LAYOUTS)
+@pytest.mark.parametrize("name", ["soft", "kl_div"])
+def test_losses_of_distributions_by_blocks(
+    name: str, shape: tuple[int, ...], axis: int, rng: np.random.Generator
+) -> None:
+    """PyTorch's own losses in float64, which lose a small part of terms of up to 50."""
+    rows = shape[:axis] + shape[axis:][1:] if axis >= 0 else shape[:-1]
+    x, t = (torch.as_tensor(rng.normal(0, 3, shape)).log_softmax(axis).float() for _ in range(2))
+    t = t.exp() * 1.5 if name == "soft" else t
+    mask = torch.as_tensor(rng.random(rows) < 0.7)
+    function = lossless.cross_entropy if name == "soft" else lossless.kl_div_loss
+    wide = x.double().requires_grad_()
+    terms = -t.double() * wide.log_softmax(axis)
+    if name == "kl_div":
+        terms = torch.nn.functional.kl_div(wide, t.double(), reduction="none", log_target=True)
+    for where, reduction in itertools.product((None, mask), ("none", "sum", "mean")):
+        right = terms.sum(axis)
+        right = right if where is None else torch.where(where, right, 0.0)
+        if reduction != "none":
+            count = right.numel() if where is None else int(where.sum())
+            right = right.sum() / (count if reduction == "mean" else 1)
+        a = x.clone().requires_grad_()
+        with lossless.composed():
+            value = function(a, t, axis=axis, where=where, reduction=reduction)  # type: ignore[arg-type]
+            both = lossless.value_and_grad(function)(
+                x,
+                t,
+                axis=axis,
+                where=where,
+                reduction=reduction,  # type: ignore[arg-type]
+            )
+        slope = torch.autograd.grad(right.sum(), wide, retain_graph=True)[0]
+        for got, wanted in (
+            (value, right),
+            (gradient(value, a), slope),
+            *zip(both, (right, slope), strict=True),
+        ):
+            assert (got.shape, got.dtype) == (wanted.shape, torch.float32)
+            assert torch.equal(got.isnan(), wanted.isnan())
+            off = (got.double() - wanted).abs().nan_to_num()
+            assert (off <= (2.0**-23 * wanted.abs()).nan_to_num() + 2.0**-44).all(), (got, wanted)
+
+
+@pytest.mark.parametrize("name", ["soft", "kl_div"])
+@pytest.mark.parametrize("shape", [(3, 4), (4,)])
+def test_losses_of_distributions_by_blocks_have_two_derivatives(
+    name: str, shape: tuple[int, ...]
+) -> None:
+    """By both of their arrays."""
+    torch.manual_seed(7)
+    x, t = torch.randn(2, *shape, dtype=torch.float64).log_softmax(-1)
+    t = t.exp() if name == "soft" else t
+    function = lossless.cross_entropy if name == "soft" else lossless.kl_div_loss
+
+    def loss(x: Any, t: Any) -> Any:
+        with lossless.composed():
+            return function(x, t)
+
+    for by_targets in (False, True):
+        arrays = x.requires_grad_(), t.requires_grad_(by_targets)
+        assert torch.autograd.gradcheck(loss, arrays, check_batched_grad=True)
+        if name == "soft" or by_targets:
+            assert torch.autograd.gradgradcheck(loss, arrays)
 
 
 @pytest.mark.parametrize("soft", [False, True])

@@ -83,7 +83,7 @@ def _beside(x: Tensor, up: bool) -> Tensor:
 
 def _in_blocks(problem: RowProblem) -> bool:
     """Whether `torch_blocks` has the losses."""
-    if problem.loss != "cross_entropy":
+    if problem.loss not in ("cross_entropy", "soft_cross_entropy", "kl_div"):
         return False
     return torch_blocks.may_run(*problem.arrays, problem.labels, problem.where)
 
@@ -208,10 +208,16 @@ class Formulas(ArrayApi):
         self, problem: RowProblem, labels: Array | None, where: Array | None, dtype: Any
     ) -> Array:
         formula = super().losses_of_rows
-        if labels is None or not _in_blocks(problem):
+        if not _in_blocks(problem):
             return formula(problem, labels, where, dtype)
-        (x,), axis, (smoothing,) = problem.arrays, problem.axis, problem.parameters
+        axis = problem.axis
         rows = None if where is None else where.expand(problem.shape).unsqueeze(axis)
+        if labels is None:
+            return torch_blocks.of_distributions(
+                problem, rows, dtype,
+                lambda *x: formula(replace(problem, arrays=x), None, where, dtype),
+            )  # fmt: skip
+        (x,), (smoothing,) = problem.arrays, problem.parameters
         return torch_blocks.cross_entropy(
             x, labels, rows, axis, smoothing, dtype,
             lambda x: formula(replace(problem, arrays=(x,)), labels, where, dtype),
@@ -225,9 +231,10 @@ class Formulas(ArrayApi):
         if not _in_blocks(problem):
             with torch.no_grad():
                 return super().row_value_and_grad(problem)
-        x = problem.arrays[0].detach().to(problem.dtype).requires_grad_()
+        x, *others = (x.detach() for x in problem.arrays)
+        x = x.to(problem.dtype).requires_grad_()
         with torch.enable_grad():
-            value = self.row_value(replace(problem, arrays=(x,)))
+            value = self.row_value(replace(problem, arrays=(x, *others)))
         (gradient,) = torch.autograd.grad(value, x, torch.ones_like(value))
         return value.detach(), gradient
 

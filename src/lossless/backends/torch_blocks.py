@@ -1,4 +1,4 @@
-"""Cross entropy by PyTorch's own operations, one block of rows after the other.
+"""Losses of rows by PyTorch's own operations, one block of rows after the other.
 
 The formula on all rows at once would keep several arrays of their size in the wider dtype of the
 computation, for the backward pass too. A block's stay in the cache, and the backward pass computes
@@ -6,13 +6,19 @@ them again: beside the logits there are the gradient and a few numbers for each 
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import _C, Tensor
 from torch.autograd import Function, forward_ad
 
+from .. import row_formulas
+from . import torch as backend
+from .rows import Along
 from .torch_gate import TENSORS
+
+if TYPE_CHECKING:
+    from .._rows import RowProblem
 
 # Elements of a block: in float64 as many bytes as a core's cache holds, or, on other devices, so
 # many that the start of each operation does not count.
@@ -138,6 +144,84 @@ class _Losses(Function):
             if where is not None:
                 result.masked_fill_(~where.narrow(*cut), 0.0)
         return gradient, *[None] * 6
+
+
+def of_distributions(
+    problem: "RowProblem", where: Tensor | None, dtype: torch.dtype, formula: Callable[..., Tensor]
+) -> Tensor:
+    """The losses of two arrays, such as logits and probabilities, as those of `cross_entropy`.
+
+    By the formula of each block; the one that is given takes all, for gradients by targets and
+    those that shall be differentiated.
+    """
+    x, targets = problem.arrays
+    rest = problem.loss, problem.axis, problem.parameters, dtype
+    if x.ndim > 1:
+        return _OfDistributions.apply(x, targets, where, formula, *rest)  # type: ignore[no-any-return, no-untyped-call]
+    losses: Tensor = _OfDistributions.apply(  # type: ignore[no-untyped-call]
+        x.unsqueeze(0), targets.unsqueeze(0), None if where is None else where.unsqueeze(0),
+        lambda *arrays: formula(*(x.squeeze(0) for x in arrays)).unsqueeze(0), *rest,
+    )  # fmt: skip
+    return losses.squeeze(0)
+
+
+class _OfDistributions(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, targets: Tensor, where: Tensor | None, formula: Formula, *rest: Any
+    ) -> Tensor:
+        _, axis, _, dtype = rest
+        losses = x.new_empty(x.narrow(axis, 0, 1).shape, dtype=dtype)
+        for cut in _cuts(x, axis):
+            losses.narrow(*cut).copy_(_by_formula("value", cut, x, targets, where, *rest))
+        ctx.save_for_backward(x, targets, where)
+        ctx.rest = formula, rest
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:
+        x, targets, where = ctx.saved_tensors
+        formula, rest = ctx.rest
+        needed = [place for place in range(2) if ctx.needs_input_grad[place]]
+        gradients: list[Tensor | None] = [None] * 8
+        if needed == [0] and not torch.is_grad_enabled() and may_run(cotangent):
+            gradients[0] = gradient = torch.empty_like(x)
+            for cut in _cuts(x, rest[1]):
+                slope = _by_formula("gradient", cut, x, targets, where, *rest)
+                slope = slope * cotangent.narrow(*cut)
+                if where is not None:
+                    slope = torch.where(where.narrow(*cut), slope, 0.0)
+                gradient.narrow(*cut).copy_(slope)
+            return tuple(gradients)
+        with torch.enable_grad():
+            arrays = x.view_as(x), targets.view_as(targets)
+            losses = formula(*arrays)
+        by = [arrays[place] for place in needed]
+        differentiable = torch.is_grad_enabled()
+        slopes = torch.autograd.grad(losses, by, cotangent, create_graph=differentiable)
+        for place, slope in zip(needed, slopes, strict=True):
+            gradients[place] = slope
+        return tuple(gradients)
+
+
+def _by_formula(
+    output: str,
+    cut: tuple[int, int, int],
+    x: Tensor,
+    targets: Tensor,
+    where: Tensor | None,
+    loss: str,
+    axis: int,
+    parameters: tuple[float, ...],
+    dtype: torch.dtype,
+) -> Tensor:
+    """An output of one block, without what `where` leaves out."""
+    arrays = [array.narrow(*cut).to(dtype) for array in (x, targets)]
+    if where is not None:
+        rows = where.narrow(*cut)
+        arrays = [torch.where(rows, array, 0.0) for array in arrays]
+    formula = getattr(row_formulas, f"{loss}_{output}")
+    return formula(Along(backend.FORMULAS, axis), *arrays, *parameters)  # type: ignore[no-any-return]
 
 
 def _difference(x: Tensor, largest: Tensor, buffer: Tensor | None) -> Tensor:
