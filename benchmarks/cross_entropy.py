@@ -35,6 +35,7 @@ from timing import arguments, console, interleaved, memory, print_conditions, sa
 from torch.nn import functional
 
 import lossless
+from lossless.cli._peers import compiled_by_torch
 
 CLASSES = 32_000
 ENOUGH = 20 << 30
@@ -62,9 +63,7 @@ def calls(names: tuple[str, ...], logits: Any, labels: Any) -> dict[str, Call]:
         OURS[2]: lambda x, t: jitted(lossless.cross_entropy, x, t, reduction="mean"),
         OURS[3]: lambda x, t: on_mlx(lossless.cross_entropy, x, t),
         EAGER: lambda x, t: by_autograd(functional.cross_entropy, x, t),
-        COMPILED: lambda x, t: by_autograd(
-            torch.compile(functional.cross_entropy, dynamic=False), x, t
-        ),
+        COMPILED: lambda x, t: by_autograd(compiled_by_torch(functional.cross_entropy), x, t),
         OPTAX: lambda x, t: jitted(mean_by_optax, x, t),
         MLX: lambda x, t: on_mlx(nn.losses.cross_entropy, x, t),
         MLX_COMPILED: lambda x, t: on_mlx(nn.losses.cross_entropy, x, t, compiled=True),

@@ -260,3 +260,24 @@ def test_bench_says_what_is_wrong_with_what_was_kept(text: str | None, message: 
     if text is not None:
         Path("a.json").write_text(text)
     assert message in error("bench", "--from", "a.json")
+
+
+def test_what_is_timed_as_compiled_is_compiled() -> None:
+    """A program too many, after which PyTorch is eager, is an error, as is a graph that breaks."""
+    import torch
+
+    torch.compiler.reset()
+    limit = torch._dynamo.config.recompile_limit
+    doubled = _peers.compiled_by_torch(lambda x: x * 2, "eager")
+    for size in range(limit):
+        doubled(torch.ones(2 + size))
+    with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
+        doubled(torch.ones(2 + limit))
+
+    def broken(x: Any) -> Any:
+        torch._dynamo.graph_break()
+        return x
+
+    with pytest.raises(RuntimeError, match="graph_break"):
+        _peers.compiled_by_torch(broken, "eager")(torch.ones(2))
+    torch.compiler.reset()

@@ -131,7 +131,18 @@ def _torch(framework: Torch, loss: Loss, x: Any, t: Any) -> Iterator[Case]:
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     for who, mean in means.items():
         yield who, "eager", partial(step, mean)
-        yield who, "compiled", partial(step, torch.compile(mean, dynamic=False))
+        yield who, "compiled", partial(step, compiled_by_torch(mean))
+
+
+def compiled_by_torch(function: Any, backend: str = "inductor") -> Any:
+    """By torch.compile, for these shapes, or an error: never eager where nobody sees it.
+
+    With `fullgraph` a graph that breaks is an error, and so is one program of a function too many
+    (eight in a process, or since `torch.compiler.reset()`), after which PyTorch is eager.
+    """
+    import torch
+
+    return torch.compile(function, dynamic=False, fullgraph=True, backend=backend)
 
 
 def _jax(framework: JAX, loss: Loss, x: Any, t: Any) -> Iterator[Case]:
