@@ -135,11 +135,12 @@ class _Losses(Function):
             buffer = _difference(block, m, buffer).exp_()
             # The share of the label less 1 is minus that of all others.
             own = buffer.gather(x.ndim + axis, label)
-            buffer.scatter_(x.ndim + axis, label, (own - 1.0) - rest)
-            if smoothing:
-                buffer.mul_(scale).scatter_add_(x.ndim + axis, label, part)
+            own = (own - 1.0) - rest
+            if smoothing:  # no scatter_add_, which has no deterministic kernel on GPUs
+                buffer.mul_(scale).scatter_(x.ndim + axis, label, own * scale + part)
                 torch.sub(buffer, part / x.shape[axis], out=result)
             else:
+                buffer.scatter_(x.ndim + axis, label, own)
                 torch.mul(buffer, scale, out=result)
             if where is not None:
                 result.masked_fill_(~where.narrow(*cut), 0.0)
