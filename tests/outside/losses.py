@@ -58,7 +58,7 @@ LOSSES = {
     loss.name: loss
     for loss in (
         Outside("huber", "huber_loss", (1, 1, 0), ("delta",), fine=("x", "first")),
-        Outside("smooth_l1", "smooth_l1_loss", (2.5, 1, 1), ("beta",), fine=("x", "first")),
+        Outside("smooth_l1", "smooth_l1_loss", (2, 1, 1), ("beta",), fine=("x", "first")),
         Outside("l1", "l1_loss", (1, 0, 0)),
         Outside("mse", "mse_loss", (1, 1, 0)),
         Outside("hinge", "hinge_loss", (1, 0, 0), of_residual=False, fine=("t",)),

@@ -102,7 +102,7 @@ LOSSES = {
                 regression.smooth_l1_gradient,
                 regression.smooth_l1_second_derivative,
             ),
-            ulp=(2.5, 1, 1),
+            ulp=(2, 1, 1),
             parameters={"beta": 1.0},
             other_parameters=tuple({"beta": beta} for beta in (0.1, 0.0, 1 / 3, 2.5, 3e-5, 1e4)),
             steered=OUTPUTS[:1],
