@@ -6,6 +6,7 @@ where the machine has 20 GiB of memory, else 2048. lossless comes on NumPy array
 (`jax.jit(jax.value_and_grad(...))`) and on MLX arrays (`mx.value_and_grad`); against it stand
 PyTorch's `F.cross_entropy`, eager and by `torch.compile`, optax's, jitted as ours, and
 `mlx.nn.losses.cross_entropy`, eager and by `mx.compile`. What is compiled is so beforehand.
+The formulas that serve tensors without a kernel, as on GPUs, are tried too: eager and compiled.
 
 To keep in mind: all return fresh gradients. lossless and PyTorch run on as many threads as
 `--threads` says; XLA uses the machine's, MLX one for most operations.
@@ -41,11 +42,13 @@ CLASSES = 32_000
 ENOUGH = 20 << 30
 # None of the others may be faster.
 TARGET = 1.0
-OURS = ("lossless, NumPy", "lossless, PyTorch", "lossless, JAX", "lossless, MLX")
+KERNELS = ("lossless, NumPy", "lossless, PyTorch", "lossless, JAX", "lossless, MLX")
+COMPOSED = ("lossless, PyTorch, composed", "lossless, PyTorch, compiled")
+OURS = (*KERNELS, *COMPOSED)
 EAGER, COMPILED, OPTAX = "PyTorch, eager", "PyTorch, compiled", "optax, jitted"
 MLX, MLX_COMPILED = "MLX, eager", "MLX, compiled"
 ALL = (*OURS, EAGER, COMPILED, OPTAX, MLX, MLX_COMPILED)
-OF_MEMORY = (*OURS[:2], OURS[3], EAGER, MLX)
+OF_MEMORY = (*KERNELS[:2], KERNELS[3], COMPOSED[0], EAGER, MLX)
 
 Call = Callable[[], object]
 
@@ -62,6 +65,8 @@ def calls(names: tuple[str, ...], logits: Any, labels: Any) -> dict[str, Call]:
         OURS[1]: lambda x, t: by_autograd(lossless.cross_entropy, x, t),
         OURS[2]: lambda x, t: jitted(lossless.cross_entropy, x, t, reduction="mean"),
         OURS[3]: lambda x, t: on_mlx(lossless.cross_entropy, x, t),
+        COMPOSED[0]: lambda x, t: by_autograd(composed, x, t),
+        COMPOSED[1]: lambda x, t: by_autograd(compiled_by_torch(lossless.cross_entropy), x, t),
         EAGER: lambda x, t: by_autograd(functional.cross_entropy, x, t),
         COMPILED: lambda x, t: by_autograd(compiled_by_torch(functional.cross_entropy), x, t),
         OPTAX: lambda x, t: jitted(mean_by_optax, x, t),
@@ -74,6 +79,11 @@ def calls(names: tuple[str, ...], logits: Any, labels: Any) -> dict[str, Call]:
 def on_numpy(logits: Any, labels: Any) -> Call:
     both = lossless.value_and_grad(lossless.cross_entropy)
     return lambda: both(logits, labels, reduction="mean")
+
+
+def composed(logits: Any, labels: Any, reduction: Any) -> Any:
+    with lossless.composed():
+        return lossless.cross_entropy(logits, labels, reduction=reduction)
 
 
 def by_autograd(function: Any, logits: Any, labels: Any) -> Call:
