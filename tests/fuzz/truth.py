@@ -78,8 +78,9 @@ def _joined(program: Program, many: list[Expected]) -> Expected:
     if program.outside:
         leaf = next(leaf for leaf in program.leaves if leaf.name == first.what)
         if leaf.batch is None:
+            # The factors of an infinite slope may be added up first, and have both signs.
+            anything = anything.any(0) | np.isinf(exact).any(0) & np.isnan(exact.sum(0))
             exact, terms, jumps = exact.sum(0), terms.sum(0), jumps.sum(0)
-            anything = anything.any(0)
             bits, summed, rounded = None, summed * len(many), len(many)
         else:
             exact, terms, jumps, anything = (
