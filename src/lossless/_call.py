@@ -12,7 +12,7 @@ import inspect
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Generic, Protocol, TypeVar, cast, overload
 
 from ._losses import NOT_NEGATIVE, POSITIVE
 from ._types import Array, CurvedLoss, Loss, P, Unknown
@@ -57,7 +57,6 @@ class Problem:
 
 
 Function = Callable[..., Any]
-Packed = TypeVar("Packed")  # the arguments of a call, of either kind
 # By a loss, what these functions return for it.
 _derivatives: dict[str, dict[Any, Function]] = {"value_and_grad": {}, "grad_and_hess": {}}
 
@@ -184,6 +183,15 @@ def _derivative(method: str, loss: Any) -> Function:
     raise TypeError(f"{method}: loss must be {wanted}, got {got}")
 
 
+class _Packed(Protocol):
+    """The arguments of a call, of elements or of rows."""
+
+    reduction: str
+
+
+Packed = TypeVar("Packed", bound=_Packed)
+
+
 def without_reduction(body: Callable[P, Packed]) -> Callable[P, Packed]:
     """The same without a reduction, whatever the default is."""
     place = list(inspect.signature(body).parameters).index("reduction")
@@ -191,14 +199,13 @@ def without_reduction(body: Callable[P, Packed]) -> Callable[P, Packed]:
     def pack(*args: P.args, **kwargs: P.kwargs) -> Packed:
         if place >= len(args):
             kwargs.setdefault("reduction", "none")
-        call: Any = body(*args, **kwargs)
+        call = body(*args, **kwargs)
         if call.reduction != "none":
             raise ValueError(
                 f"{body.__name__}: grad_and_hess is element-wise, reduction must be 'none', "
                 f"got {call.reduction!r}"
             )
-        packed: Packed = call
-        return packed
+        return call
 
     return pack
 

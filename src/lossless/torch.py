@@ -54,8 +54,11 @@ class _Loss(torch.nn.Module):
         super().__setattr__(name, value)
 
     def _checked(self, name: str, value: Any) -> Any:
-        """An option as it is kept; an error where it can be none."""
-        raise NotImplementedError
+        """An option as it is kept, a number or a tensor; an error where it can be none."""
+        owner = type(self).__name__
+        refuse_word(owner, name, value)
+        _refuse_others(f"{owner}: {name}", value, "a number or a tensor")
+        return number_or_array(owner, name, value, FORMULAS)
 
     def extra_repr(self) -> str:
         options = ((name, getattr(self, name)) for name in self._options)
@@ -90,12 +93,6 @@ class _ElementWise(_Loss):
         return self._function(  # type: ignore[no-any-return]
             input, target, reduction=self.reduction, weights=weights, where=where, **options
         )
-
-    def _checked(self, name: str, value: Any) -> Any:
-        owner = type(self).__name__
-        refuse_word(owner, name, value)
-        _refuse_others(f"{owner}: {name}", value, "a number or a tensor")
-        return number_or_array(owner, name, value, FORMULAS)
 
 
 class HuberLoss(_ElementWise):

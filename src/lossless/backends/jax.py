@@ -27,7 +27,7 @@ from . import xla_ffi
 from .array_api import ArrayApi
 from .base import Array
 from .composed import warn_of_fallback
-from .jax_numbers import NUMBERS, PARAMETERS, Number, packed, unpacked
+from .jax_numbers import NUMBERS, PARAMETERS, Number, packed, unpacked, with_numbers
 
 FLOATS = frozenset(map(jnp.dtype, ("float16", "bfloat16", "float32", "float64")))
 
@@ -169,8 +169,8 @@ class Formulas(ArrayApi):
         *operands: Any,
     ) -> tuple[Array, ...]:
         """The outputs of a problem, for arrays as users give them, and numbers of these names."""
-        arrays, labels, weights, where, *packed = operands
-        numbers = unpacked(names, *packed)
+        arrays, labels, weights, where, *known = operands
+        numbers = unpacked(names, *known)
         weights = numbers.get("weights", weights)
         parameters = tuple(
             numbers.get(name, x) for name, x in zip(PARAMETERS, plan.parameters, strict=False)
@@ -237,7 +237,7 @@ class Formulas(ArrayApi):
             problem.axes if problem.reduction != "none" else (),
             problem.dtype,
             tuple(numbers),
-            (*arrays, NUMBERS) if numbers else tuple(arrays),
+            with_numbers(arrays, numbers),
             not is_composed.get(),
         )
         results: tuple[Array, ...] = self._jitted(plan, *operands)

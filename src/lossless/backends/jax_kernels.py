@@ -15,7 +15,7 @@ from .base import Array
 from .jax import Formulas, Plan
 from .jax_derivatives import moves, of_value, product, widened
 from .jax_layers import DTYPES, Layers, mask
-from .jax_numbers import NUMBERS, PARAMETERS, packed
+from .jax_numbers import NUMBERS, PARAMETERS, packed, with_numbers
 from .jax_rows import Rows
 from .rows import HAVE_KERNELS
 
@@ -39,15 +39,14 @@ class Kernels(Formulas):
         name, loss = next(iter(LOSSES.items()))
         half = np.full(3, 0.5, np.float32)
         numbers = dict.fromkeys(PARAMETERS[: len(loss.parameters)], 1.0)
-        known = packed(name, numbers)
-        arrays = ("inputs", "targets", *(NUMBERS for _ in known))
+        arrays = with_numbers(("inputs", "targets"), numbers)
         plan = Plan(name, ("value",), "mean", (0,), half.dtype, tuple(numbers), arrays, True)
         label = np.zeros((), np.int32)
         row = RowProblem("cross_entropy", (), None, -1, (), half.dtype, "sum", (0.0,), None, None)
 
         def program(x: Array, label: Array) -> tuple[Array, ...]:
             problem = replace(row, arrays=(x,), labels=label)
-            (element,) = self.compute(plan, x, -x, *known)
+            (element,) = self.compute(plan, x, -x, *packed(name, numbers))
             return element, *self.rows(problem, gradient=False)
 
         def results() -> tuple[Array, ...]:

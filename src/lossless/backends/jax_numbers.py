@@ -7,6 +7,7 @@ words of 32 bits where JAX has no float64.
 
 import functools
 from array import array
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,11 @@ def packed(loss: str, numbers: dict[str, float]) -> tuple[Array, ...]:
     doubles = array("d", numbers.values()).tobytes()  # which tell zeros apart; a NaN is itself
     has_float64 = bool(jax.dtypes.canonicalize_dtype(np.float64) == np.float64)
     return (_operand(loss, tuple(numbers), doubles, has_float64),)
+
+
+def with_numbers(arrays: Iterable[str], numbers: Collection[str]) -> tuple[str, ...]:
+    """The names of all operands: of the arrays, and of that of the numbers, if there are any."""
+    return (*arrays, NUMBERS) if numbers else tuple(arrays)
 
 
 def unpacked(names: tuple[str, ...], operand: Array | None = None) -> dict[str, Number]:

@@ -11,7 +11,7 @@ from .._composed import is_composed
 from .._losses import LOSSES
 from .base import Array
 from .jax import FLOATS, Plan, backend
-from .jax_numbers import NUMBERS, PARAMETERS, packed
+from .jax_numbers import PARAMETERS, packed, with_numbers
 
 
 @functools.lru_cache(maxsize=1024)
@@ -21,7 +21,7 @@ def _program(
     """A loss of two arrays without options, for JAX to call without looking at Python again."""
     axes = tuple(range(dimensions)) if reduction != "none" else ()
     numbers = PARAMETERS[: len(LOSSES[loss].parameters)]
-    arrays = ("inputs", "targets", *([NUMBERS] if numbers else ()))
+    arrays = with_numbers(("inputs", "targets"), numbers)
     plan = Plan(loss, outputs, reduction, axes, dtype, numbers, arrays, True)
     return jax.jit(functools.partial(backend.traced, plan), inline=True)
 

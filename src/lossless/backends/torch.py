@@ -82,8 +82,8 @@ def _beside(x: Tensor, up: bool) -> Tensor:
 
 
 def _in_blocks(problem: RowProblem) -> bool:
-    """Whether `torch_blocks` has the losses."""
-    if problem.loss not in ("cross_entropy", "soft_cross_entropy", "kl_div"):
+    """Whether `torch_blocks` has the losses. One row alone is one block."""
+    if problem.loss not in ("cross_entropy", "soft_cross_entropy", "kl_div") or not problem.shape:
         return False
     return torch_blocks.may_run(*problem.arrays, problem.labels, problem.where)
 
@@ -210,18 +210,21 @@ class Formulas(ArrayApi):
         formula = super().losses_of_rows
         if not _in_blocks(problem):
             return formula(problem, labels, where, dtype)
+
+        def of(*arrays: Tensor) -> Tensor:
+            losses: Tensor = formula(replace(problem, arrays=arrays), labels, where, dtype)
+            return losses
+
         axis = problem.axis
         rows = None if where is None else where.expand(problem.shape).unsqueeze(axis)
         if labels is None:
-            return torch_blocks.of_distributions(
-                problem, rows, dtype,
-                lambda *x: formula(replace(problem, arrays=x), None, where, dtype),
-            )  # fmt: skip
+            return torch_blocks.OfDistributions.apply(  # type: ignore[no-untyped-call]
+                *problem.arrays, rows, of, problem.loss, axis, problem.parameters, dtype
+            )
         (x,), (smoothing,) = problem.arrays, problem.parameters
-        return torch_blocks.cross_entropy(
-            x, labels, rows, axis, smoothing, dtype,
-            lambda x: formula(replace(problem, arrays=(x,)), labels, where, dtype),
-        )  # fmt: skip
+        return torch_blocks.CrossEntropy.apply(  # type: ignore[no-untyped-call]
+            x, labels, rows, axis, smoothing, dtype, of
+        )
 
     def row_curvature(self, problem: RowProblem) -> Array:
         with torch.no_grad():

@@ -6,7 +6,7 @@ them again: beside the logits there are the gradient and a few numbers for each 
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import _C, Tensor
@@ -17,16 +17,13 @@ from . import torch as backend
 from .rows import Along
 from .torch_gate import TENSORS
 
-if TYPE_CHECKING:
-    from .._rows import RowProblem
-
 # Elements of a block: in float64 as many bytes as a core's cache holds, or, on other devices, so
 # many that the start of each operation does not count.
 ON_CPU, ELSEWHERE = 1 << 17, 1 << 22
 
 _functorch: Any = _C._functorch
 
-Formula = Callable[[Tensor], Tensor]
+Formula = Callable[..., Tensor]
 
 
 def may_run(*operands: Tensor | None) -> bool:
@@ -45,29 +42,6 @@ def _is_plain(x: Tensor) -> bool:
     return not _functorch.is_legacy_batchedtensor(x)  # as is_grads_batched makes cotangents
 
 
-def cross_entropy(
-    x: Tensor,
-    labels: Tensor,
-    where: Tensor | None,
-    axis: int,
-    smoothing: float,
-    dtype: torch.dtype,
-    formula: Formula,
-) -> Tensor:
-    """The losses, in this dtype and of size 1 along the axis, as labels and `where` are.
-
-    The formula of the logits is for gradients that shall be differentiated.
-    """
-    if x.ndim == 1:
-        more = None if where is None else where.unsqueeze(0)
-        losses: Tensor = _Losses.apply(  # type: ignore[no-untyped-call]
-            x.unsqueeze(0), labels.unsqueeze(0), more, -1, smoothing, dtype,
-            lambda x: formula(x.squeeze(0)).unsqueeze(0),
-        )  # fmt: skip
-        return losses.squeeze(0)
-    return _Losses.apply(x, labels, where, axis, smoothing, dtype, formula)  # type: ignore[no-any-return, no-untyped-call]
-
-
 def _cuts(x: Tensor, axis: int) -> Iterator[tuple[int, int, int]]:
     """Blocks of rows: a dimension that is not theirs, where one begins, and its size."""
     sizes = dict(enumerate(x.shape))
@@ -79,7 +53,12 @@ def _cuts(x: Tensor, axis: int) -> Iterator[tuple[int, int, int]]:
         yield dimension, start, min(step, x.shape[dimension] - start)
 
 
-class _Losses(Function):
+class CrossEntropy(Function):
+    """The losses of class labels, in a dtype and of size 1 along the axis, as labels and mask are.
+
+    The formula of the logits is for gradients that shall be differentiated.
+    """
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -119,12 +98,7 @@ class _Losses(Function):
         x, labels, where, largest, others = ctx.saved_tensors
         axis, smoothing, formula = ctx.rest
         if torch.is_grad_enabled() or not may_run(x, cotangent):
-            with torch.enable_grad():
-                x = x.view_as(x)
-                losses = formula(x)
-            differentiable = torch.is_grad_enabled()
-            (slope,) = torch.autograd.grad(losses, x, cotangent, create_graph=differentiable)
-            return slope, *[None] * 6
+            return *_slopes(formula, [x], [0], cotangent), *[None] * 6
         gradient = torch.empty_like(x)
         scales, share = cotangent / (1.0 + others), cotangent * smoothing
         buffer = None
@@ -147,26 +121,13 @@ class _Losses(Function):
         return gradient, *[None] * 6
 
 
-def of_distributions(
-    problem: "RowProblem", where: Tensor | None, dtype: torch.dtype, formula: Callable[..., Tensor]
-) -> Tensor:
-    """The losses of two arrays, such as logits and probabilities, as those of `cross_entropy`.
+class OfDistributions(Function):
+    """The losses of two arrays, such as logits and probabilities, likewise.
 
     By the formula of each block; the one that is given takes all, for gradients by targets and
     those that shall be differentiated.
     """
-    x, targets = problem.arrays
-    rest = problem.loss, problem.axis, problem.parameters, dtype
-    if x.ndim > 1:
-        return _OfDistributions.apply(x, targets, where, formula, *rest)  # type: ignore[no-any-return, no-untyped-call]
-    losses: Tensor = _OfDistributions.apply(  # type: ignore[no-untyped-call]
-        x.unsqueeze(0), targets.unsqueeze(0), None if where is None else where.unsqueeze(0),
-        lambda *arrays: formula(*(x.squeeze(0) for x in arrays)).unsqueeze(0), *rest,
-    )  # fmt: skip
-    return losses.squeeze(0)
 
-
-class _OfDistributions(Function):
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, targets: Tensor, where: Tensor | None, formula: Formula, *rest: Any
@@ -194,15 +155,23 @@ class _OfDistributions(Function):
                     slope = torch.where(where.narrow(*cut), slope, 0.0)
                 gradient.narrow(*cut).copy_(slope)
             return tuple(gradients)
-        with torch.enable_grad():
-            arrays = x.view_as(x), targets.view_as(targets)
-            losses = formula(*arrays)
-        by = [arrays[place] for place in needed]
-        differentiable = torch.is_grad_enabled()
-        slopes = torch.autograd.grad(losses, by, cotangent, create_graph=differentiable)
-        for place, slope in zip(needed, slopes, strict=True):
+        for place, slope in zip(
+            needed, _slopes(formula, [x, targets], needed, cotangent), strict=True
+        ):
             gradients[place] = slope
         return tuple(gradients)
+
+
+def _slopes(
+    formula: Formula, arrays: list[Tensor], places: list[int], cotangent: Tensor
+) -> tuple[Tensor, ...]:
+    """The gradient by the arrays in these places, differentiable if gradients are recorded."""
+    differentiable = torch.is_grad_enabled()
+    with torch.enable_grad():
+        arrays = [x.view_as(x) for x in arrays]
+        losses = formula(*arrays)
+    by = [arrays[place] for place in places]
+    return torch.autograd.grad(losses, by, cotangent, create_graph=differentiable)
 
 
 def _by_formula(
