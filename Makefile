@@ -61,8 +61,9 @@ exhaustive: .venv/.installed  ## try the kernels on every float32, float16 and b
 outside: .venv/.installed  ## draw hard arguments that know nothing of the kernels, and judge exactly (ARGS='--pairs 100000000')
 	PYTHONPATH=tests $(BIN)/python -m outside $(ARGS)
 
-fuzz: .venv/.installed  ## call random losses on random arrays (ARGS='--calls 1000000': an hour)
+fuzz: .venv/.installed  ## random losses on random arrays, then files with mistakes (ARGS='--calls 1000000', losses only: an hour)
 	PYTHONPATH=tests $(WHOLE) $(BIN)/python -m fuzz $(ARGS)
+	$(if $(ARGS),,@$(MAKE) --no-print-directory fuzz-files)
 
 fuzz-files: .venv/.installed  ## score files with mistakes in their bytes (ARGS='--files 100000')
 	PYTHONPATH=tests $(WHOLE) $(BIN)/python -m fuzz.files $(ARGS)

@@ -195,6 +195,16 @@ def test_score_a_value_that_is_missing_in_a_path_is_a_missing_cell() -> None:
         assert "column 'c': the cell is empty" in message
 
 
+def test_score_values_in_a_path_that_are_no_text_are_one_error() -> None:
+    """They differ, and would all be the same mark of replacement."""
+    for value in ("%FF", "%FE"):
+        Path(f"c={value}").mkdir()
+        parquet.write_table(table([1], [2]), f"c={value}/data.parquet")
+    message = error("score", "c=*/data.parquet", *PT, "--by", "c")
+    assert "c=%FE/data.parquet: cannot be read" in message
+    assert "UTF-8" in message
+
+
 def test_score_a_column_of_the_file_comes_before_one_of_its_path() -> None:
     Path("c=path").mkdir()
     Path("c=path/data.csv").write_text("p,t,c\n1,2,file\n")

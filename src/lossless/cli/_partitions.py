@@ -9,14 +9,17 @@ import pyarrow as pa
 
 from ._tables import Table
 
-# What Hive, Spark and Arrow write for a value that is missing.
-MISSING = "__HIVE_DEFAULT_PARTITION__"
-
 
 def keys_of(path: Path) -> dict[str, str | None]:
-    """The keys in the names of the folders, from the outermost."""
-    pairs = (part.split("=", 1) for part in path.parent.parts if "=" in part)
-    return {unquote(key): None if value == MISSING else unquote(value) for key, value in pairs}
+    """The keys in the names of the folders, from the outermost, as text; None is a missing one."""
+    names = {part.partition("=")[0]: pa.string() for part in path.parent.parts if "=" in part}
+    if not names:
+        return {}
+    from pyarrow import dataset  # which takes a while
+
+    layout = dataset.HivePartitioning(pa.schema(names))
+    values = dataset.get_partition_keys(layout.parse(path.as_posix()))
+    return {unquote(name): values[name] for name in names}
 
 
 class Partitioned(Table):

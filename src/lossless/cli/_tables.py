@@ -228,7 +228,9 @@ def open_table(path: Path, form: TextFormat) -> Table:
     """The file, with columns for the parts of its path that are key=value."""
     from ._partitions import Partitioned, keys_of
 
-    table, keys = _open_file(path, form), keys_of(path)
+    table = _open_file(path, form)
+    with reading(path):
+        keys = keys_of(path)
     return Partitioned(table, keys) if keys else table
 
 
