@@ -56,11 +56,9 @@ struct binary_cross_entropy_of_probabilities {
   static Outcome evaluate_accurately(double p, double t, Parameters) {
     Split other_p = two_sum(1, -p), other_t = two_sum(1, -t);
     bool one_counts = p >= least, zero_counts = other_p.high > 0;
-    // log(1 - p) of a small p would lose its digits: it is 2 atanh(p / (p - 2)).
+    // Of a small p, too, 1 - p is exact as two doubles, and its logarithm has all digits.
     Split log_p = one_counts ? logarithm_accurately({p, 0}) : Split{lowest, 0};
-    Split log_other = !zero_counts ? Split{lowest, 0}
-                      : p > 0.5    ? logarithm_accurately(other_p)
-                                   : scale(inverse_tanh(divide({p, 0}, two_sum(p, -2)), 69), 2);
+    Split log_other = zero_counts ? logarithm_accurately(other_p) : Split{lowest, 0};
     Split value = scale(add(multiply({t, 0}, log_p), multiply(other_t, log_other)), -1);
     if (std::fabs(t) > 2 && one_counts && zero_counts) {
       // Of a target far from 0 and 1 the two may cancel all but log 2, near p = 1/2: the difference of the logarithms,
