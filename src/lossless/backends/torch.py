@@ -82,8 +82,8 @@ def _beside(x: Tensor, up: bool) -> Tensor:
 
 
 def _in_blocks(problem: RowProblem) -> bool:
-    """Whether `torch_blocks` has the losses. One row alone is one block."""
-    if problem.loss not in ("cross_entropy", "soft_cross_entropy", "kl_div") or not problem.shape:
+    """Whether `torch_blocks` has the losses."""
+    if problem.loss not in ("cross_entropy", "soft_cross_entropy", "kl_div"):
         return False
     return torch_blocks.may_run(*problem.arrays, problem.labels, problem.where)
 
@@ -210,6 +210,11 @@ class Formulas(ArrayApi):
         formula = super().losses_of_rows
         if not _in_blocks(problem):
             return formula(problem, labels, where, dtype)
+        if not problem.shape:  # one row alone has the bits of a batch of one
+            arrays = tuple(x.unsqueeze(0) for x in problem.arrays)
+            label = None if labels is None else labels.unsqueeze(0)
+            batch = replace(problem, arrays=arrays, axis=-1, shape=(1,))
+            return self.losses_of_rows(batch, label, where, dtype).squeeze(0)
 
         def of(*arrays: Tensor) -> Tensor:
             losses: Tensor = formula(replace(problem, arrays=arrays), labels, where, dtype)

@@ -211,7 +211,11 @@ def _standard_input() -> Path:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """The files of a data set; names that begin with a dot or an underscore are notes beside it."""
+    """The files of a data set; names that begin with a dot or an underscore are notes beside it.
+
+    Not listed by `pyarrow.dataset`: it follows links in circles, which counts a file many times,
+    fails at names that are not UTF-8, and takes files of one format only.
+    """
     with reading(folder):
         paths = sorted(
             path
