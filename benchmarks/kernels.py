@@ -23,7 +23,7 @@ from lossless import _core
 LARGE = 16_000_000
 # What the kernel may cost at most, as a multiple of the memory pass, from LARGE on.
 TARGETS = {"huber": 1.15, "log_cosh": 2.5}
-FLOAT32, MEAN = 2, 2  # DType and Reduction in src/kernels/sweep.h
+FLOAT32, MEAN = 2, 2  # DType and Reduction in src/kernels/engine/sweep.h
 PARAMETERS: dict[str, tuple[float, ...]] = {"huber": (1.0,), "log_cosh": ()}
 
 

@@ -206,7 +206,7 @@ VALUES = {
 
 
 def test_declared_ffi_is_that_of_jaxlib(tmp_path: Path) -> None:
-    """Compiles src/bridges/xla_ffi.h beside jaxlib's own header: offsets, sizes and values."""
+    """Compiles src/bridges/xla/ffi.h beside jaxlib's own header: offsets, sizes and values."""
     lines = ["#include <xla/ffi/api/c_api.h>", "#include <type_traits>", '#include "xla_ffi.h"']
     lines.append("namespace ours = lossless::xla_ffi;")
     pointer = "decltype(XLA_FFI_CallFrame::extension_start)"
@@ -220,7 +220,7 @@ def test_declared_ffi_is_that_of_jaxlib(tmp_path: Path) -> None:
     ]
     pairs += [(mine, theirs, fields) for mine, (theirs, fields) in COMPARED.items()]
     declared = set(
-        re.findall(r"^struct (\w+) {", (ROOT / "src/bridges/xla_ffi.h").read_text(), re.M)
+        re.findall(r"^struct (\w+) {", (ROOT / "src/bridges/xla/ffi.h").read_text(), re.M)
     )
     assert {mine for mine, *_ in pairs} == declared
     for mine, theirs, fields in pairs:

@@ -1,7 +1,7 @@
 """Daemon threads inside of calls while the interpreter ends: the process ends well, without a word.
 
 The GIL that such a thread asks for is never given, and Python up to 3.13 unwinds its stack by force
-(src/bridges/gil.h). Calls that give the GIL up inside of a framework are not here: PyTorch 2.13,
+(src/bridges/core/gil.h). Calls that give the GIL up inside of a framework are not here: PyTorch 2.13,
 MLX 0.32 and JAX 0.10 abort in the same place without lossless.
 """
 

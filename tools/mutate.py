@@ -7,7 +7,7 @@ with 1 when a mistake survived. The tests run in the versions of this Python's e
     python tools/mutate.py --list                            the mistakes, without making them
     python tools/mutate.py --sample 30 --seed 1              some of them
     python tools/mutate.py --per-line --seed 1               one for each line
-    python tools/mutate.py --file src/kernels/arithmetic.h   those of another header
+    python tools/mutate.py --file src/kernels/arith/arithmetic.h   those of another header
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = "src/kernels/losses", "src/kernels/rows"
 NOT_COPIED = (".*", "build", "dist", "__pycache__", "*.egg-info")
 # Quick to compile. One instruction set is enough: all give the same bits, the tests see to that.
 SETTINGS = (
@@ -252,7 +253,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--file", type=Path, nargs="+", help="instead of src/kernels/*/*.h")
+    parser.add_argument("--file", type=Path, nargs="+", help=f"instead of {' and '.join(FOLDERS)}")
     parser.add_argument("--sample", type=int, metavar="N", help="only N mutants")
     parser.add_argument("--per-line", action="store_true", help="only one mutant for each line")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
@@ -263,7 +264,9 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     options = parse()
-    files = options.file or sorted(ROOT.glob("src/kernels/*/*.h"))
+    files = options.file or [
+        path for folder in FOLDERS for path in sorted(ROOT.glob(f"{folder}/*.h"))
+    ]
     tasks = [
         Task(path.resolve(), path.read_text(), mutant)
         for path in files

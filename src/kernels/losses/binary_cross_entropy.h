@@ -10,8 +10,8 @@
 // There q is good to 2^-53 and u exact, and what cancels nearly all is computed again.
 #pragma once
 
-#include "../elementary.h"
-#include "../outcome.h"
+#include "kernels/arith/elementary.h"
+#include "kernels/engine/loss_concept.h"
 
 namespace lossless {
 namespace {

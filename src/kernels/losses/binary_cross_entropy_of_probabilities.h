@@ -8,8 +8,8 @@
 // but p - t, which is known without error, as 1 - p and 1 - t are.
 #pragma once
 
-#include "../elementary.h"
-#include "../outcome.h"
+#include "kernels/arith/elementary.h"
+#include "kernels/engine/loss_concept.h"
 
 namespace lossless {
 namespace {

@@ -1,7 +1,7 @@
 // The negative logarithm of a normal density with its constant: gaussian_nll.h has it all.
 #pragma once
 
-#include "gaussian_nll.h"
+#include "kernels/losses/gaussian_nll.h"
 
 namespace lossless {
 namespace {

@@ -6,8 +6,8 @@
 // computed again.
 #pragma once
 
-#include "../elementary.h"
-#include "../outcome.h"
+#include "kernels/arith/elementary.h"
+#include "kernels/engine/loss_concept.h"
 
 namespace lossless {
 namespace {

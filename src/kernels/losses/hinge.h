@@ -6,7 +6,7 @@
 // high + low without error.
 #pragma once
 
-#include "../outcome.h"
+#include "kernels/engine/loss_concept.h"
 
 namespace lossless {
 namespace {

@@ -19,7 +19,7 @@
 
 #include <type_traits>
 
-#include "../outcome.h"
+#include "kernels/engine/loss_concept.h"
 
 namespace lossless {
 namespace {

@@ -5,7 +5,7 @@
 // The residual is known without error, and so are these.
 #pragma once
 
-#include "../outcome.h"
+#include "kernels/engine/loss_concept.h"
 
 namespace lossless {
 namespace {

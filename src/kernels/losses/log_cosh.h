@@ -29,8 +29,8 @@
 
 #include <type_traits>
 
-#include "../elementary.h"
-#include "../outcome.h"
+#include "kernels/arith/elementary.h"
+#include "kernels/engine/loss_concept.h"
 
 namespace lossless {
 namespace {

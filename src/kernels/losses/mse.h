@@ -6,7 +6,7 @@
 // Of the derivative d alone decides, as in huber.h.
 #pragma once
 
-#include "../outcome.h"
+#include "kernels/engine/loss_concept.h"
 
 namespace lossless {
 namespace {

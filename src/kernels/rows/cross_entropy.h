@@ -24,10 +24,10 @@
 // A NaN or a largest logit that is infinite makes the row NaN.
 #pragma once
 
-#include "../dtypes.h"
-#include "../kernels.h"
-#include "../sums.h"
-#include "exponential.h"
+#include "kernels/arith/dtypes.h"
+#include "kernels/engine/kernels.h"
+#include "kernels/engine/sums.h"
+#include "kernels/rows/exponential.h"
 
 namespace lossless {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <type_traits>
 
-#include "../elementary.h"
+#include "kernels/arith/elementary.h"
 
 namespace lossless {
 namespace {

@@ -19,7 +19,7 @@ from .jax_numbers import NUMBERS, PARAMETERS, packed, with_numbers
 from .jax_rows import Rows
 from .rows import HAVE_KERNELS
 
-# Places in the masks of the attribute `plan`: Plan in src/bridges/xla.cpp.
+# Places in the masks of the attribute `plan`: Plan in src/bridges/xla/module.cpp.
 _OUTPUTS = ("value", "gradient", "second_derivative")
 
 
@@ -68,7 +68,7 @@ class Kernels(Formulas):
 
 
 class ElementWise(Layers):
-    """The element-wise losses (src/bridges/xla.cpp)."""
+    """The element-wise losses (src/bridges/xla/module.cpp)."""
 
     target = "lossless"
     operands = (

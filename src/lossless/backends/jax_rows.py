@@ -1,4 +1,4 @@
-"""Cross entropy on JAX arrays: what `jax_layers` asks of it (src/bridges/xla_rows.cpp)."""
+"""Cross entropy on JAX arrays: what `jax_layers` asks of it (src/bridges/xla/rows.cpp)."""
 
 from dataclasses import dataclass, replace
 from typing import Any

@@ -11,7 +11,7 @@ from .base import Array
 from .mlx import Formulas, Namespace
 
 REDUCTION_CODES = {name: number for number, name in enumerate(REDUCTIONS)}
-# What a node computes: Outputs in src/bridges/mlx_node.h.
+# What a node computes: Outputs in src/bridges/mlx/node.h.
 VALUE, VALUE_AND_GRADIENT, GRADIENT, GRADIENT_AND_CURVATURE, CURVATURE = range(5)
 
 

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 HEADER = "include/xla/ffi/api/c_api.h"
-# What src/bridges/xla_ffi.h declares. A handler asks for it, and later minor versions only add.
+# What src/bridges/xla/ffi.h declares. A handler asks for it, and later minor versions only add.
 MAJOR, MINOR = 0, 1
 
 

@@ -28,7 +28,7 @@ from ._processes import deaf_to_ctrl_c, end_with_parent
 from ._timing import Call, Timing, interleaved, seconds_of
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")  # in the kernels' order
-MEAN = 2  # Reduction in src/kernels/sweep.h
+MEAN = 2  # Reduction in src/kernels/engine/sweep.h
 Key = tuple[str, str, str]  # whose arrays, whose loss, eager or compiled
 MEMORY: Key = ("memory", "pass", "")
 KERNEL: Key = ("kernel", "lossless", "")

@@ -11,7 +11,7 @@ from ._losses import Loss
 
 Vector = NDArray[np.float64]
 Groups = NDArray[np.intp]
-# What the library adds up at once (src/kernels/sweep.h). Blocks begin at multiples of it, so their
+# What the library adds up at once (src/kernels/engine/sweep.h). Blocks begin at multiples of it, so their
 # sums are the library's.
 BLOCK = 1 << 16
 

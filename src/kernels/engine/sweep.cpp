@@ -1,15 +1,15 @@
-#include "sweep.h"
+#include "kernels/engine/sweep.h"
 
 #include <algorithm>
 #include <cstring>
 #include <optional>
 
-#include "float_environment.h"
-#include "kernels.h"
-#include "layout.h"
-#include "numbers.h"
-#include "pool.h"
-#include "sums.h"
+#include "kernels/arith/float_environment.h"
+#include "kernels/arith/numbers.h"
+#include "kernels/engine/kernels.h"
+#include "kernels/engine/layout.h"
+#include "kernels/engine/pool.h"
+#include "kernels/engine/sums.h"
 
 namespace lossless {
 namespace {

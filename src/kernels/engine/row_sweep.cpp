@@ -1,4 +1,4 @@
-#include "row_sweep.h"
+#include "kernels/engine/row_sweep.h"
 
 #include <algorithm>
 #include <atomic>
@@ -9,12 +9,12 @@
 #include <optional>
 #include <utility>
 
-#include "float_environment.h"
-#include "kernels.h"
-#include "layout.h"
-#include "numbers.h"
-#include "pool.h"
-#include "sums.h"
+#include "kernels/arith/float_environment.h"
+#include "kernels/arith/numbers.h"
+#include "kernels/engine/kernels.h"
+#include "kernels/engine/layout.h"
+#include "kernels/engine/pool.h"
+#include "kernels/engine/sums.h"
 
 namespace lossless {
 namespace {

@@ -1,4 +1,4 @@
-#include "mlx_node.h"
+#include "bridges/mlx/node.h"
 
 #include <mlx/backend/cpu/encoder.h>
 #include <mlx/ops.h>
@@ -10,7 +10,7 @@
 #include <optional>
 #include <stdexcept>
 
-#include "gil.h"
+#include "bridges/core/gil.h"
 
 namespace lossless {
 namespace {

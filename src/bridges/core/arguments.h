@@ -6,9 +6,9 @@
 
 #include <optional>
 
-#include "dlpack.h"
-#include "pages.h"
-#include "row_sweep.h"
+#include "bridges/core/dlpack.h"
+#include "bridges/core/pages.h"
+#include "kernels/engine/row_sweep.h"
 
 namespace nb = nanobind;
 

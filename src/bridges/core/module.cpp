@@ -10,13 +10,13 @@
 #include <optional>
 #include <string>
 
-#include "arguments.h"
-#include "bindings.h"
-#include "gil.h"
-#include "kernels.h"
-#include "lend.h"
-#include "pool.h"
-#include "sweep.h"
+#include "bridges/core/arguments.h"
+#include "bridges/core/bindings.h"
+#include "bridges/core/core_api.h"
+#include "bridges/core/gil.h"
+#include "kernels/engine/kernels.h"
+#include "kernels/engine/pool.h"
+#include "kernels/engine/sweep.h"
 
 using namespace nb::literals;
 

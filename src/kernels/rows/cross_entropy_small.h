@@ -7,9 +7,9 @@
 
 #include <algorithm>
 
-#include "../dtypes.h"
-#include "../kernels.h"
-#include "exponential.h"
+#include "kernels/arith/dtypes.h"
+#include "kernels/engine/kernels.h"
+#include "kernels/rows/exponential.h"
 
 namespace lossless {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <cstring>
 
-#include "dtypes.h"
-#include "sweep.h"
+#include "kernels/arith/dtypes.h"
+#include "kernels/engine/sweep.h"
 
 namespace lossless {
 namespace {

@@ -3,10 +3,10 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/vector.h>
 
-#include "arguments.h"
-#include "bindings.h"
-#include "gil.h"
-#include "row_sweep.h"
+#include "bridges/core/arguments.h"
+#include "bridges/core/bindings.h"
+#include "bridges/core/gil.h"
+#include "kernels/engine/row_sweep.h"
 
 namespace lossless {
 namespace {

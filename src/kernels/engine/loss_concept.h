@@ -20,7 +20,7 @@
 // sign of `high`.
 #pragma once
 
-#include "arithmetic.h"
+#include "kernels/arith/arithmetic.h"
 
 namespace lossless {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "sweep.h"
+#include "kernels/engine/sweep.h"
 
 namespace lossless {
 

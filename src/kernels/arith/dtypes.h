@@ -3,7 +3,7 @@
 // Rounding is always directly from double. By way of float32 a half type would be rounded twice.
 #pragma once
 
-#include "arithmetic.h"
+#include "kernels/arith/arithmetic.h"
 
 namespace lossless {
 namespace {

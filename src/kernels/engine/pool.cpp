@@ -1,4 +1,4 @@
-#include "pool.h"
+#include "kernels/engine/pool.h"
 
 #include <pthread.h>
 
@@ -11,7 +11,7 @@
 #include <system_error>
 #include <thread>
 
-#include "float_environment.h"
+#include "kernels/arith/float_environment.h"
 
 namespace lossless {
 namespace {

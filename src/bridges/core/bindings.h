@@ -6,7 +6,7 @@
 
 #include <optional>
 
-#include "arguments.h"
+#include "bridges/core/arguments.h"
 
 namespace lossless {
 

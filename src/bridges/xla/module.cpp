@@ -4,7 +4,7 @@
 // over some dimensions. All its arrays have all dimensions, of size 1 where they repeat.
 #include <nanobind/nanobind.h>
 
-#include "xla_call.h"
+#include "bridges/xla/call.h"
 
 namespace nb = nanobind;
 

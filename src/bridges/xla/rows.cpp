@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "xla_call.h"
+#include "bridges/xla/call.h"
 
 namespace lossless::xla_ffi {
 namespace {

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "lend.h"
-#include "pages.h"
-#include "xla_ffi.h"
+#include "bridges/core/core_api.h"
+#include "bridges/core/pages.h"
+#include "bridges/xla/ffi.h"
 
 namespace lossless {
 

@@ -1,7 +1,7 @@
 #include <atomic>
 #include <cstring>
 
-#include "kernels.h"
+#include "kernels/engine/kernels.h"
 
 namespace lossless {
 

@@ -16,8 +16,8 @@
 #include <variant>
 #include <vector>
 
-#include "lend.h"
-#include "mlx_arrays.h"
+#include "bridges/core/core_api.h"
+#include "bridges/mlx/arrays.h"
 
 namespace lossless {
 

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "arithmetic.h"
-#include "sweep.h"
+#include "kernels/arith/arithmetic.h"
+#include "kernels/engine/sweep.h"
 
 namespace lossless {
 namespace {

@@ -2,7 +2,7 @@
 // in its attribute `_lent`. They are built together, so they agree on what is in it.
 #pragma once
 
-#include "row_sweep.h"
+#include "kernels/engine/row_sweep.h"
 
 namespace lossless {
 

@@ -3,8 +3,8 @@
 #include <Python.h>
 #include <nanobind/nanobind.h>
 
-#include "arguments.h"
-#include "bindings.h"
+#include "bridges/core/arguments.h"
+#include "bridges/core/bindings.h"
 
 namespace lossless {
 namespace {

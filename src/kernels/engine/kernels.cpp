@@ -3,13 +3,13 @@
 //
 // The loops are plain and of known length, for the compiler to vectorise. Each group of elements is computed into
 // local memory and then copied out, so that a result may take the place of an input.
-#include "kernels.h"
+#include "kernels/engine/kernels.h"
 
-#include "dtypes.h"
-#include "outcome.h"
-#include "rows/cross_entropy.h"
-#include "rows/few_classes.h"
-#include "sums.h"
+#include "kernels/arith/dtypes.h"
+#include "kernels/engine/loss_concept.h"
+#include "kernels/engine/sums.h"
+#include "kernels/rows/cross_entropy.h"
+#include "kernels/rows/cross_entropy_small.h"
 
 #include "losses.inc"
 

@@ -7,8 +7,8 @@
 
 #include <optional>
 
-#include "mlx_formulas.h"
-#include "mlx_node.h"
+#include "bridges/mlx/formulas.h"
+#include "bridges/mlx/node.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;

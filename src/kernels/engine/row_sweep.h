@@ -2,7 +2,7 @@
 // each row or reduced. The counterpart of sweep.h for cross entropy.
 #pragma once
 
-#include "sweep.h"
+#include "kernels/engine/sweep.h"
 
 namespace lossless {
 

@@ -4,7 +4,7 @@
 // powers. tools/coefficients.py makes the coefficients.
 #pragma once
 
-#include "arithmetic.h"
+#include "kernels/arith/arithmetic.h"
 
 namespace lossless {
 namespace {

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "pages.h"
-#include "sweep.h"
+#include "bridges/core/pages.h"
+#include "kernels/engine/sweep.h"
 
 namespace lossless {
 

@@ -4,8 +4,8 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/vector.h>
 
-#include "gil.h"
-#include "mlx_arrays.h"
+#include "bridges/core/gil.h"
+#include "bridges/mlx/arrays.h"
 
 namespace lossless {
 
