@@ -175,11 +175,11 @@ and '$(CXX)' was not found: install g++ or clang++, or name yours with make CXX=
 
 # An old mlx in a folder of its own; constraints.txt pins the new one.
 MLX_TOO_OLD := 0.31.2
-mlx_oldest = $(shell $(BIN)/python -c 'from lossless.backends.versions import OLDEST; print(OLDEST["mlx"])')
+mlx_oldest = $(shell $(BIN)/python -c 'from lossless.executors.versions import OLDEST; print(OLDEST["mlx"])')
 build/mlx-oldest/.installed: mlx = $(mlx_oldest)
 build/mlx-too-old/.installed: mlx = $(MLX_TOO_OLD)
 
-build/mlx-%/.installed: src/lossless/backends/versions.py | .venv/.installed
+build/mlx-%/.installed: src/lossless.executors.versions.py | .venv/.installed
 	@rm -rf $(@D)
 	PIP_CONSTRAINT= $(BIN)/pip install -qq --target $(@D) \
 	    "mlx$$($(BIN)/python -c 'import sys; print("" if sys.platform == "darwin" else "[cpu]")')==$(mlx)"

@@ -32,7 +32,7 @@ from rich.table import Table
 from timing import conditions, interleaved, spelled
 
 from lossless import _core
-from lossless.cli._timing import Timing
+from lossless.bench.timing import Timing
 
 ELEMENTS = 16_000_000
 # Of an element-wise float32 result; every library rounds, and that is not what is told here.

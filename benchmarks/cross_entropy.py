@@ -36,7 +36,7 @@ from timing import arguments, console, interleaved, memory, print_conditions, sa
 from torch.nn import functional
 
 import lossless
-from lossless.cli._peers import compiled_by_torch
+from lossless.bench.peers import compiled_by_torch
 
 CLASSES = 32_000
 ENOUGH = 20 << 30

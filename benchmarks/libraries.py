@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lossless
-from lossless.cli._peers import compiled_by_torch
+from lossless.bench.peers import compiled_by_torch
 
 Loss = Any
 Run = Callable[[], object]

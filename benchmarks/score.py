@@ -61,7 +61,7 @@ def write(path: Path, rows: int, keys: int = 0, *, text: bool = False) -> None:
 
 
 def read(path: Path, *, check: bool = False) -> None:
-    from lossless.cli import _tables
+    from lossless.scoring import tables as _tables
 
     names = pa.parquet.read_schema(path).names
     for batch in _tables.open_table(path, _tables.AS_IT_SEEMS).batches(names):

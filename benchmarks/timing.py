@@ -16,9 +16,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 import lossless
-from lossless.cli._machine import machine
-from lossless.cli._timing import Timing, seconds_of
-from lossless.cli._timing import interleaved as in_turns
+from lossless.bench.machine import machine
+from lossless.bench.timing import Timing, seconds_of
+from lossless.bench.timing import interleaved as in_turns
 
 console = Console()
 

@@ -34,7 +34,7 @@ from timing import (
 from torch.nn import functional
 
 import lossless
-from lossless.cli._peers import compiled_by_torch
+from lossless.bench.peers import compiled_by_torch
 
 LARGE = 16_000_000
 # How many times faster than PyTorch's value and gradient, from LARGE on: eager, compiled.

@@ -11,8 +11,8 @@ from checks import COMPOSED_SECOND, COMPOSED_ULP, WEIGHTED_ULP, assert_same_bits
 from element_wise import slacks
 from mpmath import mp
 
-from lossless.cli.oracle import reference
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64, NARROW, Array
+from lossless.verification import reference
+from lossless.verification.formats import FLOAT32, FLOAT64, NARROW, Array
 
 PRECISION = 400
 # A float64 total: at most 4096 additions in each of 16 lanes of a block, then the lanes and the

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64, FORMATS, Array, Format
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.reference import Loss
+from lossless.verification.formats import FLOAT32, FLOAT64, FORMATS, Array, Format
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import Loss
 
 # These stand for all losses where a test is about a framework, or calls with options.
 REPRESENTATIVES = {name: LOSSES[name] for name in ("huber", "log_cosh")}

@@ -10,8 +10,8 @@ from cases import JAX, Case
 from mpmath import mp
 from numpy.typing import NDArray
 
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64, FORMATS, Array, Format, ulp_error
-from lossless.cli.oracle.reference import rounded_array
+from lossless.verification.formats import FLOAT32, FLOAT64, FORMATS, Array, Format, ulp_error
+from lossless.verification.reference import rounded_array
 
 WEIGHTED_ULP = 0.5 + 2.0**-20  # the contract with weights, array parameters or 1/n
 # The contract of composed formulas, in ULP of each output; half types are computed in float32.

@@ -13,7 +13,7 @@ from cases import Case, cases, with_float64
 from framework_cases import PATHS
 
 import lossless
-from lossless.cli.oracle.formats import NARROW
+from lossless.verification.formats import NARROW
 
 # For the tests of sharding; before JAX starts.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")

@@ -9,9 +9,9 @@ import numpy as np
 from cases import REPRESENTATIVES
 from mpmath import mp
 
-from lossless.cli.oracle.formats import FLOAT64, Array, Format, Mpf
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.reference import OUTPUTS, Loss, real
+from lossless.verification.formats import FLOAT64, Array, Format, Mpf
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import OUTPUTS, Loss, real
 
 OTHERS = {name: loss for name, loss in LOSSES.items() if name not in REPRESENTATIVES}
 

@@ -10,7 +10,7 @@ from checks import assert_ulp
 from mpmath import mp
 
 from lossless import _core
-from lossless.cli.oracle.formats import FLOAT64, FORMATS, Array, Format
+from lossless.verification.formats import FLOAT64, FORMATS, Array, Format
 
 CODES = {fmt.dtype: code for code, fmt in enumerate(FORMATS.values())} | {np.dtype(bool): 4}
 REDUCTIONS = ("none", "sum", "mean", "weighted_mean")

@@ -10,7 +10,7 @@ import pytest
 from cases import REDUCTIONS
 
 import lossless
-from lossless.cli.oracle.formats import FORMATS, Array, Format
+from lossless.verification.formats import FORMATS, Array, Format
 
 FMT = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 SOFT = pytest.mark.parametrize("soft", [False, True], ids=["labels", "probabilities"])

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 
 import lossless
 from lossless import formulas
-from lossless.cli.oracle.extended import Residual
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64, NARROW, Array, Format, round_extended
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.reference import OUTPUTS, real
+from lossless.verification.extended import Residual
+from lossless.verification.formats import FLOAT32, FLOAT64, NARROW, Array, Format, round_extended
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import OUTPUTS, real
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from cases import REDUCTIONS, Backend, Case, cases
 from checks import assert_ulp, composed_ulp
 
 import lossless
-from lossless.cli.oracle.formats import FORMATS, Array, Format
+from lossless.verification.formats import FORMATS, Array, Format
 
 # How a call computes.
 PATHS: dict[str, Callable[[], Any]] = {"native": nullcontext, "composed": lossless.composed}

@@ -1,6 +1,6 @@
 """The hardest of the points whose results lie next to, or on, the middle of two numbers.
 
-`make_tables.py` keeps them; `lossless.cli.oracle.hard` makes masses of them.
+`make_tables.py` keeps them; `lossless.verification.hard` makes masses of them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from functools import partial
 import numpy as np
 from mpmath import mp
 
-from lossless.cli.oracle import reference
-from lossless.cli.oracle.formats import Array, Format, Mpf, round_real
-from lossless.cli.oracle.hard import in_long_double, scaled, table
-from lossless.cli.oracle.points import Pairs
-from lossless.cli.oracle.reference import Loss
+from lossless.verification import reference
+from lossless.verification.formats import Array, Format, Mpf, round_real
+from lossless.verification.hard import in_long_double, scaled, table
+from lossless.verification.points import Pairs
+from lossless.verification.reference import Loss
 
 
 def residuals(

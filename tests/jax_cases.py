@@ -14,7 +14,7 @@ from framework_cases import FUNCTIONS, on
 from mpmath import mp
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64
+from lossless.verification.formats import FLOAT32, FLOAT64
 
 WITH_FLOAT64 = pytest.mark.usefixtures("jax_float64")
 IN_EVERY_DTYPE = on(Backend.JAX)

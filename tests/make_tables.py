@@ -19,17 +19,17 @@ import hard
 import numpy as np
 from cases import REPRESENTATIVES
 
-from lossless.cli.oracle import reference
-from lossless.cli.oracle.formats import FLOAT32, NARROW, Array, Format
-from lossless.cli.oracle.hard import (
+from lossless.verification import reference
+from lossless.verification.formats import FLOAT32, NARROW, Array, Format
+from lossless.verification.hard import (
     batches,
     beside_square_midpoints,
     pairs,
     rounding_ties,
     square_midpoints,
 )
-from lossless.cli.oracle.points import Pairs
-from lossless.cli.oracle.reference import OUTPUTS, Loss
+from lossless.verification.points import Pairs
+from lossless.verification.reference import OUTPUTS, Loss
 
 TABLES = Path(__file__).parent / "tables"
 KEEP = 20  # of each searched family

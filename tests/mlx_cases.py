@@ -12,7 +12,7 @@ import mlx.core as mx
 from cases import Backend
 from framework_cases import on
 
-from lossless.cli.oracle.formats import FLOAT32
+from lossless.verification.formats import FLOAT32
 
 IN_EVERY_DTYPE = on(Backend.MLX)
 IN_FLOAT32 = on(Backend.MLX, [FLOAT32])

@@ -15,7 +15,7 @@ from mpmath import mp
 from row_reference import ROW_LOSSES, RowLoss
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64, FORMATS, Array, Format
+from lossless.verification.formats import FLOAT32, FLOAT64, FORMATS, Array, Format
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from mpmath import mp
 
-from lossless.cli.oracle.formats import Array, Format, Mpf
+from lossless.verification.formats import Array, Format, Mpf
 
 Row = Sequence[Mpf]
 PRECISION = 400  # of what does not say that it needs more

@@ -12,7 +12,7 @@ from fuzz.programs import draw
 from fuzz.run import failures
 
 import lossless
-from lossless.backends import array_api
+from lossless.executors import array_api
 
 
 @pytest.fixture(params=["2022.12", "2023.12"])

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 import lossless
 from lossless.cli import REQUIRED
-from lossless.cli._frameworks import FRAMEWORKS
 from lossless.cli.app import app
 from lossless.cli.demo import _digits
+from lossless.verification.frameworks import FRAMEWORKS
 
 COMMAND = Path(sys.executable).parent / "lossless"
 GOOD = "x,z,y\n" + "".join(f"{k},{k * k % 7},{3 * k + k * k % 5}\n" for k in range(1, 30))

@@ -14,11 +14,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 
 import lossless
-from lossless.cli import _peers, bench
-from lossless.cli._frameworks import FRAMEWORKS
-from lossless.cli._losses import LOSSES, chosen
-from lossless.cli._measure import DTYPES, Worker, _arrays, _failure, _kernel
-from lossless.cli._timing import FEWEST_ROUNDS, interleaved
+from lossless.bench import peers as _peers
+from lossless.bench.measure import DTYPES, Worker, _arrays, _failure, _kernel
+from lossless.bench.timing import FEWEST_ROUNDS, interleaved
+from lossless.cli import bench
+from lossless.scoring.losses import LOSSES, chosen
+from lossless.verification.frameworks import FRAMEWORKS
 
 QUICK = ("--n", "1000", "--seconds", "0")
 

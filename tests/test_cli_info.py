@@ -8,7 +8,7 @@ import pytest
 from command import run, run_json
 
 import lossless
-from lossless.cli import _frameworks
+from lossless.verification import frameworks as _frameworks
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lossless.cli._processes import end_with_parent
+from lossless._processes import end_with_parent
 
 PARENT = """
 import multiprocessing, test_cli_processes

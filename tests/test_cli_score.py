@@ -19,10 +19,13 @@ from pyarrow import csv, parquet
 from score_files import COLUMNS, GOOD, WRITERS
 
 import lossless
-from lossless.cli import _csv, _rows, _tables, _totals
-from lossless.cli._losses import Loss
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.reference import real
+from lossless.scoring import csv as _csv
+from lossless.scoring import rows as _rows
+from lossless.scoring import tables as _tables
+from lossless.scoring import totals as _totals
+from lossless.scoring.losses import Loss
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import real
 
 
 @pytest.fixture(autouse=True)

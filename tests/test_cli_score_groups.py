@@ -16,7 +16,7 @@ from pyarrow import parquet
 from score_files import COLUMNS, GOOD
 
 import lossless
-from lossless.cli import _totals
+from lossless.scoring import totals as _totals
 
 
 @pytest.fixture(autouse=True)

@@ -16,10 +16,10 @@ from rich.console import Console
 from score_files import COLUMNS
 from score_keys import KEYS, Key
 
-from lossless.cli import _kinds
-from lossless.cli._groups import Groups
-from lossless.cli._losses import chosen
 from lossless.cli._scores import Part, print_scores
+from lossless.scoring import kinds as _kinds
+from lossless.scoring.groups import Groups
+from lossless.scoring.losses import chosen
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,8 @@ from pyarrow import csv, ipc, parquet
 from score_files import COLUMNS, GOOD
 from score_keys import KEYS, Key
 
-from lossless.cli import _csv, _tables
+from lossless.scoring import csv as _csv
+from lossless.scoring import tables as _tables
 
 NONE = ("--reduction", "none", "--loss", "mse")
 

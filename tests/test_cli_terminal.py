@@ -16,8 +16,8 @@ from rich.cells import cell_len
 from score_files import COLUMNS, GOOD
 
 from lossless.cli import bench, main, verify
-from lossless.cli._frameworks import FRAMEWORKS
-from lossless.cli._losses import LOSSES
+from lossless.scoring.losses import LOSSES
+from lossless.verification.frameworks import FRAMEWORKS
 
 COMMANDS = {
     "score": ["data.csv", *COLUMNS],

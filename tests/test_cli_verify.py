@@ -12,12 +12,13 @@ import pytest
 from command import after, error, interrupt, run, run_json
 
 import lossless
-from lossless.cli import _contract, _frameworks
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64, FORMATS
-from lossless.cli.oracle.judge import Bound, Tally, judge, tallies
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.reference import OUTPUTS
 from lossless.cli.verify import _run, _settings
+from lossless.verification import frameworks as _frameworks
+from lossless.verification import promises as _contract
+from lossless.verification.formats import FLOAT32, FLOAT64, FORMATS
+from lossless.verification.judge import Bound, Tally, judge, tallies
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import OUTPUTS
 
 NUMPY = ("--backend", "numpy")
 

@@ -10,7 +10,7 @@ from mpmath import mp
 from row_cases import RowCase, assert_near, bound, everywhere, row_params
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64
+from lossless.verification.formats import FLOAT32, FLOAT64
 
 INF, NAN = np.inf, np.nan
 LOGITS = [[2.0, -1.0, 0.5], [40.0, 0.0, 0.0], [-0.25, -0.25, -0.25], [-300.0, 1.0, -20.0]]

@@ -17,7 +17,7 @@ from jax_cases import WITH_FLOAT64
 from test_jax_native import text
 
 import lossless
-from lossless.cli.oracle.formats import BFLOAT16, FLOAT32, FLOAT64, FORMATS, Format
+from lossless.verification.formats import BFLOAT16, FLOAT32, FLOAT64, FORMATS, Format
 
 
 @FMT

@@ -15,8 +15,8 @@ from jax.test_util import check_grads
 from jax_cases import WITH_FLOAT64
 from mpmath import mp
 
-from lossless.backends.jax_layers import Layers
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64
+from lossless.executors.jax.custom_call import Layers
+from lossless.verification.formats import FLOAT32, FLOAT64
 
 
 @SOFT

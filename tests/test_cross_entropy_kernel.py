@@ -11,7 +11,7 @@ from checks import assert_same_bits
 from entropy import CODES, REDUCTIONS, assert_near, cross_entropy, truth
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT64, FORMATS, Array, Format
+from lossless.verification.formats import FLOAT64, FORMATS, Array, Format
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("native")]
 

@@ -15,7 +15,7 @@ from entropy_cases import BOTH, CROSS_ENTROPY, FMT, SHAPE, SOFT, options, sample
 from mlx_cases import assert_leaks_nothing, peak_beyond
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64, NARROW, Array, Format
+from lossless.verification.formats import FLOAT32, FLOAT64, NARROW, Array, Format
 
 
 def as_arrays(given: dict[str, Any]) -> dict[str, Any]:

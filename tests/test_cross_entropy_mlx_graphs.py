@@ -16,7 +16,7 @@ from entropy_cases import BOTH, CROSS_ENTROPY, SHAPE, SOFT, samples
 from mlx_cases import nodes
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64
+from lossless.verification.formats import FLOAT32, FLOAT64
 
 REDUCED = pytest.mark.parametrize("reduction", REDUCTIONS)
 

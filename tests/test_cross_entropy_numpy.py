@@ -11,7 +11,7 @@ from checks import assert_same_bits
 from entropy import REDUCTIONS, cross_entropy
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64, FORMATS, Array, Format
+from lossless.verification.formats import FLOAT32, FLOAT64, FORMATS, Array, Format
 
 BOTH = lossless.value_and_grad(lossless.cross_entropy)
 SHAPE = (4, 6, 19)

@@ -13,7 +13,7 @@ from entropy_cases import BOTH, CROSS_ENTROPY, SOFT
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from test_jax_sharding import MESHES, SHAPE, collectives, kind, spread
 
-from lossless.cli.oracle.formats import FLOAT16, FLOAT32
+from lossless.verification.formats import FLOAT16, FLOAT32
 
 __all__ = ["kind"]  # a fixture
 

@@ -9,7 +9,15 @@ import pytest
 from entropy import REDUCTIONS, assert_near, cross_entropy, truth
 
 import lossless
-from lossless.cli.oracle.formats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Array, Format
+from lossless.verification.formats import (
+    BFLOAT16,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    FORMATS,
+    Array,
+    Format,
+)
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("native")]
 

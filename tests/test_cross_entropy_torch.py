@@ -14,7 +14,7 @@ from entropy_cases import BOTH, CROSS_ENTROPY, FMT, SHAPE, SOFT, options, sample
 from torch_cases import gradient, leaf
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64, NARROW, Format
+from lossless.verification.formats import FLOAT32, FLOAT64, NARROW, Format
 
 
 def as_tensors(given: dict[str, Any]) -> dict[str, Any]:

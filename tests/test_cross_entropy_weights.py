@@ -9,7 +9,7 @@ import pytest
 from cases import JAX, MLX, TORCH, Backend
 
 import lossless
-from lossless.cli.oracle.formats import FORMATS, Array
+from lossless.verification.formats import FORMATS, Array
 
 LOSS = lossless.cross_entropy
 BOTH = lossless.value_and_grad(LOSS)

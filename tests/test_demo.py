@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lossless.cli import _picture
-from lossless.cli._errors import UserError
-from lossless.cli._fits import LOSSES, Fit, Problem
-from lossless.cli._frameworks import FRAMEWORKS
+from lossless._errors import UserError
 from lossless.cli.demo import _belgian_calls
+from lossless.demo import picture as _picture
+from lossless.demo.fits import LOSSES, Fit, Problem
+from lossless.verification.frameworks import FRAMEWORKS
 
 Vector = NDArray[np.float64]
 
@@ -73,7 +73,7 @@ def test_data_are_those_of_the_book() -> None:
 
 
 def test_data_name_their_source() -> None:
-    text = (files("lossless") / "data" / "README.md").read_text()
+    text = (files("lossless.demo") / "data" / "README.md").read_text()
     assert "Rousseeuw" in text
     assert "page 26" in text
 
@@ -238,7 +238,7 @@ def test_problem_errors() -> None:
 def test_fit_that_does_not_settle_is_an_error(
     calls: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lossless.cli._fits.MOST_STEPS", 100)
+    monkeypatch.setattr("lossless.demo.fits.MOST_STEPS", 100)
     for delta in ("1e-06", "1e-307"):
         with pytest.raises(UserError, match=f"Huber has not settled .* delta = {delta} is too"):
             train(calls, "Huber", float(delta))

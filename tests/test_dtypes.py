@@ -10,10 +10,18 @@ import pytest
 from cases import EVERYWHERE_BUT_JAX, REPRESENTATIVES, Backend, Case
 from checks import assert_same_bits
 
-from lossless.cli.oracle.extended import Residual
-from lossless.cli.oracle.formats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, NARROW, Format
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.reference import Loss, rounded_array
+from lossless.verification.extended import Residual
+from lossless.verification.formats import (
+    BFLOAT16,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    FORMATS,
+    NARROW,
+    Format,
+)
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import Loss, rounded_array
 
 HALVES = {FLOAT16, BFLOAT16}
 INTEGERS = ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]

@@ -15,9 +15,9 @@ from element_wise import OTHERS, is_kink, points, slacks
 from mpmath import mp
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT16, FLOAT32, FLOAT64, FORMATS, NARROW, Array, Format
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.reference import OUTPUTS, Loss, real, rounded
+from lossless.verification.formats import FLOAT16, FLOAT32, FLOAT64, FORMATS, NARROW, Array, Format
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import OUTPUTS, Loss, real, rounded
 
 NAN, INF = math.nan, math.inf
 LOSS = pytest.mark.parametrize("loss", OTHERS.values(), ids=lambda loss: loss.name)

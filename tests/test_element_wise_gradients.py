@@ -13,9 +13,9 @@ from element_wise import OTHERS, is_kink, points
 from mpmath import mp
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64, Array, Format
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.reference import real
+from lossless.verification.formats import FLOAT32, FLOAT64, Array, Format
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import real
 
 SIZE = 24
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mpmath import mp
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64
-from lossless.cli.oracle.losses import LOSSES
+from lossless.verification.formats import FLOAT32, FLOAT64
+from lossless.verification.losses import LOSSES
 
 NAN, INF = math.nan, math.inf
 

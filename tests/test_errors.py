@@ -12,8 +12,8 @@ import pytest
 from cases import EVERYWHERE, REDUCTIONS, Backend, Case, cases
 
 import lossless
-from lossless.cli.oracle.formats import Array
-from lossless.cli.oracle.losses import LOSSES
+from lossless.verification.formats import Array
+from lossless.verification.losses import LOSSES
 
 HUBER = [LOSSES["huber"]]
 

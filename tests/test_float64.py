@@ -12,9 +12,9 @@ from cases import Case, cases
 from checks import assert_ulp
 from mpmath import mp
 
-from lossless.cli.oracle.formats import FLOAT64, Array
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.reference import OUTPUTS, real
+from lossless.verification.formats import FLOAT64, Array
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import OUTPUTS, real
 
 pytestmark = pytest.mark.kernel
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from test_special_values import TABLES, number
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64, NARROW, Array
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.reference import OUTPUTS
+from lossless.verification.formats import FLOAT32, FLOAT64, NARROW, Array
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import OUTPUTS
 
 HUBER = [LOSSES["huber"]]
 ROUNDED = {1.0, 0.1, 1 / 3, 1.345, 3e-5, 1e4, 1e-45, 2.0**-149, 1e30, 3e38}

@@ -12,8 +12,8 @@ from mpmath import mp
 from test_element_wise_gradients import differentiated
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT64, Array
-from lossless.cli.oracle.losses import LOSSES
+from lossless.verification.formats import FLOAT64, Array
+from lossless.verification.losses import LOSSES
 
 SHAPE = (3, 4)
 SHAPES = [(3, 4), (3, 1), (1, 4), (4,), (1,), (1, 1), ()]

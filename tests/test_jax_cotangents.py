@@ -19,7 +19,7 @@ from test_jax_native import text
 from test_jax_sharding import collectives
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT16, FLOAT32, NARROW, Format
+from lossless.verification.formats import FLOAT16, FLOAT32, NARROW, Format
 
 IN_NARROW_DTYPES = pytest.mark.parametrize("case", cases(NARROW, backends=[Backend.JAX]))
 

@@ -20,8 +20,8 @@ from framework_cases import SHAPE, arrays, combinations, on_numpy, printed
 from jax_cases import IN_EVERY_DTYPE, IN_FLOAT32, LOSSES, WITH_FLOAT64
 
 import lossless
-from lossless.backends import xla_ffi
-from lossless.cli.oracle.formats import FLOAT32, FORMATS
+from lossless.executors.jax import ffi as xla_ffi
+from lossless.verification.formats import FLOAT32, FORMATS
 
 ROOT = Path(__file__).parent.parent
 
@@ -207,7 +207,11 @@ VALUES = {
 
 def test_declared_ffi_is_that_of_jaxlib(tmp_path: Path) -> None:
     """Compiles src/bridges/xla/ffi.h beside jaxlib's own header: offsets, sizes and values."""
-    lines = ["#include <xla/ffi/api/c_api.h>", "#include <type_traits>", '#include "xla_ffi.h"']
+    lines = [
+        "#include <xla/ffi/api/c_api.h>",
+        "#include <type_traits>",
+        '#include "bridges/xla/ffi.h"',
+    ]
     lines.append("namespace ours = lossless::xla_ffi;")
     pointer = "decltype(XLA_FFI_CallFrame::extension_start)"
     lines.append(f"using ExtensionOfCalls = std::remove_pointer_t<{pointer}>;")
@@ -241,7 +245,7 @@ def test_declared_ffi_is_that_of_jaxlib(tmp_path: Path) -> None:
     compiler = os.environ.get("CXX", "c++")
     command = [compiler, "-std=c++17", "-fsyntax-only", "-Wno-invalid-offsetof", str(source)]
     done = subprocess.run(
-        [*command, f"-I{jax.ffi.include_dir()}", f"-I{ROOT / 'src/bridges'}"],
+        [*command, f"-I{jax.ffi.include_dir()}", f"-I{ROOT / 'src'}"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -261,7 +265,7 @@ def test_loss_is_composed_where_the_bridge_does_not_work(spoil: str, why: str) -
     code = f"""
 import sys, warnings
 import lossless
-from lossless.backends import xla_ffi
+from lossless.executors.jax import ffi as xla_ffi
 {spoil}
 import jax.numpy as jnp
 x = jnp.asarray([0.5, -3.0])

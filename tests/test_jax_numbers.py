@@ -19,8 +19,8 @@ from jax_cases import LOSSES
 
 import lossless
 from lossless._composed import is_composed
-from lossless.backends import jax as jax_backend
-from lossless.cli.oracle.formats import FLOAT32
+from lossless.executors.jax import formulas as jax_backend
+from lossless.verification.formats import FLOAT32
 
 pytestmark = ON_EVERY_PATH
 

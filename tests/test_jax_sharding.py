@@ -14,7 +14,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jax_cases import LOSSES
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT16, FLOAT32
+from lossless.verification.formats import FLOAT16, FLOAT32
 
 P = PartitionSpec
 MESHES = {

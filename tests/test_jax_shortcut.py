@@ -14,7 +14,7 @@ from jax_cases import IN_EVERY_DTYPE
 
 import lossless
 from lossless._call import REDUCTIONS, Call
-from lossless.backends import at_once
+from lossless.executors import at_once
 
 METHODS = ("value", "value_and_grad", "grad_and_hess")
 

@@ -15,9 +15,9 @@ from mpmath import mp
 from test_tables import read
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32, FORMATS, NARROW, Mpf
-from lossless.cli.oracle.points import random_pairs
-from lossless.cli.oracle.reference import OUTPUTS, Loss, real
+from lossless.verification.formats import FLOAT32, FORMATS, NARROW, Mpf
+from lossless.verification.points import random_pairs
+from lossless.verification.reference import OUTPUTS, Loss, real
 
 pytestmark = pytest.mark.kernel
 

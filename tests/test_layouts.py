@@ -10,8 +10,8 @@ import pytest
 from cases import Case, cases
 from checks import assert_same_bits
 
-from lossless.cli.oracle.formats import FLOAT64, Array
-from lossless.cli.oracle.losses import LOSSES
+from lossless.verification.formats import FLOAT64, Array
+from lossless.verification.losses import LOSSES
 
 SHAPE = (6, 5, 7)
 

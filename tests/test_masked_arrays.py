@@ -10,7 +10,7 @@ import pytest
 from cases import Backend
 
 import lossless
-from lossless.cli.oracle.formats import Array
+from lossless.verification.formats import Array
 
 X, T = np.array([[0.25, 0.75], [0.5, 0.125]]), np.array([[1.0, 0.0], [0.0, 1.0]])
 LABELS = np.array([1, 0])

@@ -21,9 +21,9 @@ from mpmath import mp
 from test_special_values import TABLES, number
 
 import lossless
-from lossless.cli.oracle.formats import BFLOAT16, FLOAT16, FLOAT32, Array
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.reference import OUTPUTS
+from lossless.verification.formats import BFLOAT16, FLOAT16, FLOAT32, Array
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import OUTPUTS
 
 pytestmark = ON_EVERY_PATH
 

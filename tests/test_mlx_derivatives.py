@@ -16,7 +16,7 @@ from mlx_cases import IN_FLOAT32
 from mpmath import mp
 
 import lossless
-from lossless.cli.oracle.formats import NARROW, Array
+from lossless.verification.formats import NARROW, Array
 
 
 @pytest.mark.parametrize("case", cases(NARROW, backends=[Backend.MLX]))

@@ -21,9 +21,9 @@ from mlx_cases import IN_FLOAT32
 from mpmath import mp
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT16
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.reference import real
+from lossless.verification.formats import FLOAT16
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import real
 
 pytestmark = ON_EVERY_PATH
 

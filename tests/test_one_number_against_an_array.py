@@ -10,7 +10,7 @@ import pytest
 from cases import JAX, MLX, TORCH, Backend
 
 import lossless
-from lossless.cli.oracle.formats import FORMATS
+from lossless.verification.formats import FORMATS
 
 LABELS = np.array([[0.25, -0.5, 1.0], [0.75, 0.5, -1.0]])
 EVERYWHERE = pytest.mark.parametrize("backend", Backend)

@@ -11,8 +11,8 @@ from brute import assert_true, truth
 from cases import EVERYWHERE_BUT_JAX, REDUCTIONS, Case, cases
 from checks import WEIGHTED_ULP, assert_same_bits, assert_ulp
 
-from lossless.cli.oracle.formats import NARROW, Array
-from lossless.cli.oracle.losses import LOSSES
+from lossless.verification.formats import NARROW, Array
+from lossless.verification.losses import LOSSES
 
 HUBER = [LOSSES["huber"]]
 SHAPE = (4, 37)

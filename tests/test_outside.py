@@ -12,7 +12,7 @@ from outside.losses import LOSSES
 from outside.operands import batch
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT64, FORMATS, NARROW, Format
+from lossless.verification.formats import FLOAT64, FORMATS, NARROW, Format
 
 pytestmark = pytest.mark.kernel
 h = float.fromhex

@@ -21,8 +21,8 @@ from row_reference import ROW_LOSSES
 
 import lossless
 from lossless import formulas, row_formulas
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.reference import OUTPUTS, Loss
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import OUTPUTS, Loss
 
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = {loss.public for loss in LOSSES.values()}
@@ -33,7 +33,7 @@ def modules() -> list[str]:
     return [
         module.name
         for module in pkgutil.walk_packages(lossless.__path__, "lossless.")
-        if not module.name.startswith(("lossless.cli", "lossless.backends."))
+        if not module.name.startswith(("lossless.cli", "lossless.executors."))
     ]
 
 

@@ -14,8 +14,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lossless.cli.oracle.formats import FLOAT32, FORMATS, NARROW, Array, Format
-from lossless.cli.oracle.losses import LOSSES
+from lossless.verification.formats import FLOAT32, FORMATS, NARROW, Array, Format
+from lossless.verification.losses import LOSSES
 
 HUBER = LOSSES["huber"]
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=5)

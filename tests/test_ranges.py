@@ -15,7 +15,7 @@ import pytest
 from cases import JAX, Backend
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64, Array, Format
+from lossless.verification.formats import FLOAT32, FLOAT64, Array, Format
 
 SIZE = 1500
 Rng = np.random.Generator

@@ -15,11 +15,11 @@ from checks import assert_same_bits
 
 import lossless
 from lossless import _losses
-from lossless.backends import numpy
-from lossless.cli.oracle.extended import Residual
-from lossless.cli.oracle.formats import FLOAT16, FLOAT32, Array
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.reference import rounded
+from lossless.executors import numpy
+from lossless.verification.extended import Residual
+from lossless.verification.formats import FLOAT16, FLOAT32, Array
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import rounded
 
 HUBER = [LOSSES["huber"]]
 BLOCK = 1 << 16  # elements that one thread adds up at a time

@@ -14,8 +14,8 @@ from element_wise import OTHERS, points
 from mpmath import mp
 from test_tables import read
 
-from lossless.cli.oracle.extended import Residual
-from lossless.cli.oracle.formats import (
+from lossless.verification.extended import Residual
+from lossless.verification.formats import (
     FLOAT16,
     FLOAT32,
     FLOAT64,
@@ -27,8 +27,8 @@ from lossless.cli.oracle.formats import (
     round_real,
     ulp_error,
 )
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.reference import OUTPUTS, Loss, real, rounded, screen
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import OUTPUTS, Loss, real, rounded, screen
 
 FORMAT_IDS = pytest.mark.parametrize("fmt", FORMATS.values(), ids=lambda fmt: fmt.name)
 NARROW_IDS = pytest.mark.parametrize("fmt", NARROW, ids=lambda fmt: fmt.name)

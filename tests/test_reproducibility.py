@@ -9,7 +9,7 @@ import pytest
 from cases import Case
 
 import lossless
-from lossless.cli.oracle.formats import Array
+from lossless.verification.formats import Array
 
 pytestmark = pytest.mark.usefixtures("native")
 

@@ -12,13 +12,13 @@ from cases import Backend, Case, cases
 from checks import assert_correctly_rounded
 from element_wise import OTHERS
 
-from lossless.cli._contract import tasks
-from lossless.cli.oracle.formats import BFLOAT16, FLOAT16, FLOAT32, NARROW, Array, Format
-from lossless.cli.oracle.hard import hard_pairs
-from lossless.cli.oracle.judge import Tallies, judge, tallies
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.points import batches_of_inputs, bit_patterns, random_pairs
-from lossless.cli.oracle.reference import Loss
+from lossless.verification.formats import BFLOAT16, FLOAT16, FLOAT32, NARROW, Array, Format
+from lossless.verification.hard import hard_pairs
+from lossless.verification.judge import Tallies, judge, tallies
+from lossless.verification.losses import LOSSES
+from lossless.verification.points import batches_of_inputs, bit_patterns, random_pairs
+from lossless.verification.promises import tasks
+from lossless.verification.reference import Loss
 
 pytestmark = pytest.mark.kernel
 

@@ -27,7 +27,7 @@ from row_cases import (
 from row_reference import ROW_LOSSES
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT16, FLOAT32, FLOAT64, Format
+from lossless.verification.formats import FLOAT16, FLOAT32, FLOAT64, Format
 
 ROWS, SIZE = 6, 5
 

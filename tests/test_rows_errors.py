@@ -16,7 +16,7 @@ from row_cases import RowCase, row_cases
 from row_reference import ROW_LOSSES
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32
+from lossless.verification.formats import FLOAT32
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
 LABELS = np.array([2, 0])

@@ -16,7 +16,7 @@ from row_cases import RowCase, row_cases
 from row_reference import ROW_LOSSES
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT16, FLOAT32, FLOAT64, Array
+from lossless.verification.formats import FLOAT16, FLOAT32, FLOAT64, Array
 
 QUICK = [Backend.NUMPY, Backend.TORCH, Backend.MLX]
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=5)

@@ -12,7 +12,7 @@ from mpmath import mp
 from row_cases import BUT_JAX, RowCase, everywhere, row_cases
 from test_rows_accuracy import by_autodiff
 
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64, Array
+from lossless.verification.formats import FLOAT32, FLOAT64, Array
 
 INF, NAN = math.inf, math.nan
 

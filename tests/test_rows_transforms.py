@@ -18,7 +18,7 @@ from framework_cases import ON_EVERY_PATH
 from row_reference import ROW_LOSSES, RowLoss
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64, Array
+from lossless.verification.formats import FLOAT32, FLOAT64, Array
 
 LOSSES = pytest.mark.parametrize("loss", ROW_LOSSES.values(), ids=ROW_LOSSES)
 # Their second derivatives are 0.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lossless
-from lossless.cli.oracle.formats import FORMATS
+from lossless.verification.formats import FORMATS
 
 INF, NAN = np.inf, np.nan
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, -2.0, INF, -INF, NAN)

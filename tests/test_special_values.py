@@ -10,8 +10,8 @@ import pytest
 from cases import Case, cases
 from checks import assert_correctly_rounded, assert_same_bits
 
-from lossless.cli.oracle.formats import NARROW
-from lossless.cli.oracle.losses import LOSSES
+from lossless.verification.formats import NARROW
+from lossless.verification.losses import LOSSES
 
 pytestmark = pytest.mark.kernel
 

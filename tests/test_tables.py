@@ -11,8 +11,8 @@ from cases import REPRESENTATIVES, Case
 from checks import assert_same_bits
 from make_tables import TABLES
 
-from lossless.cli.oracle.formats import NARROW, Format
-from lossless.cli.oracle.reference import OUTPUTS, Loss, rounded
+from lossless.verification.formats import NARROW, Format
+from lossless.verification.reference import OUTPUTS, Loss, rounded
 
 pytestmark = pytest.mark.kernel
 

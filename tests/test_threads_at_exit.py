@@ -1,8 +1,8 @@
 """Daemon threads inside of calls while the interpreter ends: the process ends well, without a word.
 
 The GIL that such a thread asks for is never given, and Python up to 3.13 unwinds its stack by force
-(src/bridges/core/gil.h). Calls that give the GIL up inside of a framework are not here: PyTorch 2.13,
-MLX 0.32 and JAX 0.10 abort in the same place without lossless.
+(src/bridges/core/gil.h). Calls that give the GIL up inside of a framework are not here: PyTorch
+2.13, MLX 0.32 and JAX 0.10 abort in the same place without lossless.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ t = np.arange(len(x)) % 500
 """
 PREPARE_TENSORS = """
 import torch
-from lossless.backends.torch_gate import CODES
+from lossless.executors.torch_gate import CODES
 x, t, out = torch.tensor(x), torch.tensor(t), torch.zeros({size})
 loss = [name for name, *_ in lossless._core.losses()].index("log_cosh")
 shape = list(x.shape)

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch_cases import IN_FLOAT32, IN_FLOAT64, gradient, leaf
 
 import lossless
-from lossless.cli.oracle.formats import FLOAT32
-from lossless.cli.oracle.losses import LOSSES
-from lossless.cli.oracle.reference import OUTPUTS, real
+from lossless.verification.formats import FLOAT32
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import OUTPUTS, real
 
 # PyTorch's own checks
 

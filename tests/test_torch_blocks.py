@@ -12,8 +12,8 @@ from cases import from_torch, to_torch
 from torch_cases import gradient
 
 import lossless
-from lossless.backends import torch_blocks
-from lossless.cli.oracle.formats import FLOAT16, FLOAT32, FLOAT64, Format
+from lossless.executors.torch import blocks as torch_blocks
+from lossless.verification.formats import FLOAT16, FLOAT32, FLOAT64, Format
 
 # A shape and the axis of the classes; blocks are cut along the largest of the other dimensions.
 LAYOUTS = [((7, 5), -1), ((5, 7), 0), ((2, 5, 9), 1), ((3, 4, 2, 5), -1), ((6,), 0), ((0, 3), 1)]

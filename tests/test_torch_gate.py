@@ -16,8 +16,8 @@ from torch_cases import IN_EVERY_DTYPE
 
 import lossless
 from lossless._call import REDUCTIONS, Call
-from lossless.backends import at_once
-from lossless.backends.torch_gate import TENSORS
+from lossless.executors import at_once
+from lossless.executors.torch.eligibility import TENSORS
 
 _X = torch.rand(3) + 1
 PLAIN: dict[str, Any] = {

@@ -14,8 +14,8 @@ from framework_cases import SHAPE, arrays, combinations, on_numpy, printed
 from torch_cases import IN_EVERY_DTYPE, gradient, leaf
 
 import lossless
-from lossless.cli.oracle.formats import BFLOAT16, FLOAT32, NARROW
-from lossless.cli.oracle.reference import OUTPUTS, real
+from lossless.verification.formats import BFLOAT16, FLOAT32, NARROW
+from lossless.verification.reference import OUTPUTS, real
 
 
 @IN_EVERY_DTYPE

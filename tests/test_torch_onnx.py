@@ -15,7 +15,7 @@ from loss_calls import CALLS, arrays, function
 from onnx.reference import ReferenceEvaluator
 
 import lossless
-from lossless.backends import torch as backend
+from lossless.executors.torch import formulas as backend
 
 # What else is a number in the program; delta and beta are thresholds.
 OPTIONS: dict[str, dict[str, Any]] = {

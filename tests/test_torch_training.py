@@ -18,7 +18,7 @@ from torch_cases import IN_FLOAT32, in_two_processes, leaf
 
 import lossless
 import lossless.torch
-from lossless.cli.oracle.formats import FLOAT16
+from lossless.verification.formats import FLOAT16
 
 SHAPE = (4, 6)
 

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch_cases import IN_FLOAT32, gradient
 
 import lossless
-from lossless.cli.oracle.formats import Array
+from lossless.verification.formats import Array
 
 SHAPE = (4, 6)
 

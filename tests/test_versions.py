@@ -6,7 +6,7 @@ from importlib import metadata
 
 import pytest
 
-from lossless.backends import versions
+from lossless.executors import versions
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lossless
-from lossless.backends.versions import OLDEST
+from lossless.executors.versions import OLDEST
 
 
 def test_mlx_arrays_are_one_error_that_says_what_helps() -> None:

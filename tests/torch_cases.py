@@ -13,7 +13,7 @@ import torch
 from cases import Backend, to_torch
 from framework_cases import on
 
-from lossless.cli.oracle.formats import FLOAT32, FLOAT64, Array
+from lossless.verification.formats import FLOAT32, FLOAT64, Array
 
 IN_EVERY_DTYPE = on(Backend.TORCH)
 IN_FLOAT32 = on(Backend.TORCH, [FLOAT32])

@@ -16,8 +16,8 @@ from typing import Any, Generic, Protocol, TypeVar, cast, overload
 
 from ._losses import NOT_NEGATIVE, POSITIVE
 from ._types import Array, CurvedLoss, Loss, P, Unknown
-from .backends import at_once, backend_for
-from .backends.base import Backend
+from .executors import at_once, backend_for
+from .executors.base import Backend
 
 REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
 

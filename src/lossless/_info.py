@@ -7,7 +7,7 @@ import numpy as np
 from . import _core
 from ._call import names
 from ._losses import LOSSES
-from .backends import paths
+from .executors import paths
 
 
 def info() -> dict[str, Any]:

@@ -18,8 +18,8 @@ import numpy as np
 from . import _types
 from ._call import REDUCTIONS, Call, broadcasting, check_reduction, publish, without_reduction
 from ._types import CurvedLoss, P, RowLoss
-from .backends import backend_for
-from .backends.base import Array, Backend
+from .executors import backend_for
+from .executors.base import Array, Backend
 
 UNWEIGHTED = REDUCTIONS[:3]
 

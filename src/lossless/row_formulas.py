@@ -6,7 +6,7 @@ Each has two functions, which are found by their names:
     NAME_gradient(rows, *arrays, *parameters)  its derivative by the first array
     NAME_second_derivative(...)                that of each of these by its own element: of some
 
-`rows` is an array namespace (see `backends.rows.Along`) with the operations along the axis of the
+`rows` is an array namespace (see `executors.rows.Along`) with the operations along the axis of the
 rows, which leave that axis with size 1. The arrays have one shape and dtype, but for class indices
 of size 1 along the axis, which are in range; parameters are floats, but for those in COMPUTED_WITH.
 
@@ -20,7 +20,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .backends.rows import Along
+    from .executors.rows import Along
 
 Array = Any
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from . import cross_entropy, huber_loss, log_cosh_loss
 from ._call import REDUCTIONS, check_reduction, number_or_array, refuse_word
 from ._rows import UNWEIGHTED, check_classes
-from .backends.torch import FORMULAS
+from .executors.torch.formulas import FORMULAS
 
 __all__ = ["CrossEntropyLoss", "HuberLoss", "LogCoshLoss"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fuzz.programs import Leaf, Program, Rng
-from lossless.cli.oracle.formats import FORMATS, Array
+from lossless.verification.formats import FORMATS, Array
 
 BATCH = 3
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fuzz.programs import Program
 from fuzz.truth import Expected, result_dtype
-from lossless.cli.oracle.formats import FORMATS, Array
+from lossless.verification.formats import FORMATS, Array
 
 
 def complaint(program: Program, wanted: Expected, got: Array) -> str:

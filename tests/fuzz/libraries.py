@@ -11,7 +11,7 @@ from cases import Backend
 
 import lossless
 from fuzz.programs import Leaf, Program
-from lossless.cli.oracle.formats import Array
+from lossless.verification.formats import Array
 
 Function = Callable[..., Any]
 

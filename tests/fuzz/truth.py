@@ -14,7 +14,7 @@ import numpy as np
 import lossless
 from fuzz.partials import Parts, parts
 from fuzz.programs import Program
-from lossless.cli.oracle.formats import FORMATS, Array
+from lossless.verification.formats import FORMATS, Array
 
 
 @dataclass

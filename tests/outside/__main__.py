@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 import lossless
-from lossless.cli.oracle.formats import FORMATS
+from lossless.verification.formats import FORMATS
 
 from .judge import Tally, judge
 from .losses import LOSSES

@@ -10,7 +10,7 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpq
 
-from lossless.cli.oracle.formats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Format
+from lossless.verification.formats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Format
 
 Exact = Any  # a gmpy2.mpq
 

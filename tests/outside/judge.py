@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from gmpy2 import mpq
 
-from lossless.cli.oracle.formats import FLOAT64, Array, Format
+from lossless.verification.formats import FLOAT64, Array, Format
 
 from .enclosures import Result
 from .formats import SHAPES, cell, fraction, known_to, power, rounded_real, unit

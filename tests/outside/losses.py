@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import lossless
-from lossless.cli.oracle.formats import Array
+from lossless.verification.formats import Array
 
 from . import enclosures, exact
 from .enclosures import Results

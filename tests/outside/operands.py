@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lossless.cli.oracle.formats import FLOAT64, Format
+from lossless.verification.formats import FLOAT64, Format
 
 from .enclosure import Enclosed, exactly
 from .formats import SHAPES, middle_near, to_format

@@ -1,6 +1,6 @@
 // lossless._core: the kernels for Python, on anything that has a buffer.
 //
-// The caller (lossless/backends) has checked shapes, dtypes and values; here only what would crash is checked again.
+// The caller (lossless/executors) has checked shapes, dtypes and values; here only what would crash is checked again.
 #include <Python.h>
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>

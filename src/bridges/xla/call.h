@@ -80,7 +80,7 @@ const Plan& plan_of(const Attributes& attributes) {
   return *static_cast<const Plan*>(attributes.values[0]->data);
 }
 
-// Python's numbers are the last argument (backends/jax_numbers.py): first their doubles, in the order of the operands
+// Python's numbers are the last argument (executors/jax/numbers.py): first their doubles, in the order of the operands
 // that they are. `which` has a bit for each of these; without any there is no such argument. They go to their places
 // among all operands; returned is how many arguments are arrays.
 inline int64_t take_numbers(const Buffers& arguments, int64_t which, double* places) {

@@ -16,7 +16,7 @@ namespace {
 
 using namespace xla_ffi;
 
-// The plan, the one attribute, in order; backends/jax_kernels.py makes it.
+// The plan, the one attribute, in order; executors/jax/kernels.py makes it.
 struct Plan {
   int64_t loss, dtype, reduction;
   int64_t outputs;  // bits: value, gradient, second derivative

@@ -9,7 +9,7 @@
 namespace lossless::xla_ffi {
 namespace {
 
-// The plan, the one attribute, in order; backends/jax_rows.py makes it.
+// The plan, the one attribute, in order; executors/jax/rows.py makes it.
 struct Plan {
   int64_t dtype, reduction;
   int64_t outputs;  // bits: value, gradient

@@ -12,8 +12,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
-from . import _kinds
-from ._losses import Loss
+from ..scoring import kinds as _kinds
+from ..scoring.losses import Loss
 
 GAP = 3
 # A name is not cut to less, whatever the terminal.

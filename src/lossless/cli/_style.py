@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ._files import replacing
+from .._files import replacing
 
 FORMATS = (".png", ".svg", ".pdf")
 # Every colour has a contrast of at least 3:1 with white, with #0d1117 and with #1e1e1e. Those of

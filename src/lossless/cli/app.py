@@ -8,7 +8,7 @@ from rich.console import Console
 
 import lossless
 
-from ._errors import UserError
+from .._errors import UserError
 from ._options import Command, without_values
 from ._stdout import written
 from .bench import bench

@@ -17,14 +17,15 @@ from rich.table import Table
 
 import lossless
 
-from . import _frameworks, _losses
+from .._errors import UserError
+from .._files import check_path, replacing
+from ..bench.machine import machine
+from ..bench.measure import DTYPES, KERNEL, MEMORY, Measured, Work, measure
+from ..scoring import losses as _losses
+from ..scoring.losses import LossOption, with_parameters
+from ..verification import frameworks as _frameworks
+from ..verification.frameworks import FRAMEWORKS, BackendOption
 from ._console import number, print_json, progress, results, strict
-from ._errors import UserError
-from ._files import check_path, replacing
-from ._frameworks import FRAMEWORKS, BackendOption
-from ._losses import LossOption, with_parameters
-from ._machine import machine
-from ._measure import DTYPES, KERNEL, MEMORY, Measured, Work, measure
 from ._options import DigitsOption
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def _print(document: dict[str, Any], digits: int) -> None:
 
 
 def _numbers(row: dict[str, Any], digits: int) -> list[str]:
-    from ._timing import Timing
+    from ..bench.timing import Timing
 
     ratios = (row["of_memory_pass"], row["of_lossless"])
     return [

@@ -16,14 +16,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from . import _frameworks, _small_csv
+from .._errors import UserError
+from .._files import check_path
+from ..demo import small_csv as _small_csv
+from ..verification import frameworks as _frameworks
+from ..verification.frameworks import FRAMEWORKS, Framework
 from ._console import results
-from ._errors import UserError
-from ._files import check_path
-from ._frameworks import FRAMEWORKS, Framework
 
 if TYPE_CHECKING:
-    from ._fits import Fit, Problem
+    from ..demo.fits import Fit, Problem
 
 Vector = NDArray[np.float64]
 # That whose users the losses are for, then those with gradients of their own.
@@ -86,7 +87,8 @@ def demo(
 
         lossless demo --data houses.csv --inputs area --inputs rooms --targets price
     """
-    from . import _fits, _picture
+    from ..demo import fits as _fits
+    from ..demo import picture as _picture
 
     if delta is not None and not 0 < delta < np.inf:
         raise UserError(f"--delta must be a finite number > 0, got {delta:g}")
@@ -138,7 +140,7 @@ def _framework(name: str | None) -> Framework:
 
 
 def _belgian_calls() -> Data:
-    with as_file(files("lossless") / "data" / "belgian_calls.csv") as path:
+    with as_file(files("lossless.demo") / "data" / "belgian_calls.csv") as path:
         table = _small_csv.read(path)
         year, calls = (_small_csv.numbers(table, name) for name in ("year", "calls"))
     return Data(
@@ -175,7 +177,7 @@ def _introduce(console: Console, data: Data, delta: float, origin: str, trainer:
 
 
 def _train(console: Console, problem: "Problem", delta: float, trainer: Framework) -> "list[Fit]":
-    from ._fits import LOSSES
+    from ..demo.fits import LOSSES
 
     columns = (
         TextColumn("training with {task.description:13}"),

@@ -12,9 +12,9 @@ from rich.table import Table
 
 import lossless
 
+from ..bench.machine import machine
+from ..verification.frameworks import FRAMEWORKS
 from ._console import print_json, progress, results
-from ._frameworks import FRAMEWORKS
-from ._machine import machine
 
 NATIVE = {"_core": "the kernels", "_mlx": "for MLX's graphs", "_xla": "for JAX's programs"}
 

@@ -11,11 +11,11 @@ from rich.markup import escape
 
 import lossless
 
-from . import _losses
+from .._errors import UserError
+from .._files import check_path
+from ..scoring import losses as _losses
+from ..scoring.losses import LOSSES, Loss, with_parameters
 from ._console import print_json, results
-from ._errors import UserError
-from ._files import check_path
-from ._losses import LOSSES, Loss, with_parameters
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,15 +11,18 @@ import numpy as np
 import typer
 from rich.markup import escape
 
-from . import _files, _kinds, _losses, _tables
+from .. import _files
+from .._errors import UserError
+from ..scoring import kinds as _kinds
+from ..scoring import losses as _losses
+from ..scoring import tables as _tables
+from ..scoring.groups import Groups
+from ..scoring.losses import LossOption, with_parameters
+from ..scoring.parts import Parts
+from ..scoring.rows import Columns, Rows
+from ..scoring.writer import FORMATS, Writer
 from ._console import print_json, progress, results
-from ._errors import UserError
-from ._groups import Groups
-from ._losses import LossOption, with_parameters
-from ._parts import Parts
-from ._rows import Columns, Rows
 from ._scores import Part, print_scores
-from ._writer import FORMATS, Writer
 
 
 class Reduction(StrEnum):

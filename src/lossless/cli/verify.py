@@ -17,18 +17,19 @@ from rich.table import Table
 import lossless
 from lossless import _core
 
-from . import _frameworks, _losses
+from .._errors import UserError
+from .._processes import deaf_to_ctrl_c, end_with_parent
+from ..bench.machine import machine
+from ..scoring import losses as _losses
+from ..scoring.losses import with_parameters
+from ..verification import frameworks as _frameworks
+from ..verification.frameworks import FRAMEWORKS, BackendOption
 from ._console import print_json, progress, results
-from ._errors import UserError
-from ._frameworks import FRAMEWORKS, BackendOption
-from ._losses import with_parameters
-from ._machine import machine
 from ._options import DigitsOption
-from ._processes import deaf_to_ctrl_c, end_with_parent
 
 if TYPE_CHECKING:
-    from ._contract import Setting, Task
-    from .oracle.judge import Tallies
+    from ..verification.judge import Tallies
+    from ..verification.promises import Setting, Task
 
 NAMES = tuple(name for name, *_ in _core.losses())
 DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -92,8 +93,8 @@ def verify(
 
         lossless verify --loss huber --delta 0.1 --backend torch --dtype float32 --exhaustive
     """
-    from ._contract import PATHS, tasks
-    from .oracle.formats import FORMATS
+    from ..verification.formats import FORMATS
+    from ..verification.promises import PATHS, tasks
 
     settings = _settings(loss, parameters, stride, exhaustive=exhaustive)
     backends = tuple(_frameworks.chosen(backend))
@@ -126,8 +127,8 @@ def _settings(
     exhaustive: bool,
 ) -> list[Setting]:
     """The losses with the parameters that are given, else, if exhaustively, with others, too."""
-    from . import _contract
-    from .oracle.losses import LOSSES
+    from ..verification import promises as _contract
+    from ..verification.losses import LOSSES
 
     chosen = list(dict.fromkeys(map(_named, names or LOSSES)))
     given = {name: value for name, value in parameters.items() if value is not None}
@@ -152,7 +153,7 @@ def _named(name: str) -> str:
 
 
 def _run(every_task: list[Task], *, spread: bool) -> dict[Key, Tallies]:
-    from .oracle.judge import tallies
+    from ..verification.judge import tallies
 
     # In this order, whoever finishes first.
     found: dict[Key, Tallies] = {
@@ -205,7 +206,7 @@ def _judge(group: list[Task]) -> list[tuple[Task, dict[tuple[str, str], Tallies]
 
 
 def _document(found: dict[Key, Tallies], seconds: float, exhaustive: bool) -> dict[str, Any]:
-    from ._contract import promised
+    from ..verification.promises import promised
 
     rows: list[dict[str, Any]] = [
         {

@@ -1,0 +1,1 @@
+"""What `lossless bench` measures, and what it compares with."""

@@ -1,0 +1,206 @@
+"""What `lossless bench` measures: every framework's losses, the kernels and the memory, in turns.
+
+Each framework has a process of its own, so that no other's threads are in its way; while one is
+timed, the others wait.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import lossless
+from lossless import _core
+
+from .._errors import UserError
+from .._processes import deaf_to_ctrl_c, end_with_parent
+from ..scoring.losses import Loss
+from ..verification.frameworks import FRAMEWORKS
+from .peers import cases
+from .timing import Call, Timing, interleaved, seconds_of
+
+DTYPES = ("float16", "bfloat16", "float32", "float64")  # in the kernels' order
+MEAN = 2  # Reduction in src/kernels/engine/sweep.h
+Key = tuple[str, str, str]  # whose arrays, whose loss, eager or compiled
+MEMORY: Key = ("memory", "pass", "")
+KERNEL: Key = ("kernel", "lossless", "")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came of one case."""
+
+    loss: Loss
+    key: Key
+    timing: Timing | None
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all processes do at the same time, one after the other."""
+
+    loss: Loss
+    elements: int
+    dtype: str
+    threads: int
+
+
+def measure(
+    work: Work, backends: list[str], seconds: float, tell: Callable[[str, float], None]
+) -> list[Measured]:
+    """`tell` hears what is done, and the part of it that is behind us."""
+    samplers: dict[Key, Callable[[int], float]] = {}
+    failed: dict[Key, str] = {}
+    with ExitStack() as stack:
+        for name in ("kernel", *backends):
+            tell(f"{work.loss.name}: preparing {name}", 0.0)
+            worker = stack.enter_context(Worker(name))
+            for key, failure in worker.ask("prepare", work).items():
+                if failure is None:
+                    samplers[key] = partial(worker.ask, "time", key)
+                else:
+                    failed[key] = failure
+        timings = interleaved(
+            samplers, seconds, lambda part: tell(f"{work.loss.name}: measuring", part)
+        )
+    found = [Measured(work.loss, key, timing) for key, timing in timings.items()]
+    return found + [Measured(work.loss, key, None, reason) for key, reason in failed.items()]
+
+
+class Worker:
+    """A process for one framework, or for the kernels alone."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        context = multiprocessing.get_context("spawn")
+        self._connection, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other, name), daemon=True)
+        with deaf_to_ctrl_c():
+            self._process.start()
+        other.close()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.join()
+        self._connection.close()
+
+    def ask(self, *request: Any) -> Any:
+        try:
+            self._connection.send(request)
+            answer, failure = self._connection.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            failure = f"its process ended with exit code {self._process.exitcode}"
+        if failure:
+            raise UserError(f"{self._name} cannot be measured: {failure}")
+        return answer
+
+
+def _serve(connection: Connection, name: str) -> None:
+    """In the process: answer each request with (answer, None) or (None, what went wrong)."""
+    end_with_parent()
+    served = _Served(name)
+    while True:
+        request, *arguments = connection.recv()
+        answer: tuple[Any, str | None]
+        try:
+            answer = getattr(served, request)(*arguments), None
+        except Exception as error:  # for the process that waits to tell
+            answer = None, _first_line(error)
+        connection.send(answer)
+
+
+class _Served:
+    """The cases of a framework, in its process."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._settings = ExitStack()  # for as long as the process lives
+        self._calls: dict[Key, Call] = {}
+
+    def prepare(self, work: Work) -> dict[Key, str | None]:
+        """The cases, and why one fails."""
+        lossless.set_num_threads(work.threads)
+        inputs, targets = _arrays(work.elements, work.dtype)
+        if self._name == "kernel":
+            self._calls[MEMORY] = _memory_pass(inputs, targets)
+            self._calls[KERNEL] = _kernel(work.loss, inputs, targets, work.dtype)
+        else:
+            framework = FRAMEWORKS[self._name]()
+            self._settings.enter_context(framework.setting())
+            for who, mode, call in cases(framework, work.loss, inputs, targets):
+                self._calls[self._name, who, mode] = call
+        return {key: _failure(call) for key, call in self._calls.items()}
+
+    def time(self, key: Key, repetitions: int) -> float:
+        return seconds_of(self._calls[key], repetitions)
+
+
+def _failure(call: Call) -> str | None:
+    """Runs the case, so that it is compiled and its memory is warm."""
+    try:
+        call()
+        call()
+    except Exception as error:  # whatever a compiler or a dtype makes it raise
+        return _first_line(error)
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _arrays(elements: int, dtype: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Residuals on both sides of the usual delta."""
+    if dtype == "bfloat16":
+        import ml_dtypes
+
+        kind: Any = ml_dtypes.bfloat16
+    else:
+        kind = dtype
+    generator = np.random.default_rng(elements)
+    inputs = 2 * generator.standard_normal(elements, np.float32)
+    return inputs.astype(kind), generator.standard_normal(elements, np.float32).astype(kind)
+
+
+def _memory_pass(inputs: NDArray[Any], targets: NDArray[Any]) -> Call:
+    """As many bytes, read twice and written once; it knows float32 only."""
+    words = max(1, inputs.nbytes // 4)
+    x, t, out = (np.ones(words, np.float32) for _ in range(3))
+    return lambda: _core.memory_pass(x, t, out)
+
+
+def _kernel(loss: Loss, inputs: NDArray[Any], targets: NDArray[Any], dtype: str) -> partial[None]:
+    """Without the Python layer, into memory that is warm: what compares with the memory pass."""
+    number = [name for name, *_ in _core.losses()].index(loss.name)
+    code = DTYPES.index(dtype)
+    kept = inputs.dtype if dtype != "bfloat16" else np.dtype(np.uint16)
+    arguments: dict[str, Any] = {
+        "loss": number,
+        "dtype": code,
+        "reduction": MEAN,
+        "shape": inputs.shape,
+        "kept": 0,
+        "inputs": (inputs.view(kept), code),
+        "targets": (targets.view(kept), code),
+        "parameters": tuple(loss.parameters.values()),
+        "weights": None,
+        "where": None,
+        "value": np.ones((), kept),
+        "gradient": np.ones(inputs.shape, kept),
+        "curvature": None,
+        "total_gradient": None,
+    }
+    return partial(_core.sweep, **arguments)

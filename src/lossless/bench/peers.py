@@ -1,0 +1,175 @@
+"""Value (a mean) and gradient of a loss, by this library and by what its users had before.
+
+Each framework's own loss is found by its name; where it has none, the formula that its users pass
+on stands in. Peers are at their best: compiled too, without a pass more than they need.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import lossless
+
+from ..scoring.losses import Loss
+from ..verification.frameworks import JAX, MLX, Framework, NumPy, Torch
+from .timing import Call
+
+LOG_2 = math.log(2)
+Mean = Callable[[Any, Any], Any]
+# Who computes, how, and the call.
+Case = tuple[str, str, Call]
+
+
+def cases(
+    framework: Framework, loss: Loss, inputs: NDArray[Any], targets: NDArray[Any]
+) -> Iterator[Case]:
+    """Results are waited for inside of each call."""
+    makers: dict[type[Framework], Callable[..., Iterator[Case]]] = {
+        NumPy: _numpy, MLX: _mlx, Torch: _torch, JAX: _jax,
+    }  # fmt: skip
+    x, t = framework.array(inputs), framework.array(targets)
+    return makers[type(framework)](framework, loss, x, t)
+
+
+def _ours(loss: Loss) -> Mean:
+    return partial(loss, reduction="mean")
+
+
+def _finished(framework: Framework, step: Callable[..., Any], x: Any, t: Any) -> Any:
+    return framework.finish(step(x, t))
+
+
+def _numpy(_: NumPy, loss: Loss, x: Any, t: Any) -> Iterator[Case]:
+    both = lossless.value_and_grad(loss.function)
+    yield "lossless", "eager", lambda: both(x, t, **loss.parameters, reduction="mean")
+    formula = getattr(_InPlace(x), loss.name, None)
+    if formula:
+        yield "formula", "eager", lambda: formula(x, t, **loss.parameters)
+
+
+class _InPlace:
+    """The formulas with every step in arrays that were allocated beforehand, by NumPy."""
+
+    def __init__(self, like: NDArray[Any]) -> None:
+        self._residual, self._value, self._gradient = (np.ones_like(like) for _ in range(3))
+
+    def huber(self, x: Any, t: Any, delta: float) -> Any:
+        """With the gradient g, the residual clipped to ±delta, the value is g (residual - g/2)."""
+        residual, value, gradient = self._residual, self._value, self._gradient
+        np.subtract(x, t, out=residual)
+        np.clip(residual, -delta, delta, out=gradient)
+        np.multiply(gradient, 0.5, out=value)
+        np.subtract(residual, value, out=value)
+        np.multiply(value, gradient, out=value)
+        return np.mean(value), np.divide(gradient, gradient.size, out=gradient)
+
+    def log_cosh(self, x: Any, t: Any) -> Any:
+        """|r| + log1p(exp(-2|r|)) - log 2: `logaddexp` takes longer."""
+        residual, value, gradient = self._residual, self._value, self._gradient
+        np.subtract(x, t, out=residual)
+        np.abs(residual, out=value)
+        np.multiply(value, -2.0, out=gradient)
+        np.exp(gradient, out=gradient)
+        np.log1p(gradient, out=gradient)
+        np.add(value, gradient, out=value)
+        np.subtract(value, LOG_2, out=value)
+        np.tanh(residual, out=gradient)
+        return np.mean(value), np.divide(gradient, gradient.size, out=gradient)
+
+
+def _named(module: Any, loss: Loss) -> Callable[..., Any] | None:
+    """The loss of this name in another library, with the same parameters."""
+    for name in (f"{loss.name}_loss", loss.name):
+        function = getattr(module, name, None)
+        if function and set(loss.parameters) <= set(inspect.signature(function).parameters):
+            return partial(function, **loss.parameters)
+    return None
+
+
+def _mlx(framework: MLX, loss: Loss, x: Any, t: Any) -> Iterator[Case]:
+    mx = framework.mx
+    theirs = _named(importlib.import_module("mlx.nn").losses, loss)
+    means = {"lossless": _ours(loss)}
+    if theirs:
+        means["mlx.nn.losses"] = partial(theirs, reduction="mean")
+    for who, mean in means.items():
+        step = mx.value_and_grad(mean)
+        compiled = mx.compile(step)
+        yield who, "eager", partial(_finished, framework, step, x, t)
+        yield who, "compiled", partial(_finished, framework, compiled, x, t)
+
+
+def _torch(framework: Torch, loss: Loss, x: Any, t: Any) -> Iterator[Case]:
+    torch = framework.torch
+    functional = torch.nn.functional
+    leaf = x.requires_grad_()
+
+    def softplus(x: Any, t: Any) -> Any:
+        residual = x - t
+        return (residual + functional.softplus(-2.0 * residual) - LOG_2).mean()
+
+    def step(mean: Mean) -> Any:
+        return torch.autograd.grad(mean(leaf, t), leaf)
+
+    means = {"lossless": _ours(loss)}
+    theirs = _named(functional, loss)
+    if theirs:
+        means["torch.nn.functional"] = theirs
+    elif loss.name == "log_cosh":
+        means["softplus formula"] = softplus
+    # Without processes that compile ahead, which Ctrl-C would find at work.
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    for who, mean in means.items():
+        yield who, "eager", partial(step, mean)
+        yield who, "compiled", partial(step, compiled_by_torch(mean))
+
+
+def compiled_by_torch(function: Any, backend: str = "inductor") -> Any:
+    """By torch.compile, for these shapes, or an error: never eager where nobody sees it.
+
+    With `fullgraph` a graph that breaks is an error, and so is one program of a function too many
+    (eight in a process, or since `torch.compiler.reset()`), after which PyTorch is eager.
+    """
+    import torch
+
+    return torch.compile(function, dynamic=False, fullgraph=True, backend=backend)
+
+
+def _jax(framework: JAX, loss: Loss, x: Any, t: Any) -> Iterator[Case]:
+    jax = framework.jax
+    means = {"lossless": _ours(loss)}
+    theirs = _named(importlib.import_module("optax"), loss) if find_spec("optax") else None
+    formula = getattr(_InJax(framework.jnp), loss.name, None)
+    if theirs:
+        means["optax"] = lambda x, t: theirs(x, t).mean()
+    elif formula:
+        means["formula"] = lambda x, t: formula(x - t, **loss.parameters).mean()
+    for who, mean in means.items():
+        step = jax.value_and_grad(mean)
+        compiled = jax.jit(step)
+        yield who, "eager", partial(_finished, framework, step, x, t)
+        yield who, "compiled", partial(_finished, framework, compiled, x, t)
+
+
+class _InJax:
+    """As optax has them."""
+
+    def __init__(self, jnp: Any) -> None:
+        self._jnp = jnp
+
+    def huber(self, r: Any, delta: float) -> Any:
+        quadratic = self._jnp.minimum(self._jnp.abs(r), delta)
+        return 0.5 * quadratic**2 + delta * (self._jnp.abs(r) - quadratic)
+
+    def log_cosh(self, r: Any) -> Any:
+        return self._jnp.logaddexp(r, -r) - LOG_2

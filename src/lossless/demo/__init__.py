@@ -1,0 +1,1 @@
+"""What `lossless demo` does: data, linear models, a picture."""

@@ -1,0 +1,151 @@
+"""Cross entropy on JAX arrays: what `jax_layers` asks of it (src/bridges/xla/rows.cpp)."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..._call import REDUCTIONS
+from ..._rows import RowProblem
+from ..base import Array
+from .custom_call import DTYPES, Layers, mask
+from .derivatives import moves, of_value, widened
+from .formulas import Formulas, Plan
+from .numbers import NUMBERS, Number
+
+_OUTPUTS = ("value", "gradient")
+_OF_ROWS = ("logits", "probabilities", "gradient")  # they have the dimension of the classes
+
+
+@dataclass(frozen=True, slots=True)
+class RowPlan(Plan):
+    """A computation of rows; its axes are those of the loss."""
+
+    axis: int  # of the classes, counted from the end
+
+
+class Rows(Layers):
+    """Cross entropy of class labels and of probabilities."""
+
+    target = "lossless_rows"
+    operands = (
+        "logits", "labels", "probabilities", "weights", "where", "cotangent", "parameter 0",
+        NUMBERS,
+    )  # fmt: skip
+
+    def __init__(self, capsule: Any, backend: Formulas) -> None:
+        super().__init__(capsule)
+        self._backend = backend
+
+    def outputs(self, problem: RowProblem, *, gradient: bool) -> tuple[Array, ...]:
+        """The value, and the gradient if it is wanted, for arrays as users give them."""
+        logits, *soft = problem.arrays
+        (smoothing,) = problem.parameters
+        numbers = {"weights": problem.weights, "parameter 0": smoothing}
+        numbers = {name: x for name, x in numbers.items() if isinstance(x, Number)}
+        has_arrays = problem.weights is not None and "weights" not in numbers
+        given = {
+            "logits": self._backend.cast(logits, problem.dtype),
+            "labels": None if problem.labels is None else self._labels(problem.labels),
+            "probabilities": self._float(soft[0]) if soft else None,
+            "weights": self._weights(problem) if has_arrays else None,
+            "where": self._backend.aligned(problem, problem.where),
+            NUMBERS: next((x.operand for x in numbers.values()), None),
+        }
+        arrays = {name: x for name, x in given.items() if x is not None}
+        plan = RowPlan(
+            problem.loss,
+            _OUTPUTS if gradient else _OUTPUTS[:1],
+            problem.reduction,
+            problem.axes if problem.reduction != "none" else (),
+            problem.dtype,
+            tuple(numbers),
+            tuple(arrays),
+            True,
+            problem.axis,
+        )
+        return self(plan, *arrays.values())
+
+    def _weights(self, problem: RowProblem) -> Array:
+        """With all dimensions of the loss."""
+        weights = self._float(problem.weights)
+        return jax.lax.expand_dims(weights, range(len(problem.shape) - weights.ndim))
+
+    def _labels(self, x: Array) -> Array:
+        """In a dtype that the kernel reads."""
+        return x if x.dtype in (jnp.int32, jnp.int64) else self._backend.index(x)
+
+    def _float(self, x: Array) -> Array:
+        if self._backend.is_float(x.dtype):
+            return x
+        return self._backend.cast(x, self._backend.default_float(None))
+
+    def formula(self, plan: RowPlan, *arrays: Array) -> tuple[Array, ...]:
+        sizes, places, _ = self.layout(plan, arrays)
+        given, numbers = plan.given(arrays)
+        given = {
+            name: jnp.broadcast_to(x, [sizes[d] for d in dimensions])
+            for (name, x), dimensions in zip(given.items(), places, strict=False)
+        }
+        shape = tuple(sizes[d] for d in self.dimensions(plan, "where", len(sizes)))
+        problem = RowProblem(
+            plan.loss,
+            tuple(given[name] for name in ("logits", "probabilities") if name in given),
+            given.get("labels"),
+            plan.axis,
+            shape,
+            plan.dtype,
+            plan.reduction,
+            (numbers.get("parameter 0", 0.0),),
+            numbers.get("weights", given.get("weights")),
+            given.get("where"),
+            kept=len(shape) - len(plan.axes),
+        )
+        gradient = "gradient" in plan.outputs
+        results = self._backend.formula_of_rows(problem, given.get("cotangent"), gradient=gradient)
+        named = dict(zip(_OUTPUTS, results, strict=False))
+        return tuple(named[output] for output in plan.outputs)
+
+    def dimensions(self, plan: RowPlan, name: str, every: int) -> list[int]:
+        if name in _OF_ROWS:
+            return list(range(every))
+        rows = [d for d in range(every) if d != every + plan.axis]
+        return [d for i, d in enumerate(rows) if name != "value" or i not in plan.axes]
+
+    def together(self, plan: RowPlan, every: int) -> list[int]:
+        return [every + plan.axis]
+
+    def description(self, plan: RowPlan, every: int) -> list[int]:
+        return [
+            DTYPES.index(plan.dtype.name),
+            REDUCTIONS.index(plan.reduction),
+            mask(_OUTPUTS.index(output) for output in plan.outputs),
+            every + plan.axis,
+            0 if plan.reduction == "none" else every - 1 - len(plan.axes),
+            mask(self.operands.index(name) for name in plan.arrays if name != NUMBERS),
+            mask(map(self.operands.index, plan.numbers)),
+        ]
+
+    def jvp(self, plan: RowPlan, primals: Any, tangents: Any) -> Any:
+        """The first derivative by the logits from the kernel, what remains from the formula."""
+        moved = moves(tangents)
+        options = [
+            place
+            for place, name in enumerate(plan.arrays)
+            if moved[place] and name in ("probabilities", "weights", "cotangent")
+        ]
+        outputs = plan.outputs
+        if moved[0] and outputs == ("value",) and plan.reduction != "none":
+            outputs = _OUTPUTS  # of one pass
+        computed = dict(zip(outputs, self(replace(plan, outputs=outputs), *primals), strict=True))
+        changes = self.by_formula(plan, primals, tangents, options)
+        for i, output in enumerate(plan.outputs if moved[0] else ()):
+            if output == "value":
+                slopes = [computed["gradient"]] if "gradient" in computed else []
+                change = of_value(self, plan, widened(tangents[0]), *slopes, *primals)
+            else:
+                only = replace(plan, outputs=(output,))
+                (change,) = self.by_formula(only, primals, tangents, [0])
+            changes[i] = change if changes[i] is None else changes[i] + change
+        return self.changed([computed[output] for output in plan.outputs], changes)

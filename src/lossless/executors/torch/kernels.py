@@ -1,0 +1,260 @@
+"""The kernels on PyTorch's CPU tensors, in eager calls.
+
+They write the gradient during the forward pass. They look at memory, so they take a call only if
+nothing but this call looks on: no compiler, tracer, transform, mode or subclass. All these get the
+formulas.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import _C, Tensor
+from torch.autograd import Function
+
+from ... import _core
+from ..._call import Call, Problem
+from ..._losses import LOSSES
+from ..base import Array
+from .eligibility import CODES, NUMBERS, REDUCTION_CODES, TENSORS, are_unobserved, is_plain
+from .formulas import FORMULAS, INTEGERS, Formulas
+
+
+class Kernels(Formulas):
+    """The kernels, for the calls that let them."""
+
+    def value(self, problem: Problem) -> Array:
+        if not is_plain(*_operands(problem)):
+            return super().value(problem)
+        if torch.is_grad_enabled() and _requires_grad(problem):
+            return _Value.apply(problem, *_operands(problem))  # type: ignore[no-untyped-call]
+        return _sweep(problem, problem.dtype, value=True)
+
+    def value_and_grad(self, problem: Problem) -> tuple[Array, Array]:
+        if not is_plain(*_operands(problem)):
+            return super().value_and_grad(problem)
+        gradient = torch.empty_like(problem.inputs, dtype=problem.dtype)
+        return _sweep(problem, problem.dtype, True, gradient), gradient
+
+    def grad_and_hess(self, problem: Problem) -> tuple[Array, Array]:
+        if not is_plain(*_operands(problem)):
+            return super().grad_and_hess(problem)
+        first, second = (torch.empty(problem.shape, dtype=problem.dtype) for _ in range(2))
+        _sweep(problem, problem.dtype, gradient=first, curvature=second)
+        return first, second
+
+
+def value_at_once(loss: str, call: Call) -> Array | None:
+    """The loss of two plain tensors without options; None: the call is another one."""
+    return TENSORS.value(LOSSES[loss].number, call) if are_unobserved() else None
+
+
+def _requires_grad(problem: Problem) -> bool:
+    if problem.inputs.requires_grad or problem.targets.requires_grad:
+        return True
+    for x in (problem.weights, *problem.parameters):
+        if not (x is None or type(x) is float) and x.requires_grad:
+            return True
+    return False
+
+
+def _gradient(
+    problem: Problem, place: int, cotangent: Tensor, into: Tensor | None = None
+) -> Tensor:
+    """The gradient by inputs (place 0) or targets (1), with the factor taken in before it rounds.
+
+    In the dtype of these, which need not be that of the loss.
+    """
+    x = problem.targets if place else problem.inputs
+    gradient = torch.empty_like(x) if into is None else into
+    _sweep(problem, x.dtype, gradient=gradient, cotangent=cotangent)
+    return gradient.neg_() if place else gradient
+
+
+def _sweep(
+    problem: Problem,
+    dtype: torch.dtype,
+    value: bool = False,
+    gradient: Tensor | None = None,
+    curvature: Tensor | None = None,
+    cotangent: Tensor | None = None,
+) -> Any:
+    """Run the kernels into these results, and return the value if it is wanted.
+
+    A gradient is that by inputs or targets, whichever has its shape. The kernels reduce the last
+    axes, so others that are to be reduced are moved there.
+    """
+    inputs, targets, weights = problem.inputs, problem.targets, problem.weights
+    where, parameters = problem.where, problem.parameters
+    shape, axes = problem.shape, problem.axes
+    result = total = None
+    if gradient is not None and gradient.shape != shape:  # by one number against an array
+        total, gradient = gradient, None
+    kept = 0
+    if problem.reduction == "none":
+        if value and inputs.shape == shape and inputs.dtype is dtype:
+            result = torch.empty_like(inputs)
+        elif value:
+            result = torch.empty(shape, dtype=dtype)
+    elif len(axes) == len(shape):
+        result = torch.empty_like(NUMBERS[dtype]) if value else None  # the quickest way
+    else:
+        order = [d for d in range(len(shape)) if d not in axes]
+        kept = len(order)
+        result = torch.empty([shape[d] for d in order], dtype=dtype) if value else None
+        order += axes
+        if order != sorted(order):
+            inputs, targets, weights, where, *moved = (
+                x.expand(shape).permute(order) if isinstance(x, Tensor) else x
+                for x in _operands(problem)
+            )
+            parameters = tuple(moved)
+            shape = tuple(shape[d] for d in order)
+            gradient = None if gradient is None else gradient.permute(order)
+    _core.sweep(
+        LOSSES[problem.loss].number,
+        CODES[dtype],
+        REDUCTION_CODES[problem.reduction],
+        shape,
+        kept,
+        inputs,
+        targets,
+        tuple([x if type(x) is float else readable(x) for x in parameters]),
+        weights if weights is None else readable(weights),
+        where,
+        result,
+        gradient,
+        curvature,
+        total,
+        cotangent,
+        torch.get_num_threads(),
+    )
+    return result
+
+
+def readable(x: Any) -> Any:
+    """Weights or a parameter in a dtype that the kernels read."""
+    return x.double() if isinstance(x, Tensor) and x.dtype in INTEGERS else x
+
+
+def _operands(problem: Problem) -> list[Any]:
+    return [problem.inputs, problem.targets, problem.weights, problem.where, *problem.parameters]
+
+
+def _with(problem: Problem, operands: Sequence[Any]) -> Problem:
+    """The same problem of other operands."""
+    inputs, targets, weights, where, *parameters = operands
+    return replace(
+        problem, inputs=inputs, targets=targets, weights=weights, where=where,
+        parameters=tuple(parameters),
+    )  # fmt: skip
+
+
+class _Value(Function):
+    """A loss, for autograd. If it is one number, its gradient is computed along with it.
+
+    A loss of several numbers is multiplied by something later on, and only who knows the factor
+    can round the gradient once: that is left to the backward pass.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, problem: Problem, *operands: Any) -> Tensor:
+        _, by_inputs, by_targets, *_ = ctx.needs_input_grad
+        gradient = None
+        if by_inputs or (by_targets and LOSSES[problem.loss].of_residual):
+            x = problem.inputs if by_inputs else problem.targets
+            reduced = 0 if problem.reduction == "none" else len(problem.axes)
+            is_number = reduced == len(problem.shape)
+            if is_number and x.shape == problem.shape and x.dtype is problem.dtype:
+                gradient = torch.empty_like(x)
+        value: Tensor = _sweep(problem, problem.dtype, True, gradient)
+        _save(ctx, problem, gradient)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:
+        problem, gradient = _saved(ctx)
+        needed = [place for place, needs in enumerate(ctx.needs_input_grad[1:]) if needs]
+        known = 2 if LOSSES[problem.loss].of_residual else 1  # to the kernels
+        plain = is_plain(*_operands(problem), cotangent)
+        by_kernels = [place for place in needed if place < known and plain]
+        by_formulas = [place for place in needed if place not in by_kernels]
+        results: list[Tensor | None] = [None] * (len(ctx.needs_input_grad) - 1)
+        for place in by_kernels:
+            if torch.is_grad_enabled():  # what it returns may be differentiated
+                arguments = (problem, place, cotangent, *_operands(problem))
+                results[place] = _Gradient.apply(*arguments)  # type: ignore[no-untyped-call]
+            elif gradient is None:
+                results[place] = _gradient(problem, place, cotangent)
+            else:
+                if _C._autograd._get_current_graph_task_keep_graph():
+                    gradient = gradient.clone()  # the next backward pass finds it unchanged
+                if cotangent.item() == 1.0:
+                    results[place] = gradient.neg_() if place else gradient
+                else:  # not multiplied: that would round again
+                    results[place] = _gradient(problem, place, cotangent, gradient)
+                gradient = None
+        if by_formulas:
+            slopes = _by_formulas(problem, by_formulas, cotangent)
+            for place, slope in zip(by_formulas, slopes, strict=True):
+                results[place] = slope
+        return None, *results
+
+
+class _Gradient(Function):
+    """The gradient by inputs (place 0) or targets (1), which can be differentiated again."""
+
+    @staticmethod
+    def forward(ctx: Any, problem: Problem, place: int, cotangent: Tensor, *_: Any) -> Tensor:
+        ctx.place = place
+        _save(ctx, problem, cotangent)
+        return _gradient(problem, place, cotangent)
+
+    @staticmethod
+    def backward(ctx: Any, factor: Tensor) -> Any:
+        problem, cotangent = _saved(ctx)
+        needed = [place for place, needs in enumerate(ctx.needs_input_grad) if needs]
+        differentiable = torch.is_grad_enabled()
+        with torch.enable_grad():
+            arguments = [problem, ctx.place, cotangent, *_operands(problem)]
+            for place in needed:  # new names, since the cotangent may depend on an operand
+                arguments[place] = arguments[place].view_as(arguments[place])
+            _, place, cotangent, *operands = arguments
+            (slope,) = _by_formulas(_with(problem, operands), [place], cotangent)
+        results: list[Tensor | None] = [None] * len(arguments)
+        if not slope.requires_grad:  # that of a hinge, by its inputs, is constant
+            return tuple(results)
+        by = [arguments[place] for place in needed]
+        slopes = torch.autograd.grad(
+            slope, by, factor, create_graph=differentiable, allow_unused=True
+        )
+        for place, result in zip(needed, slopes, strict=True):
+            results[place] = result
+        return tuple(results)
+
+
+def _by_formulas(problem: Problem, places: list[int], cotangent: Tensor) -> tuple[Tensor, ...]:
+    """The gradient by the operands in these places, differentiable if gradients are recorded."""
+    differentiable = torch.is_grad_enabled()
+    with torch.enable_grad():
+        operands = _operands(problem)
+        for place in places:
+            operands[place] = operands[place].view_as(operands[place])
+        value = FORMULAS.value(_with(problem, operands))
+    by = [operands[place] for place in places]
+    return torch.autograd.grad(value, by, cotangent, create_graph=differentiable)
+
+
+def _save(ctx: Any, problem: Problem, more: Tensor | None) -> None:
+    """Keep a problem and a tensor for the backward pass: tensors where autograd wants them."""
+    operands = _operands(problem)
+    tensors = [x if isinstance(x, Tensor) else None for x in operands]
+    ctx.save_for_backward(more, *tensors)
+    ctx.rest = _with(problem, [None if isinstance(x, Tensor) else x for x in operands])
+
+
+def _saved(ctx: Any) -> tuple[Problem, Any]:
+    more, *tensors = ctx.saved_tensors
+    pairs = zip(tensors, _operands(ctx.rest), strict=True)
+    return _with(ctx.rest, [other if x is None else x for x, other in pairs]), more

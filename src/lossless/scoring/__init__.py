@@ -1,0 +1,1 @@
+"""Losses of files with columns, however large: readers, exact totals, results."""

@@ -1,0 +1,229 @@
+"""CSV files; what is wrong with one is told by row, line and column."""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from .._errors import UserError
+from .tables import Table, TextFormat, decompressed
+
+# Bytes that are read at once, and the most that a row may have.
+BLOCK = 1 << 22
+# What stands for a number that is not known, beside the empty cell and NaN.
+MISSING = ("", "na", "n/a", "#n/a", "null", "none")
+# With which bytes files begin that are not UTF-8; those of UTF-32 begin like UTF-16.
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+UTF_8 = "utf-8-sig"  # whatever mark it begins with
+# What Python decodes bytes to that are none of an encoding, and keeps.
+UNDECODED = re.compile("[\udc80-\udcff]")
+
+
+class Csv(Table):
+    """A file whose first line names the columns."""
+
+    text = True
+
+    def __init__(self, path: Path, separator: str, form: TextFormat) -> None:
+        self._path, self._separator = path, form.separator or separator
+        self.decimal = form.decimal
+        if self.decimal == self._separator:
+            raise UserError(
+                f"{path}: --decimal {self.decimal!r}: needs another separator of cells, "
+                "as in --sep ';'"
+            )
+        self._size = path.stat().st_size
+        self._position = 0
+        with path.open("rb") as source, decompressed(source, path) as file:
+            start = file.read(4)
+        marked = (encoding for mark, encoding in MARKS.items() if start.startswith(mark))
+        self._encoding = form.encoding or next(marked, UTF_8)
+        with self._records() as records:
+            self._header = next(records, (0, []))[1]
+        if not any(self._header):
+            raise UserError(f"{path}: the first line must name the columns, and it is empty")
+        self.names = [name.strip() for name in self._header]
+        if any(map(UNDECODED.search, self.names)):
+            self.hint = f" (the first line is not {self._named_encoding()})"
+        elif len(self.names) == 1:
+            self.hint = f" (cells must be separated by {self._separator!r}, or by that of --sep)"
+
+    def batches(self, columns: list[str]) -> Iterator[list[Any]]:
+        wanted = [self._header[self.names.index(name)] for name in columns]
+        with self._path.open("rb") as source, decompressed(source, self._path) as file:
+            content = _Quotes(self._as_utf_8(file))
+            try:
+                for piece in self._pieces(content, wanted):
+                    self._position = source.tell()
+                    yield piece
+            except (pa.ArrowInvalid, csv.Error, UnicodeError):
+                with self._records() as rows:
+                    if next(rows, None) and not next(rows, None):
+                        return  # Arrow minds a header alone, without a newline
+                self._blame_bytes()
+                self._blame_a_record()
+                raise
+            if content.quotes % 2:
+                self._blame_a_record()
+
+    def _as_utf_8(self, file: Any) -> Any:
+        if self._encoding == UTF_8:
+            return file
+        return pa.transcoding_input_stream(pa.PythonFile(file, "r"), self._encoding, "utf-8")
+
+    def _pieces(self, content: "_Quotes", columns: list[str]) -> Iterator[list[Any]]:
+        reader = pa.csv.open_csv(
+            pa.PythonFile(content, "r"),
+            read_options=pa.csv.ReadOptions(block_size=BLOCK),
+            parse_options=pa.csv.ParseOptions(delimiter=self._separator, newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(
+                include_columns=columns,
+                column_types=dict.fromkeys(columns, pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        )
+        for batch in reader:
+            yield [batch.column(name) for name in columns]
+
+    def _blame_a_record(self) -> None:
+        """Arrow does not tell which row has too many cells, nor that the last quote is open."""
+        row = 0
+        with self._records(strict=True) as records:
+            try:
+                for row, (line, cells) in enumerate(records):
+                    if len(cells) != len(self._header):
+                        raise UserError(
+                            f"{self._path}, row {row:,} (line {line:,}): has {len(cells)} cells, "
+                            f"the header {len(self._header)}"
+                        )
+            except csv.Error as error:
+                if "unexpected end of data" in str(error):
+                    raise UserError(
+                        f"{self._path}, row {row + 1:,}: the file ends within a quoted cell"
+                    ) from None
+
+    def _blame_bytes(self) -> None:
+        """Nor on which line it met bytes that are no text."""
+        with self._text() as text:
+            for number, line in enumerate(text, 1):
+                if UNDECODED.search(line):
+                    raise UserError(
+                        f"{self._path}, line {number:,}: is not {self._named_encoding()}"
+                    )
+
+    def _named_encoding(self) -> str:
+        name = "UTF-8" if self._encoding == UTF_8 else self._encoding
+        return f"{name}: say which encoding it is, as in --encoding latin-1"
+
+    @contextmanager
+    def _text(self) -> Iterator[Any]:
+        """The file as it is, also with bytes that are no text."""
+        with self._path.open("rb") as source, decompressed(source, self._path) as file:
+            yield io.TextIOWrapper(file, self._encoding, "surrogateescape", newline="")
+
+    @contextmanager
+    def _records(self, *, strict: bool = False) -> Iterator[Iterator[tuple[int, list[str]]]]:
+        """Those that are not empty, as Arrow reads them; the header is number 0."""
+        with self._text() as text:
+            every = records(text, self._separator, strict=strict)
+            yield ((line, cells) for line, cells in every if cells)
+
+    def kinds(self, columns: list[str]) -> list[Any]:
+        return [pa.string()] * len(columns)
+
+    def fraction(self, rows: int) -> float:
+        return self._position / self._size
+
+    def where(self, row: int) -> str:
+        with self._records() as records:
+            line = next((line for n, (line, _) in enumerate(records) if n == row), row + 1)
+        return f"row {row:,} (line {line:,})"
+
+
+class _Quotes(io.RawIOBase):
+    """A file that counts the quotes in it: an odd number may mean that the end is missing."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self.quotes = file, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        content: bytes = self._file.read(size)
+        self.quotes += content.count(b'"')
+        return content
+
+
+def records(
+    text: Any, separator: str = ",", *, strict: bool = False
+) -> Iterator[tuple[int, list[str]]]:
+    """The lines on which the rows begin, and their cells."""
+    limit = csv.field_size_limit(BLOCK)  # no row that Arrow reads has more
+    try:
+        rows = csv.reader(text, delimiter=separator, strict=strict)
+        line = 1
+        for row in rows:
+            yield line, row
+            line = rows.line_num + 1
+    finally:
+        csv.field_size_limit(limit)
+
+
+def numbers(cells: Any, decimal: str = ".") -> NDArray[np.float64]:
+    """The numbers in text, NaN where none is known; BadCellError for anything else."""
+    if decimal != ".":
+        cells = pc.replace_substring(cells, ".", "?")  # with no meaning left
+        cells = pc.replace_substring(cells, decimal, ".")
+    try:
+        return _cast(cells)
+    except pa.ArrowInvalid:
+        pass
+    unknown = pc.is_in(pc.ascii_lower(pc.ascii_trim_whitespace(cells)), pa.array(MISSING))
+    known = pc.if_else(unknown, None, cells)
+    try:
+        return _cast(known)
+    except pa.ArrowInvalid:
+        raise BadCellError(_first_bad(known)) from None
+
+
+class BadCellError(Exception):
+    """The index of a cell without a number."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+def _cast(cells: Any) -> NDArray[np.float64]:
+    trimmed = pc.ascii_trim_whitespace(cells)
+    result: NDArray[np.float64] = pc.cast(trimmed, pa.float64()).to_numpy(zero_copy_only=False)
+    return result
+
+
+def _first_bad(cells: Any) -> int:
+    """The first cell without a number, of which there is one."""
+    good, bad = 0, len(cells)  # cells before `good` are, those before `bad` are not all
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        try:
+            _cast(cells[good:middle])
+            good = middle
+        except pa.ArrowInvalid:
+            bad = middle
+    return good

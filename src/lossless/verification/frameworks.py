@@ -1,0 +1,203 @@
+"""The array frameworks, as commands need them: found, imported when asked for, arrays converted.
+
+What they do with a loss is the library's business; nothing here is about one.
+"""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import metadata
+from importlib.util import find_spec
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+import lossless
+
+from .._errors import UserError
+
+
+class Framework(ABC):
+    """Arrays on the CPU."""
+
+    name: ClassVar[str]  # of its package, and in lossless.info()["backends"]
+    title: ClassVar[str]
+
+    @classmethod
+    def is_installed(cls) -> bool:
+        return find_spec(cls.name) is not None
+
+    @property
+    def version(self) -> str:
+        return metadata.version(self.name)
+
+    @abstractmethod
+    def array(self, numbers: NDArray[Any]) -> Any:
+        """The same numbers in the same dtype."""
+
+    @abstractmethod
+    def numpy(self, array: Any) -> NDArray[Any]:
+        """The same numbers in the same dtype."""
+
+    def filled(self, size: int) -> int:
+        """The size to which many arrays of different sizes are best filled up."""
+        return size
+
+    def finish(self, result: Any) -> Any:
+        """Wait until a result, or several, are computed."""
+        return result
+
+    def setting(self) -> AbstractContextManager[Any]:
+        """The context for calls: on the CPU, with all dtypes."""
+        return nullcontext()
+
+    def gradient(self, function: Callable[[Any], Any]) -> Callable[[Any], Any] | None:
+        """Of a number with respect to an array, by the framework itself, if it can."""
+        return None
+
+    def path(self) -> tuple[str, str]:
+        """The path that serves its arrays, found by a call, and why."""
+        with self.setting():
+            x = self.array(np.ones(1, np.float32))
+            self.finish(lossless.huber_loss(x, x))
+            path = lossless.info()["backends"][self.name]
+        return path["path"], path["why"]
+
+
+class NumPy(Framework):
+    name, title = "numpy", "NumPy"
+
+    def array(self, numbers: NDArray[Any]) -> Any:
+        return numbers
+
+    def numpy(self, array: Any) -> NDArray[Any]:
+        return np.asarray(array)
+
+
+class MLX(Framework):
+    name, title = "mlx", "MLX"
+
+    def __init__(self) -> None:
+        self.mx: Any = importlib.import_module("mlx.core")
+
+    def array(self, numbers: NDArray[Any]) -> Any:
+        if numbers.dtype.name == "bfloat16":
+            return self.mx.array(np.array(numbers.view(np.uint16))).view(self.mx.bfloat16)
+        return self.mx.array(np.array(numbers), getattr(self.mx, numbers.dtype.name))
+
+    def numpy(self, array: Any) -> NDArray[Any]:
+        if array.dtype == self.mx.bfloat16:
+            return np.array(array.view(self.mx.uint16)).view(_bfloat16())
+        return np.array(array)
+
+    def finish(self, result: Any) -> Any:
+        self.mx.eval(result)
+        return result
+
+    def setting(self) -> AbstractContextManager[Any]:
+        context: AbstractContextManager[Any] = self.mx.stream(self.mx.cpu)
+        return context
+
+    def gradient(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        gradient: Callable[[Any], Any] = self.mx.grad(function)
+        return gradient
+
+
+class Torch(Framework):
+    name, title = "torch", "PyTorch"
+
+    def __init__(self) -> None:
+        self.torch: Any = importlib.import_module("torch")
+
+    def array(self, numbers: NDArray[Any]) -> Any:
+        copy = np.array(numbers)
+        if copy.dtype.name == "bfloat16":
+            return self.torch.from_numpy(copy.view(np.int16)).view(self.torch.bfloat16)
+        return self.torch.from_numpy(copy)
+
+    def numpy(self, array: Any) -> NDArray[Any]:
+        tensor = array.detach()
+        if tensor.dtype == self.torch.bfloat16:
+            return np.asarray(tensor.view(self.torch.int16).numpy()).view(_bfloat16())
+        return np.asarray(tensor.numpy())
+
+    def gradient(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def gradient(array: Any) -> Any:
+            leaf = array.detach().requires_grad_()
+            (by_array,) = self.torch.autograd.grad(function(leaf), leaf)
+            return by_array
+
+        return gradient
+
+
+class JAX(Framework):
+    name, title = "jax", "JAX"
+
+    def __init__(self) -> None:
+        self.jax: Any = importlib.import_module("jax")
+        self.jnp: Any = importlib.import_module("jax.numpy")
+
+    def array(self, numbers: NDArray[Any]) -> Any:
+        return self.jnp.asarray(numbers)
+
+    def numpy(self, array: Any) -> NDArray[Any]:
+        return np.asarray(array)
+
+    def filled(self, size: int) -> int:
+        """Programs are compiled for each size anew."""
+        return max(512, 1 << 16 if size > 512 else 0, size)
+
+    def finish(self, result: Any) -> Any:
+        return self.jax.block_until_ready(result)
+
+    @contextmanager
+    def setting(self) -> Iterator[None]:
+        cpu = self.jax.devices("cpu")[0]
+        with self.jax.enable_x64(True), self.jax.default_device(cpu):
+            yield
+
+    def gradient(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        gradient: Callable[[Any], Any] = self.jax.jit(self.jax.grad(function))
+        return gradient
+
+
+FRAMEWORKS: dict[str, type[Framework]] = {kind.name: kind for kind in (NumPy, MLX, Torch, JAX)}
+
+
+def chosen(names: list[str] | None) -> list[str]:
+    """The frameworks of these names, or all that are installed."""
+    for name in names or []:
+        check("--backend", name)
+    installed = [name for name, kind in FRAMEWORKS.items() if kind.is_installed()]
+    return list(dict.fromkeys(names or installed))
+
+
+def check(option: str, name: str, names: Iterable[str] = FRAMEWORKS) -> None:
+    """That there is such a framework, here."""
+    if name not in FRAMEWORKS:
+        raise UserError(f"{option} must be one of {', '.join(names)}, got {name}")
+    if not FRAMEWORKS[name].is_installed():
+        title = FRAMEWORKS[name].title
+        raise UserError(
+            f"{option} {name}: {title} is not installed: pip install 'lossless[{name}]'"
+        )
+
+
+BackendOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help=f"{', '.join(FRAMEWORKS)}; may be repeated.  [default: all that are installed]",
+        show_default=False,
+    ),
+]
+
+
+def _bfloat16() -> Any:
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16)
