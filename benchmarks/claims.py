@@ -1,4 +1,4 @@
-"""What the README says of other libraries, recomputed on this machine, with lossless beside them.
+"""What the README says about other libraries, recomputed on this machine beside lossless.
 
 Each library computes on arrays of its own, by its own functions (benchmarks/libraries.py); what is
 right comes from mpmath, or is known by hand. A library that is not installed is left out, and named
@@ -195,7 +195,6 @@ CLAIMS = (
     Claim("log-cosh, bfloat16, r = 0.001: gradient", "1.0e-3", half_gradient),
     Claim("Huber, float32: mean of 2^20 off by", "0", mean_error(2**20)),
     Claim("Huber, float32: mean of 2^24 off by", "0", mean_error(2**24)),
-    Claim("Huber, float32: mean of 2^25 off by", "0", mean_error(2**25)),
     Claim("Huber, float16: mean of 100,000 times 2.5", "2.5", half_mean),
     Claim("Huber, inputs (4, 1) and targets (4,)", "error", shapes),
     Claim("Huber, delta = inf, residual 3", "4.5", huber_of_three(np.inf, "float32", 4.5)),
@@ -225,12 +224,29 @@ def measure(libraries: Sequence[Library], elements: int, seconds: float) -> Timi
 def table_of_claims(libraries: Sequence[Library], rows: dict[Claim, list[Cell]]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", ratio=1)
-    for heading in ("exact", *(library.name for library in libraries)):
+    columns = _columns(libraries, rows)
+    for heading in ("exact", *columns):
         table.add_column(heading.replace(", ", ",\n"), justify="right")
-    for claim, cells in rows.items():
+    for number, claim in enumerate(rows):
+        cells = [column[number] for column in columns.values()]
         coloured = [f"[{COLOURS[cell.right]}]{cell.text}[/]" for cell in cells]
         table.add_row(claim.title, claim.exact, *coloured)
     return table
+
+
+def _columns(
+    libraries: Sequence[Library], rows: dict[Claim, list[Cell]]
+) -> dict[str, tuple[Cell, ...]]:
+    """The cells of each library. lossless has one column if its arrays make no difference."""
+    columns = {
+        library.name: tuple(cells[number] for cells in rows.values())
+        for number, library in enumerate(libraries)
+    }
+    ours = [cells for name, cells in columns.items() if name.startswith("lossless")]
+    if len(ours) > 1 and len(set(ours)) == 1:
+        others = {k: cells for k, cells in columns.items() if not k.startswith("lossless")}
+        return {"lossless": ours[0], **others}
+    return columns
 
 
 def table_of_timings(results: Timings, elements: int) -> Table:

@@ -59,12 +59,22 @@ def test_pages_name_every_command(page: str) -> None:
     assert not [name for name in names if f"lossless {name}" not in page]
 
 
-@pytest.mark.parametrize("page", [PAGE, README])
-def test_pages_have_the_table_of_verify(page: str) -> None:
-    assert "| " + " | ".join(HEADINGS) + " |" in page
-    rows = [line for line in page.splitlines() if line.startswith(("| huber delta=1 |", "| log_"))]
+def test_page_has_the_table_of_verify() -> None:
+    assert "| " + " | ".join(HEADINGS) + " |" in PAGE
+    rows = [line for line in PAGE.splitlines() if line.startswith(("| huber delta=1 |", "| log_"))]
     assert rows
     assert not [row for row in rows if not row.endswith(" kept |")]
+
+
+def test_readme_shows_what_verify_prints() -> None:
+    """But for the numbers: of this loss alone, and of one framework."""
+    (shown,) = re.findall(r"```console\n\$ (lossless verify .*)\n\.\.\.\n(.*)\n```", README)
+    command, summary = shown
+    arguments = shlex.split(command)[1:]
+    printed = run(*arguments, "--loss", "l1", "--backend", "numpy")[1].splitlines()
+    assert "float32, native: NumPy; correctly rounded" in printed
+    expected, actual = (re.sub(r"[\d,]+", "N", line) for line in (printed[-1], summary))
+    assert expected == actual
 
 
 def test_links_of_the_page_lead_somewhere() -> None:
