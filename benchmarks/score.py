@@ -61,10 +61,11 @@ def write(path: Path, rows: int, keys: int = 0, *, text: bool = False) -> None:
 
 
 def read(path: Path, *, check: bool = False) -> None:
-    from lossless.scoring import tables as _tables
+    from lossless.scoring.readers.files import open_table
+    from lossless.scoring.readers.table import AS_IT_SEEMS
 
     names = pa.parquet.read_schema(path).names
-    for batch in _tables.open_table(path, _tables.AS_IT_SEEMS).batches(names):
+    for batch in open_table(path, AS_IT_SEEMS).batches(names):
         if check:
             for array in batch:
                 array.validate(full=True)

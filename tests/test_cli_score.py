@@ -19,11 +19,11 @@ from pyarrow import csv, parquet
 from score_files import COLUMNS, GOOD, WRITERS
 
 import lossless
-from lossless.scoring import csv as _csv
 from lossless.scoring import rows as _rows
-from lossless.scoring import tables as _tables
 from lossless.scoring import totals as _totals
 from lossless.scoring.losses import Loss
+from lossless.scoring.readers import csv as _csv
+from lossless.scoring.readers import table as _table
 from lossless.verification.losses import LOSSES
 from lossless.verification.reference import real
 
@@ -174,7 +174,7 @@ def test_score_is_the_same_for_any_chunk(
         patch.setattr(_totals, "BLOCK", 16)
         patch.setattr(_rows, "PIECE", 64)
         for size in (1 << 16, rows):
-            patch.setattr(_tables, "ROWS", size)
+            patch.setattr(_table, "ROWS", size)
             patch.setattr(_csv, "BLOCK", max(128, 40 * size))
             found += [
                 run_json("score", str(path / name), *COLUMNS, "--by", "g", *PROVED)

@@ -16,8 +16,8 @@ from pyarrow import csv, ipc, parquet
 from score_files import COLUMNS, GOOD
 from score_keys import KEYS, Key
 
-from lossless.scoring import csv as _csv
-from lossless.scoring import tables as _tables
+from lossless.scoring.readers import csv as _csv
+from lossless.scoring.readers import table as _table
 
 NONE = ("--reduction", "none", "--loss", "mse")
 
@@ -52,7 +52,7 @@ def test_first_batches_may_have_no_row(
     source: str, output: str, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_csv, "BLOCK", 128)
-    monkeypatch.setattr(_tables, "ROWS", 2)
+    monkeypatch.setattr(_table, "ROWS", 2)
     rows = 60  # so that a CSV file has several blocks of 128 bytes
     kinds = {"x": pa.float64(), "y": pa.int64(), "c": pa.string()}
     left_out: dict[str, Any] = {"x": [1.0] * rows, "y": [2] * rows, "c": ["x"] * rows}

@@ -15,10 +15,11 @@ from .. import _files
 from .._errors import UserError
 from ..scoring import kinds as _kinds
 from ..scoring import losses as _losses
-from ..scoring import tables as _tables
 from ..scoring.groups import Groups
 from ..scoring.losses import LossOption, with_parameters
 from ..scoring.parts import Parts
+from ..scoring.readers.files import expand
+from ..scoring.readers.table import TextFormat
 from ..scoring.rows import Columns, Rows
 from ..scoring.writer import FORMATS, Writer
 from ._console import print_json, progress, results
@@ -101,8 +102,8 @@ def score(
     columns = Columns(inputs, targets, weights, tuple(by or ()))
     losses = _losses.chosen(loss, parameters)
     _check(columns, reduction, output)
-    form = _tables.TextFormat(encoding, "\t" if sep in ("\\t", "tab") else sep, decimal)
-    paths = _tables.expand(files)
+    form = TextFormat(encoding, "\t" if sep in ("\\t", "tab") else sep, decimal)
+    paths = expand(files)
     tables = [Rows(path, columns, form=form) for path in paths]
     kinds = _kinds_of_keys(paths, tables, columns.by)
     groups = Groups([_kinds.common(found) for found in kinds.values()])

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .._errors import UserError
-from ..scoring import csv as _csv
+from ..scoring.readers import csv as _csv
 
 # The fits square numbers, and divide one column by another.
 LARGEST, SMALLEST = 1e100, 1e-100

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from pyarrow import compute
 
 from .._errors import UserError
-from . import csv as _csv
 from . import decimals as _decimals
-from . import tables as _tables
 from . import totals as _totals
 from .groups import Groups, values
 from .kinds import escaped
+from .readers import csv as _csv
+from .readers.ahead import ahead
+from .readers.files import open_table
+from .readers.table import AS_IT_SEEMS, TextFormat, reading
 
 # The most rows that are scored at once: enough to share among threads, few enough for the caches.
 PIECE = 4 * _totals.BLOCK
@@ -72,15 +74,15 @@ class Rows:
         *,
         skip_missing: bool = False,
         numbered: bool = False,
-        form: _tables.TextFormat = _tables.AS_IT_SEEMS,
+        form: TextFormat = AS_IT_SEEMS,
     ) -> None:
         self._path, self._columns, self._groups = path, columns, groups
         self._skip_missing, self._numbered = skip_missing, numbered
         self._read = self.skipped = 0
-        self._table = _tables.open_table(path, form)
+        self._table = open_table(path, form)
         for name in columns.names:
             self._check(name)
-        with _tables.reading(path):
+        with reading(path):
             kinds = self._table.kinds(columns.names)
         self.kinds = dict(zip(columns.names, kinds, strict=True))
 
@@ -117,14 +119,14 @@ class Rows:
         columns. Without, they are blocks of the library's sums, of which only the last may be
         short, in the dtype that the library computes with; the next piece may take their memory.
         """
-        batches = _tables.ahead(self._batches())
+        batches = ahead(self._batches())
         return batches if self._numbered else _of_whole_blocks(batches)
 
     def _batches(self) -> Iterator[Piece]:
         names = self._columns.names
         batches = self._table.batches(names)
         while True:
-            with _tables.reading(self._path, self._read):
+            with reading(self._path, self._read):
                 batch = next(batches, None)
                 if batch is None:
                     return

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from .._errors import UserError
-from .tables import Table, TextFormat, decompressed
+from ..._errors import UserError
+from .table import Table, TextFormat, decompressed
 
 # Bytes that are read at once, and the most that a row may have.
 BLOCK = 1 << 22

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from .tables import Table
+from .table import Table
 
 
 def keys_of(path: Path) -> dict[str, str | None]:

@@ -13,8 +13,9 @@ import pyarrow as pa
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from .._errors import UserError
-from . import tables as _tables
+from ..._errors import UserError
+from . import table as _table
+from .table import Table, decompressed
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Header:
     def rows(self, file: Any, record: np.dtype[Any]) -> Iterator[NDArray[Any]]:
         """The file's records, some at a time."""
         total = self.shape[0]
-        for start in range(0, total, _tables.ROWS):
-            wanted = min(_tables.ROWS, total - start)
+        for start in range(0, total, _table.ROWS):
+            wanted = min(_table.ROWS, total - start)
             content = file.read(wanted * record.itemsize)
             if len(content) < wanted * record.itemsize:
                 have = start + len(content) // record.itemsize
@@ -50,7 +51,7 @@ class Header:
             yield np.frombuffer(content, record)
 
 
-class Npy(_tables.Table):
+class Npy(Table):
     """An array of rows and columns (which are called 0, 1, ...), or of records."""
 
     def __init__(self, path: Path) -> None:
@@ -70,7 +71,7 @@ class Npy(_tables.Table):
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
-        with self._path.open("rb") as source, _tables.decompressed(source, self._path) as file:
+        with self._path.open("rb") as source, decompressed(source, self._path) as file:
             yield file
 
     def batches(self, columns: list[str]) -> Iterator[list[Any]]:
@@ -97,7 +98,7 @@ class Npy(_tables.Table):
         return rows / max(1, self._header.shape[0])
 
 
-class Npz(_tables.Table):
+class Npz(Table):
     """An archive of one-dimensional arrays, which are the columns."""
 
     def __init__(self, path: Path) -> None:
