@@ -83,11 +83,13 @@ def test_verify_prints_markdown() -> None:
     arguments = ("verify", *NUMPY, "--dtype", "bfloat16", "--loss", "log_cosh", "--markdown")
     status, output, _ = run(*arguments)
     assert status == 0
-    heading, rule, native, composed, *_ = output.splitlines()
-    assert heading.startswith("| loss | dtype | path |")
-    assert {line.count("|") for line in (heading, rule, native, composed)} == {12}
-    assert "| log_cosh | bfloat16 | native | NumPy |" in native
-    more = run(*arguments, "--digits", "5")[1].splitlines()[2]
+    above, _, heading, rule, native, composed, *_ = output.splitlines()
+    assert above == "dtype: bfloat16; arrays of: NumPy; verdict: kept"
+    assert heading.startswith("| loss | path | results |")
+    assert {line.count("|") for line in (heading, rule, native, composed)} == {9}
+    assert native.startswith("| log_cosh | native | ")
+    assert native.endswith(" | correctly rounded |")
+    more = run(*arguments, "--digits", "5")[1].splitlines()[4]
     assert len(re.findall(r"\| 0\.\d{4} ", more)) == 3
 
 

@@ -1,4 +1,4 @@
-"""`lossless plot`: value, gradient and curvature of losses, side by side."""
+"""`lossless plot`: value, gradient and second derivative of losses, side by side."""
 
 import math
 from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Vector = NDArray[np.float64]
-PANELS = ("value", "gradient", "curvature")
+PANELS = ("value", "gradient", "second derivative")
 POINTS = 4001
 SMALLEST = 1e-12  # of the range: whatever a loss does near 0, which may be all that it does
 # A step between neighbouring points of more than this part of the panel's height is a jump.
@@ -48,7 +48,7 @@ def plot(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     **parameters: float | None,
 ) -> None:
-    """Draw value, gradient and curvature (the second derivative) of losses, side by side.
+    """Draw value, gradient and second derivative of losses, side by side.
 
     The picture has no background and middle tones: it can be read in print and on dark pages.
 
@@ -76,7 +76,7 @@ def plot(
 
 
 def curves(loss: Loss, residuals: Vector) -> tuple[Vector, Vector, Vector]:
-    """Value, gradient and curvature at the residuals."""
+    """Value, gradient and second derivative at the residuals."""
     zeros = np.zeros_like(residuals)
     parameters: dict[str, Any] = dict(loss.parameters)
     both = lossless.grad_and_hess(loss.function)

@@ -245,8 +245,10 @@ def _document(found: dict[Key, Tallies], seconds: float, exhaustive: bool) -> di
 
 HEADINGS = (
     "loss", "dtype", "path", "arrays of", "results", "not correctly rounded",
-    "worst ULP: value", "gradient", "curvature", "contract", "",
+    "worst ULP: value", "gradient", "second derivative", "contract", "verdict",
 )  # fmt: skip
+# In Markdown, such a column is a line above the table if its cells are equal.
+CONDITIONS = ("dtype", "path", "arrays of", "contract", "verdict")
 
 
 def _cells(document: dict[str, Any], digits: int) -> Iterator[tuple[str, ...]]:
@@ -296,7 +298,7 @@ def _print(document: dict[str, Any], digits: int) -> None:
         console.print(_block(rows))
         console.print()
     terminal = console.is_terminal
-    console.print("value, grad, curv: the largest error of values, gradients, curvatures in ULP")
+    console.print("value, grad, hess: largest error in ULP (hess: of the second derivative)")
     for row in document["rows"]:
         for example in row["examples"]:
             console.print(escape(example), style="red", soft_wrap=not terminal)
@@ -315,7 +317,7 @@ def _order(block: tuple[tuple[str, ...], Any]) -> tuple[int, bool]:
 def _block(rows: list[tuple[str, ...]]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("loss", overflow="fold")
-    for heading in ("results", "misrounded", "value", "grad", "curv"):
+    for heading in ("results", "misrounded", "value", "grad", "hess"):
         table.add_column(heading, justify="right", no_wrap=True)
     for *cells, kept in rows:
         table.add_row(*map(escape, cells), style="" if kept == "kept" else "red")
@@ -325,6 +327,14 @@ def _block(rows: list[tuple[str, ...]]) -> Table:
 
 
 def _print_markdown(document: dict[str, Any], digits: int) -> None:
-    lines = ["| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
-    lines += ["| " + " | ".join(cells) + " |" for cells in _cells(document, digits)]
-    print("\n".join([*lines, "", _conditions(document)]))
+    rows = [HEADINGS, *_cells(document, digits)]
+    shared = {
+        heading: cells[0]
+        for heading, *cells in zip(*rows, strict=True)
+        if heading in CONDITIONS and len(set(cells)) == 1
+    }
+    kept = [number for number, heading in enumerate(HEADINGS) if heading not in shared]
+    heading, *lines = ["| " + " | ".join(row[number] for number in kept) + " |" for row in rows]
+    above = "; ".join(f"{name}: {cell}" for name, cell in shared.items())
+    rule = "|---" * len(kept) + "|"
+    print("\n".join([above, "", heading, rule, *lines, "", _conditions(document)]))
