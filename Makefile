@@ -24,13 +24,13 @@ BUILD_REQUIRES := scikit-build-core nanobind cmake ninja
 TOOLS := build ruff mypy clang-format rich
 
 # Before a command that starts processes: none is left, however it ends. pytest sees to that itself.
-WHOLE := $(BIN)/python tests/leftovers.py
+WHOLE := $(BIN)/python tests/support/leftovers.py
 
 CXX_FILES = $(shell find src -name '*.h' -o -name '*.cpp')
 # What the native module is built from. Python files are not here: the install is editable.
 NATIVE := pyproject.toml CMakeLists.txt constraints.txt $(CXX_FILES)
 # Those that judge a kernel: the others import frameworks, which the sanitizers' environment lacks.
-KERNEL_TESTS = $(shell grep -l 'pytest.mark.kernel' tests/test_*.py)
+KERNEL_TESTS = $(shell grep -rl 'pytest.mark.kernel' tests --include='test_*.py')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -52,7 +52,7 @@ test-oldest: build/mlx-oldest/.installed build/mlx-too-old/.installed  ## test t
 	    assert version("mlx") == "$(mlx_oldest)", version("mlx")'
 	PYTHONPATH=build/mlx-oldest $(BIN)/pytest -n $(JOBS) -k mlx_composed \
 	    -W 'ignore:lossless:RuntimeWarning' $(ARGS)
-	PYTHONPATH=build/mlx-too-old $(BIN)/pytest tests/too_old.py
+	PYTHONPATH=build/mlx-too-old $(BIN)/pytest tests/executors/mlx/too_old.py
 
 exhaustive: .venv/.installed  ## try the kernels on every float32, float16 and bfloat16 input, and on 10^8 hard pairs (hours)
 	$(BIN)/lossless verify --exhaustive --backend numpy --path native $(ARGS)

@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator
 
 import hypothesis
-import leftovers
 import numpy as np
 import pytest
-from cases import Case, cases, with_float64
-from framework_cases import PATHS
 
 import lossless
 from lossless.verification.formats import NARROW
+from support import TESTS, leftovers
+from support.cases import Case, cases, with_float64
+from support.frameworks.cases import PATHS
 
 # For the tests of sharding; before JAX starts.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
@@ -33,7 +33,10 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 # Quick and sharp: what is wrong with a kernel shows here.
-FIRST = ("test_tables", "test_special_values", "test_kernel_claims", "test_cross_entropy_special")
+FIRST = [
+    TESTS / "kernels" / f"test_{name}.py"
+    for name in ("tables", "special_values", "claimed_errors", "cross_entropy_special")
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.stem not in FIRST)
+    items.sort(key=lambda item: item.path not in FIRST)
 
 
 @pytest.fixture(params=cases())

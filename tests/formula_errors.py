@@ -20,8 +20,6 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
-from cases import COMPOSED, REPRESENTATIVES, Backend, Case, from_mlx, from_torch, to_mlx, to_torch
-from checks import ulp_errors
 from mpmath import mp
 from numpy.typing import NDArray
 
@@ -31,6 +29,17 @@ from lossless.verification.extended import Residual
 from lossless.verification.formats import FLOAT32, FLOAT64, NARROW, Array, Format, round_extended
 from lossless.verification.losses import LOSSES
 from lossless.verification.reference import OUTPUTS, real
+from support.cases import (
+    COMPOSED,
+    REPRESENTATIVES,
+    Backend,
+    Case,
+    from_mlx,
+    from_torch,
+    to_mlx,
+    to_torch,
+)
+from support.checks import ulp_errors
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
-from cases import Backend
 
 import lossless
 from fuzz.programs import Leaf, Program
 from lossless.verification.formats import Array
+from support.cases import Backend
 
 Function = Callable[..., Any]
 

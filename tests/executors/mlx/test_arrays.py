@@ -1,0 +1,315 @@
+"""MLX arrays: values, MLX's own derivatives, dtypes and errors.
+
+Element-wise results by every way are in ../test_formulas, transforms of graphs in test_graphs.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx import nn
+from mpmath import mp
+
+import lossless
+from lossless.verification.formats import BFLOAT16, FLOAT16, FLOAT32, Array
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import OUTPUTS
+from support.cases import REDUCTIONS, Backend, Case, cases, from_mlx, to_mlx
+from support.checks import assert_same_bits
+from support.frameworks.cases import FUNCTIONS, ON_EVERY_PATH, arrays, assert_near
+from support.frameworks.mlx import IN_EVERY_DTYPE
+from support.reference_calls import truth
+from support.special_values import TABLES, number
+
+pytestmark = ON_EVERY_PATH
+
+HUBER = cases(losses=[LOSSES["huber"]], backends=[Backend.MLX])
+
+
+# MLX's own documentation and tests of the two losses, with lossless in place of mlx.nn.losses.
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_published_examples_of_mlx(reduction: Any) -> None:
+    losses = lossless
+    inputs, targets = mx.ones((2, 4)), mx.zeros((2, 4))
+    count = 8 if reduction == "sum" else 1
+    shape = (2, 4) if reduction == "none" else ()
+    huber = losses.huber_loss(inputs, targets, reduction=reduction)
+    assert isinstance(huber, mx.array)
+    assert huber.shape == shape
+    assert mx.all(huber == 0.5 * count)
+    log_cosh = losses.log_cosh_loss(inputs, targets, reduction=reduction)
+    assert log_cosh.shape == shape
+    true = np.full(shape, mp.log(mp.cosh(1)) * count, object)
+    assert_near(Case(LOSSES["log_cosh"], Backend.MLX, FLOAT32), "value", log_cosh, true)
+    assert np.all(np.abs(from_mlx(log_cosh) / count - 0.433781) < 5e-7)
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_positional_arguments_of_mlx(reduction: Any, rng: np.random.Generator) -> None:
+    """Where MLX's own losses are accurate, both say the same: residuals from 1 to 3."""
+    x = mx.array(rng.uniform(1.0, 3.0, (5, 7)).astype(np.float32))
+    t = mx.zeros((5, 7))
+    for ours, theirs in (
+        (lossless.huber_loss(x, t, 1.5, reduction), nn.losses.huber_loss(x, t, 1.5, reduction)),
+        (lossless.log_cosh_loss(x, t, reduction), nn.losses.log_cosh_loss(x, t, reduction)),
+    ):
+        assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+        assert np.all(np.abs(from_mlx(ours / theirs) - 1) < 2e-6)
+
+
+# Derivatives
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_loss_second_derivative_at_zero_is_one(function: Any) -> None:
+    def value(x: Any) -> Any:
+        return function(x, mx.array(0.0))
+
+    zero = mx.array(0.0)
+    assert mx.grad(value)(zero).item() == 0.0
+    assert mx.grad(mx.grad(value))(zero).item() == 1.0
+    assert mx.grad(mx.grad(value))(-zero).item() == 1.0
+    assert mx.jvp(mx.grad(value), [zero], [mx.array(1.0)])[1][0].item() == 1.0
+
+
+@pytest.mark.parametrize("delta", [0.5, 1.0, 2.5, math.inf])
+def test_huber_second_derivative_at_delta_is_one(delta: float) -> None:
+    def second(r: float) -> Any:
+        return mx.grad(mx.grad(lambda x: lossless.huber_loss(x, 0.0, delta)))(mx.array(r)).item()
+
+    if delta < math.inf:
+        beyond = float(np.nextafter(np.float32(delta), np.float32(9)))
+        assert [second(r) for r in (delta, -delta, beyond, -beyond)] == [1, 1, 0, 0]
+    else:
+        assert [second(r) for r in (1e-20, -3.0, 1e15)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("case", "parameters", "table"),
+    [
+        pytest.param(*case.values, parameters, table, id=f"{case.id}{parameters or ''}")
+        for name, parameters, table in TABLES
+        for case in cases([FLOAT32], [LOSSES[name]], [Backend.MLX])
+        if parameters.get("delta") not in (1e300, 2.0**-1060)
+    ],
+)
+def test_loss_special_values_under_autodiff(case: Case, parameters: Any, table: Any) -> None:
+    """As in the calls that return derivatives, but for the sign of 0 and for subnormal numbers.
+
+    And the second derivative of Huber at NaN is that of a piece.
+    """
+    table = [row for row in table if not {"smallest", "-smallest"} & set(row[0])]
+    x, t = (
+        to_mlx(case.fmt.array([number(pair[i], case, parameters) for pair, _ in table]))
+        for i in (0, 1)
+    )
+
+    def value(x: Any) -> Any:
+        return case.function(x, t, **parameters)
+
+    slope = mx.grad(lambda x: value(x).sum())
+    curvature = mx.grad(lambda x: slope(x).sum())
+    for output, got in zip(OUTPUTS, (value(x), slope(x), curvature(x)), strict=True):
+        place = OUTPUTS.index(output)
+        wanted = case.fmt.array([number(results[place], case, parameters) for _, results in table])
+        known = ~np.isnan(wanted)
+        result = from_mlx(got)
+        assert_same_bits(result[known] + 0, wanted[known] + 0, case.fmt, f"{case} {output}")
+        if output != "second_derivative" or case.loss.name != "huber":
+            assert np.isnan(result[~known]).all(), f"{case} {output}: {result}"
+
+
+@IN_EVERY_DTYPE
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("options", ["plain", "where", "weights", "both"])
+def test_loss_autodiff_of_reductions(
+    case: Case, reduction: Any, options: str, rng: np.random.Generator
+) -> None:
+    """mx.grad, mx.value_and_grad and lossless.value_and_grad agree with the truth."""
+    shape = (4, 9)
+    x, t = arrays(case, shape, rng)
+    given: dict[str, Array] = {}
+    if options in ("where", "both"):
+        given["where"] = rng.random(shape) < 0.7
+        with np.errstate(invalid="ignore"):
+            spoil = case.fmt.array(rng.choice([math.nan, math.inf, -math.inf], shape))
+            x, t = np.where(given["where"], x, spoil), np.where(given["where"], t, spoil[::-1])
+    if options in ("weights", "both"):
+        given["weights"] = rng.uniform(0.5, 2.0, shape[1]).astype(np.float32)
+    for axis in (None,) if reduction == "none" else (None, 0, 1):
+        wanted = truth(case, x, t, reduction=reduction, axis=axis, **given, **case.loss.parameters)
+        keywords = {name: to_mlx(array) for name, array in given.items()}
+        keywords |= {"reduction": reduction, "axis": axis}
+
+        def total(x: Any, t: Any, keywords: Any = keywords) -> Any:
+            # In float32: it is the losses' dtype that is under test, not that of this sum.
+            return case.function(x, t, **keywords).astype(mx.float32).sum()
+
+        what = f"{reduction} {options} axis={axis}"
+        mine, other = mx.grad(total, argnums=(0, 1))(to_mlx(x), to_mlx(t))
+        assert_near(case, "gradient", mine, wanted.gradient, what)
+        assert_near(case, "gradient", other, -wanted.gradient, f"{what}, by the targets")
+        _, explicit = lossless.value_and_grad(case.function)(to_mlx(x), to_mlx(t), **keywords)
+        assert_near(case, "gradient", explicit, wanted.gradient, f"{what}, value_and_grad")
+
+
+@pytest.mark.parametrize("case", HUBER)
+def test_huber_array_delta_is_differentiable(case: Case) -> None:
+    """By delta: the excess |residual| - delta, 0 inside."""
+    x = to_mlx(case.fmt.array([0.5, -3.0, 2.0, 7.0]))
+    delta = to_mlx(case.fmt.array([1.0, 1.0, 2.0, 0.5]))
+    got = mx.grad(lambda d: lossless.huber_loss(x, 0.0, d).sum())(delta)
+    assert from_mlx(got).tolist() == [0.0, 2.0, 0.0, 6.5]
+    scalar = to_mlx(case.fmt.array(1.5))
+    got = mx.grad(lambda d: lossless.huber_loss(x, 0.0, d, "mean"))(scalar)
+    assert got.item() == (1.5 + 0.5 + 5.5) / 4
+
+
+@pytest.mark.parametrize("case", HUBER)
+def test_huber_bad_elements_of_delta_give_nan_under_autodiff(case: Case) -> None:
+    """Unless they are masked out."""
+    x = to_mlx(case.fmt.array([0.5, -3.0, 2.0, 7.0]))
+    delta = to_mlx(case.fmt.array([1.0, -1.0, math.nan, 0.0]))
+    got = mx.grad(lambda x: lossless.huber_loss(x, 0.0, delta).sum())(x)
+    assert np.isnan(from_mlx(got).astype(np.float64)).tolist() == [False, True, True, True]
+    mask = mx.array([True, False, False, True])
+    got = mx.grad(lambda x: lossless.huber_loss(x, 0.0, delta, "sum", where=mask))(x)
+    assert np.isnan(from_mlx(got).astype(np.float64)).tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_loss_gradient_of_a_scalar_under_autodiff(function: Any) -> None:
+    t = mx.array([0.25, 1.5, -2.0])
+    scalar = mx.array(0.5)
+    total = mx.grad(lambda x: function(x, t, reduction="sum"))(scalar)
+    parts = mx.grad(lambda x: function(x, t, reduction="sum"))(mx.full((3,), 0.5))
+    assert total.shape == ()
+    assert abs(total.item() / parts.sum().item() - 1) < 1e-6
+
+
+# dtypes
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wanted"),
+    [
+        ("uint8", "uint8", "float32"),
+        ("bool_", "int32", "float32"),
+        ("int64", "float16", "float32"),
+        ("float16", "bfloat16", "float32"),
+        ("float16", "float32", "float32"),
+        ("float32", "float64", "float64"),
+        ("bfloat16", "bfloat16", "bfloat16"),
+    ],
+)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_loss_mixed_dtypes(function: Any, first: str, second: str, wanted: str) -> None:
+    x, t = mx.array([1, 0], getattr(mx, first)), mx.array([0, 1], getattr(mx, second))
+    for a, b in ((x, t), (t, x)):
+        got = function(a, b)
+        assert got.dtype == getattr(mx, wanted)
+        expected = function(a.astype(got.dtype), b.astype(got.dtype))
+        assert mx.array_equal(got, expected)
+
+
+def test_huber_unsigned_integers_do_not_wrap_around() -> None:
+    got = lossless.huber_loss(mx.array([0], mx.uint8), mx.array([3], mx.uint8))
+    assert (got.dtype, got.tolist()) == (mx.float32, [2.5])
+
+
+@pytest.mark.parametrize("scalar", [2, 2.0, True, np.float32(2), np.float64(2), np.int8(2)])
+def test_loss_numbers_are_weak(scalar: Any) -> None:
+    """NumPy's scalars count as numbers: they change no dtype and are no foreign arrays."""
+    for dtype in (mx.float16, mx.bfloat16, mx.float32):
+        x = mx.array([0.5, 3.0], dtype)
+        for got in (
+            lossless.huber_loss(x, scalar),
+            lossless.huber_loss(scalar, x),
+            lossless.huber_loss(x, x, delta=scalar, weights=scalar),
+            lossless.log_cosh_loss(x, scalar, reduction="mean"),
+        ):
+            assert got.dtype == dtype
+    numbers = mx.array([1, 2], mx.int32)
+    assert lossless.huber_loss(numbers, scalar).dtype == mx.float32
+    assert lossless.huber_loss(1.5, scalar, weights=mx.array([1.0])[0]).dtype == mx.float32
+
+
+@pytest.mark.parametrize("case", cases([FLOAT16, BFLOAT16], backends=[Backend.MLX]))
+def test_loss_half_types_are_never_negative(case: Case) -> None:
+    everything = case.fmt.from_bits(np.arange(1 << 16))
+    everything = everything[~np.isnan(everything.astype(np.float32))]
+    x = to_mlx(everything)
+    for t in (0.0, 1.0, mx.zeros_like(x)):
+        assert (from_mlx(case.function(x, t)) >= 0).all()
+
+
+# Errors, beside those that test_errors has for every backend
+
+
+class Tensor:
+    """A stand-in for the arrays of frameworks that are not installed."""
+
+    shape = (2,)
+
+
+@pytest.mark.parametrize("argument", ["inputs", "targets", "delta", "weights", "where"])
+@pytest.mark.parametrize(
+    ("foreign", "named"),
+    [
+        ([0.5, 1.0], "list"),
+        ((0.5, 1.0), "tuple"),
+        ("jax", "JAX"),
+    ],
+)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_loss_one_framework_in_a_call(
+    function: Any, foreign: Any, named: str, argument: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each argument, options included: the error names both, and says what to do."""
+    name = function.__name__
+    if isinstance(foreign, str):
+        monkeypatch.setattr(Tensor, "__module__", foreign)
+        foreign = Tensor()
+    x = mx.array([0.5, 1.0])
+    arguments: dict[str, Any] = {"inputs": x, "targets": x}
+    if argument == "delta" and function is not lossless.huber_loss:
+        argument = "weights"
+    arguments[argument] = foreign
+    with pytest.raises(TypeError, match=rf"^{name}: ") as caught:
+        function(**arguments)
+    message = str(caught.value)
+    leader = "targets" if argument == "inputs" else "inputs"
+    assert argument in message, message
+    assert named in message, message
+    assert "MLX" in message, message
+    if named != "JAX":
+        assert leader in message, message
+        assert "convert" in message, message
+
+
+def test_loss_takes_real_mlx_arrays_only() -> None:
+    x, bad = mx.array([0.5, 1.0]), mx.array([1j, 2.0])
+    for arguments, name in (
+        ({"inputs": bad, "targets": x}, "inputs"),
+        ({"inputs": x, "targets": bad}, "targets"),
+        ({"inputs": x, "targets": 1j}, "targets"),
+        ({"inputs": x, "targets": np.complex64(1)}, "targets"),
+        ({"inputs": x, "targets": x, "weights": bad}, "weights"),
+        ({"inputs": x, "targets": x, "delta": bad}, "delta"),
+    ):
+        with pytest.raises(TypeError, match=rf"^huber_loss: {name} must be "):
+            lossless.huber_loss(**arguments)
+
+
+@pytest.mark.parametrize("transform", [lossless.value_and_grad, lossless.grad_and_hess])
+def test_transforms_take_mlx_arrays(transform: Any) -> None:
+    with pytest.raises(TypeError, match=r"^huber_loss: inputs must be an array, got float$"):
+        transform(lossless.huber_loss)(1.0, mx.array([1.0]))
+    for part in transform(lossless.huber_loss)(mx.array(2.0), 1.0):
+        assert isinstance(part, mx.array)

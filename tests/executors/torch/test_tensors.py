@@ -1,0 +1,120 @@
+"""PyTorch tensors: dtypes, numbers and errors.
+
+Autograd is in test_autograd, what compiles, traces and transforms in test_transforms.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import lossless
+from support.frameworks.cases import FUNCTIONS
+from support.frameworks.torch import gradient
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wanted"),
+    [
+        ("uint8", "uint8", "float32"),
+        ("bool", "int32", "float32"),
+        ("uint16", "uint64", "float32"),
+        ("int64", "float16", "float32"),
+        ("int64", "float64", "float64"),
+        ("float16", "bfloat16", "float32"),
+        ("float16", "float32", "float32"),
+        ("float32", "float64", "float64"),
+        ("bfloat16", "bfloat16", "bfloat16"),
+    ],
+)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_loss_mixed_dtypes(function: Any, first: str, second: str, wanted: str) -> None:
+    x, t = (
+        torch.tensor(numbers, dtype=getattr(torch, name))
+        for numbers, name in (([1, 0], first), ([0, 1], second))
+    )
+    for a, b in ((x, t), (t, x)):
+        got = function(a, b)
+        assert got.dtype == getattr(torch, wanted)
+        assert torch.equal(got, function(a.to(got.dtype), b.to(got.dtype)))
+        for part in lossless.value_and_grad(function)(a, b, reduction="mean"):
+            assert part.dtype == got.dtype
+
+
+def test_huber_default_dtype_is_that_of_torch() -> None:
+    x = torch.tensor([0, 3], dtype=torch.uint8)
+    assert lossless.huber_loss(x, x.flip(0)).tolist() == [2.5, 2.5]
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert lossless.huber_loss(x, 1).dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_loss_tensors_of_no_dimensions_promote_as_in_torch(function: Any) -> None:
+    """A float64 number as a tensor does not widen a float32 tensor; it becomes float32 first."""
+    x = torch.tensor([0.3, -1.7], requires_grad=True)
+    scalar = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+    got = function(x, scalar)
+    assert got.dtype == torch.float32
+    assert torch.equal(got, function(x, 0.1))
+    slope, total = gradient(got, x, scalar)
+    assert (slope.dtype, total.dtype) == (torch.float32, torch.float64)
+    _, exact = lossless.value_and_grad(function)(x.double(), scalar.float().double())
+    assert total.item() == np.float32(-exact.sum().item())
+    assert function(scalar, torch.tensor(0.5)).dtype == torch.float64
+
+
+@pytest.mark.parametrize("scalar", [2, 2.0, True, np.float32(2), np.float64(2), np.int8(2)])
+def test_loss_numbers_are_weak(scalar: Any) -> None:
+    """NumPy's scalars count as numbers: they change no dtype and are no foreign arrays."""
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        x = torch.tensor([0.5, 3.0], dtype=dtype)
+        for got in (
+            lossless.huber_loss(x, scalar),
+            lossless.huber_loss(scalar, x),
+            lossless.huber_loss(x, x, delta=scalar, weights=scalar),
+            lossless.log_cosh_loss(x, scalar, reduction="mean"),
+        ):
+            assert got.dtype == dtype
+
+
+def test_huber_delta_is_exact_in_the_kernels() -> None:
+    """As a number it keeps float64's digits: 0.1 is not float32's 0.1."""
+    x = np.array([0.1, 3.0], np.float32)
+    wanted = lossless.huber_loss(x, np.zeros_like(x), 0.1)
+    assert lossless.huber_loss(torch.from_numpy(x), 0.0, 0.1).tolist() == wanted.tolist()
+
+
+# Errors, beside those that test_errors has for every backend
+
+
+@pytest.mark.parametrize("argument", ["inputs", "targets", "delta", "weights", "where"])
+@pytest.mark.parametrize(
+    ("foreign", "named"), [(np.array([0.5, 1.0], np.float32), "NumPy"), ([0.5, 1.0], "list")]
+)
+def test_huber_one_framework_in_a_call(foreign: Any, named: str, argument: str) -> None:
+    x = torch.tensor([0.5, 1.0])
+    with pytest.raises(TypeError, match=rf"^huber_loss: {argument} .*PyTorch.*{named}.*convert"):
+        lossless.huber_loss(**{"inputs": x, "targets": x, argument: foreign})
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        torch.tensor([1j, 2.0]),
+        torch.tensor([1.0, 2.0]).to(torch.float8_e4m3fn),
+    ],
+    ids=lambda bad: str(bad.dtype),
+)
+def test_huber_takes_real_tensors_only(bad: Any) -> None:
+    x = torch.tensor([0.5, 1.0])
+    for name in ("inputs", "targets", "weights", "delta"):
+        with pytest.raises(TypeError, match=rf"^huber_loss: {name} must be real .*{bad.dtype}"):
+            lossless.huber_loss(**{"inputs": x, "targets": x, name: bad})
+    with pytest.raises(TypeError, match=r"^huber_loss: where must be boolean, got dtype"):
+        lossless.huber_loss(x, x, where=x)

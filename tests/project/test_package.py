@@ -1,0 +1,286 @@
+"""Public names, signatures, documentation and stubs agree with each other and the references."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import inspect
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lossless
+from lossless import formulas, row_formulas
+from lossless.verification.losses import LOSSES
+from lossless.verification.reference import OUTPUTS, Loss
+from support import ROOT
+from support.rows.reference import ROW_LOSSES
+
+FUNCTIONS = {loss.public for loss in LOSSES.values()}
+OF_ROWS = {loss.function for loss in ROW_LOSSES.values()}
+
+
+def modules() -> list[str]:
+    return [
+        module.name
+        for module in pkgutil.walk_packages(lossless.__path__, "lossless.")
+        if not module.name.startswith(("lossless.cli", "lossless.executors."))
+    ]
+
+
+def test_losses_are_the_same_everywhere() -> None:
+    """Kernels, formulas, public functions, references: whoever adds one is told what is missing."""
+    assert set(lossless.info()["kernels"]) == set(LOSSES) | {"cross_entropy"}
+    for output in OUTPUTS:
+        suffix = f"_{output}"
+        found = {name.removesuffix(suffix) for name in vars(formulas) if name.endswith(suffix)}
+        assert found == set(LOSSES), f"formulas.py: NAME{suffix}"
+    for suffix in ("_value", "_gradient"):
+        found = {name.removesuffix(suffix) for name in vars(row_formulas) if name.endswith(suffix)}
+        assert found == set(ROW_LOSSES), f"row_formulas.py: NAME{suffix}"
+    names = {name for name in lossless.__all__ if name.endswith(("_loss", "_entropy"))}
+    assert names == FUNCTIONS | OF_ROWS == set(lossless.info()["losses"])
+    assert len(lossless.info()["losses"]) == 14
+    assert {header.stem for header in (ROOT / "src/kernels/losses").glob("*.h")} == set(LOSSES)
+    documentation = "\n".join(path.read_text() for path in [ROOT / "README.md"])
+    assert not [name for name in FUNCTIONS | OF_ROWS if name not in documentation]
+
+
+def test_public_names_exist_and_are_documented() -> None:
+    assert len(set(lossless.__all__)) == len(lossless.__all__)
+    for name in lossless.__all__:
+        member = getattr(lossless, name)
+        if callable(member):
+            assert inspect.getdoc(member), name
+    others = {
+        name
+        for name, member in vars(lossless).items()
+        if not name.startswith("_") and not inspect.ismodule(member) and name != "annotations"
+    }
+    assert others <= set(lossless.__all__)
+
+
+def test_public_modules_show_their_public_names_only() -> None:
+    """Those that the documentation names: no `Any` that one of them has imported."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    text = "\n".join(page.read_text() for page in pages)
+    named = set(re.findall(r"\blossless\.([a-z]\w*)", text))
+    found = {name for name in named if f"lossless.{name}" in modules()}
+    assert found == {"torch"}
+    for module in (lossless, *(import_module(f"lossless.{name}") for name in found)):
+        shown = {name for name in dir(module) if not name.startswith("_")}
+        own = {name for name in shown if not inspect.ismodule(getattr(module, name))}
+        assert own - {"annotations"} == set(module.__all__), module.__name__
+        assert module is lossless or own == shown
+
+
+def test_public_losses_are_documented_in_full() -> None:
+    for name in FUNCTIONS | OF_ROWS:
+        text = inspect.getdoc(getattr(lossless, name)) or ""
+        for part in ("Args:", "Returns:", "Raises:", ">>>", "New in"):
+            assert part in text, f"{name} has no {part}"
+
+
+@pytest.mark.parametrize("name", ["lossless", *modules()])
+def test_docstring_examples_run(name: str) -> None:
+    if name == "lossless._mlx":  # which finds MLX's library where that is loaded
+        import_module("mlx.core")
+    module = import_module(name)
+    failed, _ = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+    assert failed == 0
+
+
+def test_there_are_docstring_examples() -> None:
+    finder = doctest.DocTestFinder()
+    for name in lossless.__all__:
+        member = getattr(lossless, name)
+        transforms = {"value_and_grad", "grad_and_hess"}
+        if inspect.isfunction(member) and name in FUNCTIONS | OF_ROWS | transforms:
+            assert any(test.examples for test in finder.find(member, name)), name
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS | OF_ROWS))
+def test_loss_signatures(name: str) -> None:
+    """The positional part, names and defaults are those of mlx.nn.losses; ours are keywords."""
+    from mlx.nn import losses
+
+    parameters = inspect.signature(getattr(lossless, name)).parameters.values()
+    expected = inspect.signature(getattr(losses, name)).parameters.values()
+    positional = [p for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    assert [(p.name, p.default) for p in expected] == [(p.name, p.default) for p in positional]
+    ours = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    assert len(ours) + len(positional) == len(parameters)
+    wanted = {"where"} if name in OF_ROWS else {"weights", "where", "axis"}
+    assert ours == dict.fromkeys(wanted - {p.name for p in positional})
+
+
+def test_every_loss_of_mlx_is_here() -> None:
+    from mlx.nn import losses
+
+    theirs = {
+        name
+        for name, member in vars(losses).items()
+        if inspect.isfunction(member) and member.__module__ == losses.__name__
+    }
+    assert {name for name in theirs if not name.startswith("_")} == FUNCTIONS | OF_ROWS
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: loss.name)
+def test_transforms_keep_the_signature(loss: Loss, rng: np.random.Generator) -> None:
+    x, t = rng.uniform(0.1, 0.9, (2, 9))
+    function = getattr(lossless, loss.public)
+    options = {**loss.parameters, **loss.fixed, "reduction": "sum"}
+    first, second, *_ = inspect.signature(function).parameters
+    value, _ = lossless.value_and_grad(function)(**{first: x, second: t}, **options)
+    assert value == function(x, t, **options)
+    given = inspect.signature(function).bind(x, t, **options)
+    given.apply_defaults()
+    assert lossless.value_and_grad(function)(*given.args, **given.kwargs)[0] == value
+    signatures = map(inspect.signature, (function, lossless.grad_and_hess(function)))
+    plain, derived = (signature.replace(return_annotation=None) for signature in signatures)
+    assert plain == derived
+
+
+def test_info() -> None:
+    info = lossless.info()
+    wanted = "version numpy instruction_set instruction_sets threads losses kernels backends"
+    assert set(info) == set(wanted.split())
+    assert info["version"] == lossless.__version__ == metadata.version("lossless")
+    assert info["numpy"] == np.__version__
+    assert info["instruction_set"] in info["instruction_sets"]
+    assert "baseline" in info["instruction_sets"]
+    assert info["threads"] >= 1
+    paths = {name: backend["path"] for name, backend in info["backends"].items()}
+    native = dict.fromkeys(("numpy", "mlx", "torch", "jax"), "native")
+    assert paths == {**native, "array_api": "composed"}
+    assert all(set(backend) == {"path", "why"} for backend in info["backends"].values())
+    with lossless.composed():
+        for name in native:
+            assert lossless.info()["backends"][name]["path"] == "composed"
+
+
+@pytest.mark.usefixtures("native")
+def test_number_of_threads() -> None:
+    for threads in (1, 2, 5):
+        lossless.set_num_threads(threads)
+        assert lossless.info()["threads"] == threads
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match=str(wrong)):
+            lossless.set_num_threads(wrong)
+    for other in (1.5, "2", None):
+        with pytest.raises(TypeError):
+            lossless.set_num_threads(other)  # type: ignore[arg-type]
+    assert lossless.info()["threads"] == 5
+
+
+STUBS = """
+import sys, types
+from unittest.mock import MagicMock
+for name in ("jaxlib", "jax", "jax.numpy", "mlx", "mlx.core", "torch"):
+    sys.modules[name] = {stub}(name)
+import lossless, numpy as np
+print(sorted(lossless.info()["backends"]), lossless.info()["backends"]["jax"]["path"])
+print(lossless.huber_loss(np.array([3.0]), np.array([0.0])))
+"""
+
+
+@pytest.mark.parametrize("stub", ["types.ModuleType", "lambda name: MagicMock()"])
+def test_info_beside_stubs_of_frameworks(stub: str) -> None:
+    """As documentation is built, where frameworks are missing."""
+    first, second = run_python(STUBS.replace("{stub}", f"({stub})")).splitlines()
+    assert first == "['array_api', 'jax', 'mlx', 'numpy', 'torch'] composed"
+    assert second == "[2.5]"
+
+
+def run_python(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True, text=True, check=True,
+        env={**os.environ, "LOSSLESS_NUM_THREADS": "2"} | environment,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_from_the_environment(threads: int) -> None:
+    code = "import lossless; print(lossless.info()['threads'])"
+    assert run_python(code, LOSSLESS_NUM_THREADS=str(threads)) == str(threads)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+def test_threads_follow_the_affinity() -> None:
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+        "del os.environ['LOSSLESS_NUM_THREADS'];"
+        "import lossless; print(lossless.info()['threads'])"
+    )
+    assert run_python(code) == "1"
+
+
+def test_import_brings_numpy_and_no_other_framework() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import lossless;"
+        "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
+    )
+    brought = set(run_python(code).split())
+    assert "numpy" in brought
+    others = {"mlx", "torch", "jax", "jaxlib", "ml_dtypes", "mpmath", "rich", "typer", "scipy"}
+    assert not brought & others
+
+
+def _declared(body: list[ast.stmt], owner: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
+    for node in body:
+        if isinstance(node, ast.FunctionDef):
+            yield owner + node.name, node
+        elif isinstance(node, ast.ClassDef):
+            yield from _declared(node.body, f"{node.name}.")
+
+
+def _compiled(module: Any, owner: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in vars(module).items():
+        if isinstance(value, type):
+            yield from _compiled(value, f"{name}.")
+        elif hasattr(value, "__nb_signature__"):
+            yield owner + name, value
+
+
+def test_native_stubs_are_true() -> None:
+    """_core.pyi has the functions and methods of the compiled module, and their arguments.
+
+    mypy's stubtest takes nanobind's functions for no functions, so nanobind's own record of the
+    signatures is the witness.
+    """
+    stub = ast.parse((Path(lossless.__file__).parent / "_core.pyi").read_text())
+    declared = dict(_declared(stub.body))
+    compiled = dict(_compiled(lossless._core))
+    assert set(declared) == set(compiled)
+    for name, function in compiled.items():
+        ((signature, *_),) = function.__nb_signature__
+        signature = re.sub(r"= \\\d+", "= ...", signature)  # nanobind keeps defaults elsewhere
+        (witness,) = ast.parse(f"{signature}: ...").body
+        assert isinstance(witness, ast.FunctionDef)
+        for got, wanted in zip(declared[name].args.args, witness.args.args, strict=True):
+            assert got.arg == wanted.arg, name
+            if got.arg == "self":
+                continue
+            exact = {"int", "float", "str", "int | None"}
+            assert got.annotation
+            assert wanted.annotation
+            annotations = ast.unparse(got.annotation), ast.unparse(wanted.annotation)
+            assert annotations[0] == annotations[1] or annotations[1] not in exact, (name, got.arg)
+        returns = [ast.unparse(node.returns) for node in (declared[name], witness) if node.returns]
+        # list[str] tells more than list, and an object may be anything.
+        assert returns[1] == "object" or returns[0].startswith(returns[1]), name
+
+
+def test_package_is_typed() -> None:
+    assert (Path(lossless.__file__).parent / "py.typed").exists()

@@ -1,0 +1,1 @@
+"""What tests of MLX, PyTorch and JAX arrays share."""
