@@ -17,7 +17,8 @@ from lossless.bench import peers as _peers
 from lossless.bench.measure import DTYPES, Worker, _arrays, _failure, _kernel
 from lossless.bench.timing import FEWEST_ROUNDS, interleaved
 from lossless.cli import bench
-from lossless.scoring.losses import LOSSES, chosen
+from lossless.cli._losses import chosen
+from lossless.scoring.losses import LOSSES
 from lossless.verification.frameworks import FRAMEWORKS
 from support.command import after, error, interrupt, run, run_json
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 import lossless
 from lossless.cli import _style
+from lossless.cli._losses import chosen
 from lossless.cli.plot import _figure, curves
-from lossless.scoring.losses import chosen
 from support.command import error, interrupt, run, run_json
 
 PAGES = ("#ffffff", "#0d1117", "#1e1e1e")

@@ -13,10 +13,10 @@ from pyarrow import ipc, parquet
 from rich.cells import cell_len
 from rich.console import Console
 
+from lossless.cli._losses import chosen
 from lossless.cli._scores import Part, print_scores
 from lossless.scoring import kinds as _kinds
 from lossless.scoring.groups import Groups
-from lossless.scoring.losses import chosen
 from support.command import error, run, run_json
 from support.scoring.files import COLUMNS
 from support.scoring.keys import KEYS, Key

@@ -16,9 +16,10 @@ from mpmath import mp
 from pyarrow import csv, parquet
 
 import lossless
+from lossless.scoring import losses as _losses
 from lossless.scoring import rows as _rows
 from lossless.scoring import totals as _totals
-from lossless.scoring.losses import Loss
+from lossless.scoring.losses import ChosenLoss
 from lossless.scoring.readers import csv as _csv
 from lossless.scoring.readers import table as _table
 from lossless.verification.losses import LOSSES
@@ -43,6 +44,13 @@ def truth(loss: str, rows: list[tuple[float, float]], **parameters: float) -> An
 
 PROVED = [argument for name in REPRESENTATIVES for argument in ("--loss", name)]
 ROWS = [(1.0, 1.5), (2.0, 2.0), (10.0, 3.0)]
+
+
+def test_losses_that_files_are_scored_with() -> None:
+    """Those of two columns and nothing else: no labels, no variances, no third column."""
+    expected = {"huber": {"delta": 1.0}, "l1": {}, "log_cosh": {}, "mse": {}}
+    expected["smooth_l1"] = {"beta": 1.0}
+    assert expected == {name: loss.parameters for name, loss in _losses.LOSSES.items()}
 
 
 def test_score_prints_the_means_of_all_losses() -> None:
@@ -96,8 +104,8 @@ def test_commands_take_no_default_reduction_of_a_loss() -> None:
     def loss(inputs: Any, targets: Any, scale: float = 2.0, reduction: Any = "mean") -> Any:
         return scale, reduction
 
-    assert Loss("loss", loss, {"scale": 3.0})(0, 0) == (3.0, "none")
-    assert Loss("loss", loss, {})(0, 0, reduction="sum") == (2.0, "sum")
+    assert ChosenLoss("loss", loss, {"scale": 3.0})(0, 0) == (3.0, "none")
+    assert ChosenLoss("loss", loss, {})(0, 0, reduction="sum") == (2.0, "sum")
 
 
 @pytest.mark.parametrize("name", ["log_cosh", "log-cosh", "log_cosh_loss", "Log-Cosh"])

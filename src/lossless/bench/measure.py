@@ -22,7 +22,7 @@ from lossless import _core
 
 from .._errors import UserError
 from .._processes import deaf_to_ctrl_c, end_with_parent
-from ..scoring.losses import Loss
+from ..scoring.losses import ChosenLoss
 from ..verification.frameworks import FRAMEWORKS
 from .peers import cases
 from .timing import Call, Timing, interleaved, seconds_of
@@ -38,7 +38,7 @@ KERNEL: Key = ("kernel", "lossless", "")
 class Measured:
     """What came of one case."""
 
-    loss: Loss
+    loss: ChosenLoss
     key: Key
     timing: Timing | None
     failure: str | None = None
@@ -48,7 +48,7 @@ class Measured:
 class Work:
     """What all processes do at the same time, one after the other."""
 
-    loss: Loss
+    loss: ChosenLoss
     elements: int
     dtype: str
     threads: int
@@ -182,7 +182,9 @@ def _memory_pass(inputs: NDArray[Any], targets: NDArray[Any]) -> Call:
     return lambda: _core.memory_pass(x, t, out)
 
 
-def _kernel(loss: Loss, inputs: NDArray[Any], targets: NDArray[Any], dtype: str) -> partial[None]:
+def _kernel(
+    loss: ChosenLoss, inputs: NDArray[Any], targets: NDArray[Any], dtype: str
+) -> partial[None]:
     """Without the Python layer, into memory that is warm: what compares with the memory pass."""
     number = [name for name, *_ in _core.losses()].index(loss.name)
     code = DTYPES.index(dtype)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import lossless
 
-from ..scoring.losses import Loss
+from ..scoring.losses import ChosenLoss
 from ..verification.frameworks import JAX, MLX, Framework, NumPy, Torch
 from .timing import Call
 
@@ -31,7 +31,7 @@ Case = tuple[str, str, Call]
 
 
 def cases(
-    framework: Framework, loss: Loss, inputs: NDArray[Any], targets: NDArray[Any]
+    framework: Framework, loss: ChosenLoss, inputs: NDArray[Any], targets: NDArray[Any]
 ) -> Iterator[Case]:
     """Results are waited for inside of each call."""
     makers: dict[type[Framework], Callable[..., Iterator[Case]]] = {
@@ -41,7 +41,7 @@ def cases(
     return makers[type(framework)](framework, loss, x, t)
 
 
-def _ours(loss: Loss) -> Mean:
+def _ours(loss: ChosenLoss) -> Mean:
     return partial(loss, reduction="mean")
 
 
@@ -49,7 +49,7 @@ def _finished(framework: Framework, step: Callable[..., Any], x: Any, t: Any) ->
     return framework.finish(step(x, t))
 
 
-def _numpy(_: NumPy, loss: Loss, x: Any, t: Any) -> Iterator[Case]:
+def _numpy(_: NumPy, loss: ChosenLoss, x: Any, t: Any) -> Iterator[Case]:
     both = lossless.value_and_grad(loss.function)
     yield "lossless", "eager", lambda: both(x, t, **loss.parameters, reduction="mean")
     formula = getattr(_InPlace(x), loss.name, None)
@@ -87,7 +87,7 @@ class _InPlace:
         return np.mean(value), np.divide(gradient, gradient.size, out=gradient)
 
 
-def _named(module: Any, loss: Loss) -> Callable[..., Any] | None:
+def _named(module: Any, loss: ChosenLoss) -> Callable[..., Any] | None:
     """The loss of this name in another library, with the same parameters."""
     for name in (f"{loss.name}_loss", loss.name):
         function = getattr(module, name, None)
@@ -96,7 +96,7 @@ def _named(module: Any, loss: Loss) -> Callable[..., Any] | None:
     return None
 
 
-def _mlx(framework: MLX, loss: Loss, x: Any, t: Any) -> Iterator[Case]:
+def _mlx(framework: MLX, loss: ChosenLoss, x: Any, t: Any) -> Iterator[Case]:
     mx = framework.mx
     theirs = _named(importlib.import_module("mlx.nn").losses, loss)
     means = {"lossless": _ours(loss)}
@@ -109,7 +109,7 @@ def _mlx(framework: MLX, loss: Loss, x: Any, t: Any) -> Iterator[Case]:
         yield who, "compiled", partial(_finished, framework, compiled, x, t)
 
 
-def _torch(framework: Torch, loss: Loss, x: Any, t: Any) -> Iterator[Case]:
+def _torch(framework: Torch, loss: ChosenLoss, x: Any, t: Any) -> Iterator[Case]:
     torch = framework.torch
     functional = torch.nn.functional
     leaf = x.requires_grad_()
@@ -145,7 +145,7 @@ def compiled_by_torch(function: Any, backend: str = "inductor") -> Any:
     return torch.compile(function, dynamic=False, fullgraph=True, backend=backend)
 
 
-def _jax(framework: JAX, loss: Loss, x: Any, t: Any) -> Iterator[Case]:
+def _jax(framework: JAX, loss: ChosenLoss, x: Any, t: Any) -> Iterator[Case]:
     jax = framework.jax
     means = {"lossless": _ours(loss)}
     theirs = _named(importlib.import_module("optax"), loss) if find_spec("optax") else None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
-
-from ..cli._console import number
 
 # A call shorter than this is repeated, and the clock read once for all repetitions.
 SHORTEST_SAMPLE = 1e-3
@@ -34,10 +33,17 @@ class Timing:
         spread = (self.upper_quartile - self.lower_quartile) / 2 / self.median
         units = {"s": 1.0, "ms": 1e3, "µs": 1e6}
         unit = next((unit for unit, factor in units.items() if self.median * factor >= 1), "µs")
-        return f"{number(self.median * units[unit], digits)} {unit} ±{spread:.0%}"
+        return f"{significant(self.median * units[unit], digits)} {unit} ±{spread:.0%}"
 
     def __str__(self) -> str:
         return self.text(3)
+
+
+def significant(x: float, digits: int) -> str:
+    """The number with this many significant digits, or as many as stand before its point."""
+    if not math.isfinite(x) or not 1e-3 <= abs(x) < 1e12:
+        return f"{x:.{digits}g}"
+    return f"{float(f'{x:.{digits}g}') if abs(x) < 10**digits else round(x):,.15g}"
 
 
 def interleaved(

@@ -55,13 +55,6 @@ def progress() -> Progress:
     )
 
 
-def number(x: float, digits: int) -> str:
-    """So many significant digits, and as many more as stand before the point."""
-    if not math.isfinite(x) or not 1e-3 <= abs(x) < 1e12:
-        return f"{x:.{digits}g}"
-    return f"{float(f'{x:.{digits}g}') if abs(x) < 10**digits else round(x):,.15g}"
-
-
 def print_json(document: dict[str, Any], **rows: Iterable[dict[str, Any]]) -> None:
     """One document; infinities and NaN, which JSON has not, as the text that float() reads.
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..scoring import kinds as _kinds
-from ..scoring.losses import Loss
+from ..scoring.losses import ChosenLoss
 
 GAP = 3
 # A name is not cut to less, whatever the terminal.
@@ -33,9 +33,14 @@ Cells = list[str]
 
 
 def print_scores(
-    console: Console, title: str, headings: Cells, losses: list[Loss], parts: Parts, total: Part,
+    console: Console,
+    title: str,
+    headings: Cells,
+    losses: list[ChosenLoss],
+    parts: Parts,
+    total: Part,
     digits: int,
-) -> None:  # fmt: skip
+) -> None:
     """The headings are those of the names. The total is told of more than one part."""
     room = console.width if console.is_terminal else None
     headings = [_printable(name, console.encoding) for name in headings]

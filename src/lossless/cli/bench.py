@@ -21,11 +21,12 @@ from .._errors import UserError
 from .._files import check_path, replacing
 from ..bench.machine import machine
 from ..bench.measure import DTYPES, KERNEL, MEMORY, Measured, Work, measure
-from ..scoring import losses as _losses
-from ..scoring.losses import LossOption, with_parameters
-from ..verification import frameworks as _frameworks
-from ..verification.frameworks import FRAMEWORKS, BackendOption
-from ._console import number, print_json, progress, results, strict
+from ..bench.timing import Timing, significant
+from ..verification.frameworks import FRAMEWORKS
+from . import _frameworks, _losses
+from ._console import print_json, progress, results, strict
+from ._frameworks import BackendOption
+from ._losses import LossOption, with_parameters
 from ._options import DigitsOption
 
 if TYPE_CHECKING:
@@ -232,12 +233,10 @@ def _print(document: dict[str, Any], digits: int) -> None:
 
 
 def _numbers(row: dict[str, Any], digits: int) -> list[str]:
-    from ..bench.timing import Timing
-
     ratios = (row["of_memory_pass"], row["of_lossless"])
     return [
         Timing(**row["seconds"]).text(digits),
-        *("" if x is None else number(x, digits) for x in ratios),
+        *("" if x is None else significant(x, digits) for x in ratios),
     ]
 
 
@@ -276,8 +275,8 @@ def _chart(document: dict[str, Any]) -> Figure:
             _style.grid(axes)
             for place, time in zip(places, times, strict=True):
                 axes.annotate(
-                    number(time, 3), (time, place), (7, 0), textcoords="offset points", va="center",
-                    fontsize=8,
+                    significant(time, 3), (time, place), (7, 0), textcoords="offset points",
+                    va="center", fontsize=8,
                 )  # fmt: skip
             limit = next(
                 1e3 * row["seconds"]["median"]

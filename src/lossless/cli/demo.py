@@ -19,8 +19,8 @@ from rich.table import Table
 from .._errors import UserError
 from .._files import check_path
 from ..demo import small_csv as _small_csv
-from ..verification import frameworks as _frameworks
 from ..verification.frameworks import FRAMEWORKS, Framework
+from . import _frameworks
 from ._console import results
 
 if TYPE_CHECKING:

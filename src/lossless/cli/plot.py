@@ -13,9 +13,10 @@ import lossless
 
 from .._errors import UserError
 from .._files import check_path
-from ..scoring import losses as _losses
-from ..scoring.losses import LOSSES, Loss, with_parameters
+from ..scoring.losses import LOSSES, ChosenLoss
+from . import _losses
 from ._console import print_json, results
+from ._losses import with_parameters
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,7 +76,7 @@ def plot(
         results().print(f"Picture: [bold]{escape(str(output))}[/]", soft_wrap=True)
 
 
-def curves(loss: Loss, residuals: Vector) -> tuple[Vector, Vector, Vector]:
+def curves(loss: ChosenLoss, residuals: Vector) -> tuple[Vector, Vector, Vector]:
     """Value, gradient and second derivative at the residuals."""
     zeros = np.zeros_like(residuals)
     parameters: dict[str, Any] = dict(loss.parameters)
@@ -84,7 +85,7 @@ def curves(loss: Loss, residuals: Vector) -> tuple[Vector, Vector, Vector]:
     return (loss(residuals, zeros), *derivatives)
 
 
-def _figure(losses: list[Loss], reach: float) -> "Figure":
+def _figure(losses: list[ChosenLoss], reach: float) -> "Figure":
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

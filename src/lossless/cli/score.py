@@ -14,15 +14,15 @@ from rich.markup import escape
 from .. import _files
 from .._errors import UserError
 from ..scoring import kinds as _kinds
-from ..scoring import losses as _losses
 from ..scoring.groups import Groups
-from ..scoring.losses import LossOption, with_parameters
 from ..scoring.parts import Parts
 from ..scoring.readers.files import expand
 from ..scoring.readers.table import TextFormat
 from ..scoring.rows import Columns, Rows
 from ..scoring.writer import FORMATS, Writer
+from . import _losses
 from ._console import print_json, progress, results
+from ._losses import LossOption, with_parameters
 from ._scores import Part, print_scores
 
 

@@ -20,11 +20,11 @@ from lossless import _core
 from .._errors import UserError
 from .._processes import deaf_to_ctrl_c, end_with_parent
 from ..bench.machine import machine
-from ..scoring import losses as _losses
-from ..scoring.losses import with_parameters
-from ..verification import frameworks as _frameworks
-from ..verification.frameworks import FRAMEWORKS, BackendOption
+from ..verification.frameworks import FRAMEWORKS
+from . import _frameworks, _losses
 from ._console import print_json, progress, results
+from ._frameworks import BackendOption
+from ._losses import with_parameters
 from ._options import DigitsOption
 
 if TYPE_CHECKING:
@@ -130,12 +130,12 @@ def _settings(
     from ..verification import promises as _contract
     from ..verification.losses import LOSSES
 
-    chosen = list(dict.fromkeys(map(_named, names or LOSSES)))
+    chosen = list(dict.fromkeys(_losses.known(name, NAMES) for name in names or LOSSES))
     given = {name: value for name, value in parameters.items() if value is not None}
     for parameter in given:
         if not any(parameter in LOSSES[name].parameters for name in chosen):
             raise UserError(f"--{parameter}: {', '.join(chosen)} has no such parameter")
-    own = {one.name: one.parameters for one in _losses.chosen(list(_losses.LOSSES), parameters)}
+    own = {one.name: one.parameters for one in _losses.chosen(None, parameters)}
     stride = stride or (1 if exhaustive else _contract.STRIDE)
     settings = [(name, dict(own.get(name, LOSSES[name].parameters)), stride) for name in chosen]
     if exhaustive and not given:
@@ -143,13 +143,6 @@ def _settings(
             others = LOSSES[name].settings[1:2]
             settings += [(name, other, max(stride, _contract.OTHER_STRIDE)) for other in others]
     return settings
-
-
-def _named(name: str) -> str:
-    plain = name.lower().replace("-", "_").removesuffix("_loss")
-    if plain not in NAMES:
-        raise UserError(f"there is no loss {name!r}, only {', '.join(NAMES)}")
-    return plain
 
 
 def _run(every_task: list[Task], *, spread: bool) -> dict[Key, Tallies]:

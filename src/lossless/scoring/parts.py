@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 
-from .losses import Loss
+from .losses import ChosenLoss
 from .rows import Piece
 from .totals import Totals, block_sums, divided, group_sums, quotients
 
@@ -17,7 +17,7 @@ SOME = 1 << 14
 class Parts:
     """Parts are numbered in the order of their first rows."""
 
-    def __init__(self, losses: list[Loss]) -> None:
+    def __init__(self, losses: list[ChosenLoss]) -> None:
         self._losses = losses
         self._rows, self._weights = Totals(), Totals()
         self._sums = [Totals() for _ in losses]

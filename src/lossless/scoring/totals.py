@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .losses import Loss
+from .losses import ChosenLoss
 
 Vector = NDArray[np.float64]
 Groups = NDArray[np.intp]
@@ -120,7 +120,7 @@ def _halves(x: Vector) -> tuple[Vector, Vector]:
     return high, x - high
 
 
-def block_sums(loss: Loss, inputs: Any, targets: Any, weights: Vector | None) -> Vector:
+def block_sums(loss: ChosenLoss, inputs: Any, targets: Any, weights: Vector | None) -> Vector:
     """The sums of the losses of each block of rows, of which the last may be short."""
     whole = len(inputs) // BLOCK * BLOCK
     sums = []

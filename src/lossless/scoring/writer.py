@@ -13,7 +13,7 @@ from .._errors import UserError
 from .._files import replacing
 from . import kinds as _kinds
 from .groups import Groups
-from .losses import Loss
+from .losses import ChosenLoss
 from .rows import Piece
 
 FORMATS = (".csv", ".parquet")
@@ -27,7 +27,13 @@ class Writer:
     """
 
     def __init__(
-        self, path: Path, losses: list[Loss], keys: dict[str, Any], dtype: Any, *, several: bool
+        self,
+        path: Path,
+        losses: list[ChosenLoss],
+        keys: dict[str, Any],
+        dtype: Any,
+        *,
+        several: bool,
     ) -> None:
         self._losses, self._several, self._path = losses, several, path
         self._csv = path.suffix.lower() == ".csv"

@@ -1,23 +1,20 @@
-"""The array frameworks, as commands need them: found, imported when asked for, arrays converted.
+"""The array frameworks: found, imported when asked for, arrays converted.
 
 What they do with a loss is the library's business; nothing here is about one.
 """
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import metadata
 from importlib.util import find_spec
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 
 import lossless
-
-from .._errors import UserError
 
 
 class Framework(ABC):
@@ -165,36 +162,6 @@ class JAX(Framework):
 
 
 FRAMEWORKS: dict[str, type[Framework]] = {kind.name: kind for kind in (NumPy, MLX, Torch, JAX)}
-
-
-def chosen(names: list[str] | None) -> list[str]:
-    """The frameworks of these names, or all that are installed."""
-    for name in names or []:
-        check("--backend", name)
-    installed = [name for name, kind in FRAMEWORKS.items() if kind.is_installed()]
-    return list(dict.fromkeys(names or installed))
-
-
-def check(option: str, name: str, names: Iterable[str] = FRAMEWORKS) -> None:
-    """That there is such a framework, here."""
-    if name not in FRAMEWORKS:
-        raise UserError(f"{option} must be one of {', '.join(names)}, got {name}")
-    if not FRAMEWORKS[name].is_installed():
-        title = FRAMEWORKS[name].title
-        raise UserError(
-            f"{option} {name}: {title} is not installed: pip install 'lossless[{name}]'"
-        )
-
-
-BackendOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--backend",
-        metavar="NAME",
-        help=f"{', '.join(FRAMEWORKS)}; may be repeated.  [default: all that are installed]",
-        show_default=False,
-    ),
-]
 
 
 def _bfloat16() -> Any:
