@@ -10,7 +10,6 @@ import pytest
 from support import ROOT
 
 PAGES = [
-    ROOT / "CONTRIBUTING.md",
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").glob("*.md")),
