@@ -1,4 +1,4 @@
-"""The switch between native kernels and composed formulas."""
+"""The switch from the kernels to the formulas."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +9,14 @@ is_composed: ContextVar[bool] = ContextVar("lossless_is_composed", default=False
 
 @contextmanager
 def composed() -> Iterator[None]:
-    """Compute with the framework's own array operations inside this context, not native kernels.
+    """Use formulas in the framework's own operations inside this context, not the C++ kernels.
 
-    That is for graphs which must hold no foreign code, as for export to another program, and for
-    comparisons. The results are accurate too, but not correctly rounded: docs/numerics.md tells
-    the difference. Calls that have no kernel, such as those on other devices, are composed anyway.
+    Use it for graphs that must not contain foreign code, such as graphs for export, and for
+    comparisons. The results are not correctly rounded; docs/numerics.md has their bounds. Calls
+    without a kernel, such as calls on other devices than the CPU, use the formulas anyway.
 
-    The context counts for the thread or task that enters it, and for what runs or is traced
-    there: what was traced inside stays composed wherever it runs.
+    The context applies to the thread or task that enters it. A function that is traced inside
+    keeps the formulas wherever it runs later.
 
     Example:
         >>> import lossless, numpy as np

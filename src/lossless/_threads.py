@@ -1,4 +1,4 @@
-"""How many threads a call may use."""
+"""The number of threads that a call may use."""
 
 import math
 import os
@@ -10,11 +10,11 @@ from . import _core
 
 
 def set_num_threads(n: int) -> None:
-    """Set the number of threads that a loss may use, the calling one included.
+    """Set the number of threads that a loss may use, including the calling thread.
 
-    The results have the same bits whatever the number. At first it is that of the environment
-    variable `LOSSLESS_NUM_THREADS` or, without one, of all CPUs that the process may use
-    (its affinity and its cgroup's quota).
+    The number does not change a bit of the results. The default is the environment variable
+    `LOSSLESS_NUM_THREADS` or, if it is not set, the number of CPUs that the process may use
+    (according to its affinity and the quota of its cgroup).
 
     Args:
         n: at least 1.
@@ -39,13 +39,13 @@ def set_num_threads(n: int) -> None:
 
 
 def _available_cpus() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it, macOS has not
+    affinity = getattr(os, "sched_getaffinity", None)  # on Linux, not on macOS
     cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(1, min(cpus, _cgroup_quota()))
 
 
 def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int:
-    """The CPUs' worth of time that a container's quota gives, rounded up; many without one."""
+    """The CPU quota of a container, rounded up to whole CPUs; a large number without a quota."""
     try:
         if (root / "cpu.max").exists():  # cgroup v2
             quota, period = (root / "cpu.max").read_text().split()
@@ -66,7 +66,7 @@ def _initial_threads() -> int:
     if setting.isdecimal() and int(setting) >= 1:
         return int(setting)
     message = f"the environment variable LOSSLESS_NUM_THREADS must be at least 1, got {setting!r}"
-    # The command is part of this package, so it cannot catch what its import raises.
+    # The command is part of this package, so it cannot catch an exception of its import.
     if Path(sys.argv[0]).stem == "lossless" or sys.orig_argv[1:3] == ["-m", "lossless"]:
         sys.exit(f"lossless: {message}")
     warnings.warn(f"{message}: all CPUs are used", RuntimeWarning, stacklevel=2)

@@ -1,7 +1,8 @@
-"""What type checkers know of the losses: a tensor in gives a tensor out.
+"""Types for type checkers: a tensor as an argument gives a tensor as the result.
 
-At run time losses are functions. To type checkers they are of these classes, so that a function
-of another library, or a loss of the wrong kind, is an error where a loss is wanted.
+At run time the losses are functions. For type checkers they are instances of these classes, so
+that a function of another library, or a loss of the wrong kind, is an error where a loss is
+expected.
 """
 
 from collections.abc import Sequence
@@ -11,14 +12,14 @@ import numpy as np
 
 
 class Tensor(Protocol):
-    """An array of any library: NumPy's, MLX's, PyTorch's, JAX's and others lend their memory."""
+    """An array of any library that gives access to its memory: NumPy, MLX, PyTorch, JAX, ..."""
 
     @property
     def __dlpack__(self) -> Any: ...
 
 
 class ConvertsToNumPy(Protocol):
-    """As pandas' and polars' Series do."""
+    """For example, a Series of pandas or polars."""
 
     def to_numpy(self) -> Any: ...
 
@@ -27,7 +28,7 @@ P = ParamSpec("P")
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
-    # Without a tensor among the arguments the result is whatever NumPy makes of them.
+    # Without a tensor among the arguments, the result has the type that NumPy chooses.
     Array = TypeVar("Array", bound=Tensor, default=Any)
 else:
     from typing import TypeVar
@@ -43,14 +44,14 @@ Numbers: TypeAlias = (
     | np.generic
     | ConvertsToNumPy
 )
-Values: TypeAlias = Tensor | Numbers  # of an option, which does not decide on the result
+Values: TypeAlias = Tensor | Numbers  # of an option; it does not decide the type of the result
 Axis: TypeAlias = int | tuple[int, ...] | None
 Reduction: TypeAlias = Literal["none", "sum", "mean", "weighted_mean"]
 RowReduction: TypeAlias = Literal["none", "sum", "mean"]  # of losses without weights
 
 
 class Loss(Generic[P, Array]):
-    """A function of the parameters P."""
+    """A loss function with the parameters P."""
 
     __name__: str
     __qualname__: str
@@ -61,12 +62,12 @@ class Loss(Generic[P, Array]):
 
 
 class CurvedLoss(Loss[P, Array]):
-    """One with a second derivative by each element of its first argument."""
+    """A loss with a second derivative with respect to each element of its first argument."""
 
 
 class RowLoss(Loss[P, Array]):
-    """One of rows, without."""
+    """A loss of rows, without second derivatives."""
 
 
 class Unknown:
-    """Nothing is of this class. What is `Any` to a type checker may be of it, and no other loss."""
+    """A class without instances: only an argument of type `Any` matches it, no other loss does."""

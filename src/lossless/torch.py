@@ -1,8 +1,8 @@
-"""The losses as modules of PyTorch, with PyTorch's conventions.
+"""The losses as PyTorch modules, with PyTorch's conventions.
 
-Replace `torch.nn.HuberLoss` by `lossless.torch.HuberLoss`: the arguments are the same, the default
-reduction is "mean". What differs is deliberate: input and target of different shapes are an error,
-not broadcast with a warning.
+Replace `torch.nn.HuberLoss` by `lossless.torch.HuberLoss`: the arguments are the same, and the
+default reduction is "mean". One difference is deliberate: input and target of different shapes are
+an error. PyTorch broadcasts them with a warning.
 """
 
 import math
@@ -26,15 +26,15 @@ def __dir__() -> list[str]:
 
 
 class _Loss(torch.nn.Module):
-    """A module whose options are checked wherever they are set.
+    """A module that checks its options whenever they are set.
 
-    A tensor among them becomes a buffer: it moves and changes its dtype with the module, and
-    `state_dict` has it. A `torch.nn.Parameter` is one of the module.
+    A tensor becomes a buffer: it moves and changes its dtype with the module, and is part of
+    `state_dict`. A `torch.nn.Parameter` becomes a parameter of the module.
     """
 
     reduction: Any
     _reductions: ClassVar[tuple[str, ...]] = REDUCTIONS
-    _options: ClassVar[tuple[str, ...]] = ()  # beside the reduction
+    _options: ClassVar[tuple[str, ...]] = ()  # apart from the reduction
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
@@ -43,10 +43,10 @@ class _Loss(torch.nn.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "reduction":
             check_reduction(type(self).__name__, value, self._reductions)
-        # Where it is parametrized, PyTorch has put a property in its place.
+        # If the option is parametrized, PyTorch has replaced it by a property.
         elif name in self._options and not hasattr(type(self), name):
             value = self._checked(name, value)
-            if hasattr(self, name):  # perhaps of another kind
+            if hasattr(self, name):  # a number, a buffer or a parameter: maybe not the same kind
                 delattr(self, name)
             if isinstance(value, Tensor) and not isinstance(value, torch.nn.Parameter):
                 self.register_buffer(name, value)
@@ -54,7 +54,7 @@ class _Loss(torch.nn.Module):
         super().__setattr__(name, value)
 
     def _checked(self, name: str, value: Any) -> Any:
-        """An option as it is kept, a number or a tensor; an error where it can be none."""
+        """The option as a number or a tensor; an error if it is neither."""
         owner = type(self).__name__
         refuse_word(owner, name, value)
         _refuse_others(f"{owner}: {name}", value, "a number or a tensor")
@@ -62,19 +62,19 @@ class _Loss(torch.nn.Module):
 
     def extra_repr(self) -> str:
         options = ((name, getattr(self, name)) for name in self._options)
-        told = (f", {name}={_told(value)}" for name, value in options)
-        return f"reduction={self.reduction!r}{''.join(told)}"
+        shown = (f", {name}={_shown(value)}" for name, value in options)
+        return f"reduction={self.reduction!r}{''.join(shown)}"
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     return f"tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
 
 
 def _refuse_others(argument: str, value: Any, wanted: str) -> None:
-    """What is neither a number nor a tensor would meet none of the tensors of a call."""
+    """A list or a NumPy array would not move with the module to the device of its inputs."""
     if hasattr(value, "__len__") and not isinstance(value, Tensor | str):
         raise TypeError(
-            f"{argument} must be {wanted}, got a {type(value).__name__}: torch.as_tensor makes one"
+            f"{argument} must be {wanted}, got a {type(value).__name__}: use torch.as_tensor"
         )
 
 
@@ -100,17 +100,20 @@ class HuberLoss(_ElementWise):
 
     Args:
         reduction: `"mean"`, `"sum"`, `"none"` or `"weighted_mean"`.
-        delta: where the loss turns from squared to absolute: a number > 0, `inf` included, or a
-            tensor that broadcasts to the shape of the input, which is a buffer of the module (a
-            `torch.nn.Parameter`: one of its parameters). It may be set to another one later.
+        delta: the residual at which the loss turns from squared to absolute: a number > 0
+            (`inf` included), or a tensor that broadcasts to the shape of the input. A tensor
+            becomes a buffer of the module, a `torch.nn.Parameter` a parameter. You can set
+            `delta` to another number or tensor later.
 
-    Called with `input` and `target` of one shape, or one of them a number, and, by name, with
-    `weights` and `where` as `lossless.huber_loss` has them, it returns the loss.
+    A call takes `input` and `target`, of the same shape or one of them a number, and by name
+    `weights` and `where`, with the meaning that they have in `lossless.huber_loss`. It returns
+    the loss.
 
     Raises:
-        TypeError: a delta that is no real number or tensor, such as a list or a NumPy array.
-        ValueError: an unknown reduction, a delta that is not > 0; on the call, what
-            `lossless.huber_loss` raises. The values of a tensor are not looked at.
+        TypeError: `delta` is not a real number or a tensor; for example, it is a list or a NumPy
+            array.
+        ValueError: the reduction is unknown, or `delta` is not > 0. The values of a tensor are
+            not checked. A call raises what `lossless.huber_loss` raises.
 
     Example:
         >>> import torch, lossless.torch
@@ -141,11 +144,12 @@ class LogCoshLoss(_ElementWise):
     Args:
         reduction: `"mean"`, `"sum"`, `"none"` or `"weighted_mean"`.
 
-    Called with `input` and `target` of one shape, or one of them a number, and, by name, with
-    `weights` and `where` as `lossless.log_cosh_loss` has them, it returns the loss.
+    A call takes `input` and `target`, of the same shape or one of them a number, and by name
+    `weights` and `where`, with the meaning that they have in `lossless.log_cosh_loss`. It returns
+    the loss.
 
     Raises:
-        ValueError: an unknown reduction; on the call, what `lossless.log_cosh_loss` raises.
+        ValueError: the reduction is unknown. A call raises what `lossless.log_cosh_loss` raises.
 
     Example:
         >>> import torch, lossless.torch
@@ -162,32 +166,35 @@ class LogCoshLoss(_ElementWise):
 class CrossEntropyLoss(_Loss):
     """`lossless.cross_entropy` as a module, in place of `torch.nn.CrossEntropyLoss`.
 
-    The loss of a row of C logits x with the probabilities t (1 at the label and 0 elsewhere) is
-    that of PyTorch, with the label smoothing s and the weight w of each class::
+    The loss is the same as PyTorch's. A row has C logits x and the probabilities t; a label is the
+    probability 1 at its class and 0 elsewhere. With the label smoothing s and the weight w of each
+    class, the loss of the row is::
 
         l = -sum_j w_j * ((1 - s) * t_j + s / C) * log(softmax(x)_j)
 
     Args:
-        weight: None, or a tensor of C numbers, one for each class, which is a buffer of the module
-            (a `torch.nn.Parameter`: one of its parameters). It may be set to another one later.
-        ignore_index: rows with this label add nothing.
-        reduction: `"mean"`, `"sum"` or `"none"`. The mean of rows with labels is divided by the
-            sum of the weights of these labels (without weights: by their number), that of rows
-            with probabilities by the number of rows. Without any row it is NaN.
+        weight: None, or a tensor of C numbers, one for each class. A tensor becomes a buffer of
+            the module, a `torch.nn.Parameter` a parameter. You can set `weight` to another tensor
+            later.
+        ignore_index: rows with this label are ignored.
+        reduction: `"mean"`, `"sum"` or `"none"`. The mean of rows with labels is the sum divided
+            by the sum of the weights of these labels (without weights: by their number). The mean
+            of rows with probabilities is the sum divided by the number of rows. The mean of no
+            rows is NaN.
         label_smoothing: the part s of each label, in [0, 1], that all classes share.
 
-    Called with an `input` of the shape (C), (N, C) or (N, C, d1, d2, ...) and a `target` of class
-    indices, in that shape without C, or of probabilities, in that shape, it returns the loss.
-    Probabilities need not add up to 1. By name it takes `where`, a boolean tensor that broadcasts
-    to the losses: rows where it is false are ignored, too.
+    A call takes an `input` of the shape (C), (N, C) or (N, C, d1, d2, ...), and a `target` of
+    class indices in this shape without C, or of probabilities in this shape. Probabilities need
+    not add up to 1. By name it takes `where`, a boolean tensor that broadcasts to the losses: rows
+    where it is false are ignored, too. It returns the loss.
 
     Raises:
-        TypeError: a weight that is no tensor of real numbers; on the call, what
+        TypeError: `weight` is not a tensor of real numbers. A call raises what
             `lossless.cross_entropy` raises.
-        ValueError: an unknown reduction, label smoothing outside of [0, 1], a weight of another
-            size than C, an `ignore_index` >= 0 with probabilities; on the call, what
+        ValueError: the reduction is unknown, the label smoothing is outside [0, 1], `weight` has
+            not the size C, or `ignore_index` is >= 0 with probabilities. A call raises what
             `lossless.cross_entropy` raises.
-        IndexError: a class that does not exist, as `lossless.cross_entropy` says.
+        IndexError: a class index is out of range, as in `lossless.cross_entropy`.
 
     Example:
         >>> import torch, lossless.torch
@@ -232,7 +239,7 @@ class CrossEntropyLoss(_Loss):
             if value is not None:
                 FORMULAS.real(argument, value)
             return value
-        if isinstance(value, Tensor):  # derivatives by it would be lost without a word
+        if isinstance(value, Tensor):  # its derivative would be lost silently
             raise TypeError(f"{argument} must be a number, got {value!r}")
         refuse_word(type(self).__name__, name, value)
         real = FORMULAS.real(argument, value)
@@ -259,7 +266,8 @@ class CrossEntropyLoss(_Loss):
             if FORMULAS.shape(target) != FORMULAS.shape(input):
                 raise ValueError(
                     f"{type(self).__name__}: target must have the shape of input "
-                    f"{tuple(input.shape)}, or that without the classes, got {tuple(target.shape)}"
+                    f"{tuple(input.shape)}, or this shape without the classes, got "
+                    f"{tuple(target.shape)}"
                 )
             return self._of_probabilities(input, target, axis, where)
         return self._of_labels(input, target, axis, where)
@@ -318,12 +326,12 @@ class CrossEntropyLoss(_Loss):
         return narrow
 
     def _is_plain(self) -> bool:
-        """Whether `lossless.cross_entropy` has all that is asked for."""
+        """Whether `lossless.cross_entropy` supports all options in use."""
         return self.weight is None and self.label_smoothing < 1
 
     def _weighted(self, targets: Tensor, input: Tensor, axis: int) -> Tensor:  # noqa: A002
-        """What the logarithms of the softmax are multiplied by, in a dtype in which that is exact
-        or nearly so."""
+        """The factors of the logarithms of the softmax, in a dtype that holds them (almost)
+        exactly."""
         narrow = torch.promote_types(input.dtype, targets.dtype)
         wide = torch.promote_types(narrow, torch.float32)
         if wide is narrow and not input.is_mps:
