@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import array_api_strict
@@ -14,6 +15,7 @@ import pytest
 
 import lossless
 from lossless.verification.formats import FLOAT32, FLOAT64, FORMATS, Array, Format
+from lossless.verification.frameworks import FRAMEWORKS, Framework
 from lossless.verification.losses import LOSSES
 from lossless.verification.reference import Loss
 
@@ -65,20 +67,16 @@ class Backend(Enum):
         if self is Backend.ARRAY_API_STRICT:
             wide = numbers.astype(np.float32) if numbers.dtype == np.float16 else numbers
             return array_api_strict.asarray(wide)
-        if self in MLX:
-            return to_mlx(numbers)
-        if self in TORCH:
-            return to_torch(numbers)
-        if self in JAX:
-            return to_jax(numbers)
-        return numbers
+        return self.framework.array(numbers)
 
     def numpy(self, array: Any) -> Array:
-        if self in MLX:
-            return from_mlx(array)
-        if self in JAX:
-            return from_jax(array)
-        return from_torch(array) if self in TORCH else np.asarray(array)
+        if self is Backend.ARRAY_API_STRICT:
+            return np.asarray(array)
+        return self.framework.numpy(array)
+
+    @property
+    def framework(self) -> Framework:
+        return framework(self.value.removesuffix("_composed"))
 
 
 MLX = (Backend.MLX, Backend.MLX_COMPOSED)
@@ -88,44 +86,34 @@ JAX = (Backend.JAX, Backend.JAX_COMPOSED)
 TORCH_JIT = pytest.mark.filterwarnings("ignore:.torch.jit.*is deprecated:DeprecationWarning")
 
 
-# Here, and nowhere above, frameworks are imported: sanitizers run the tests that need none.
+@cache
+def framework(name: str) -> Framework:
+    """The framework's arrays. It is imported by the first call: sanitizers run tests without."""
+    return FRAMEWORKS[name]()
 
 
 def to_mlx(array: Array) -> Any:
-    import mlx.core as mx
-
-    if array.dtype.name == "bfloat16":
-        return mx.array(np.array(array.view(np.uint16))).view(mx.bfloat16)
-    # Without its dtype, float64 would become float32.
-    return mx.array(np.array(array), getattr(mx, array.dtype.name.replace("bool", "bool_")))
+    return framework("mlx").array(array)
 
 
 def from_mlx(array: Any) -> Array:
-    import mlx.core as mx
-
-    assert isinstance(array, mx.array), f"got {type(array)}, wanted an MLX array"
-    if array.dtype == mx.bfloat16:
-        return np.array(array.view(mx.uint16)).view(FORMATS["bfloat16"].dtype)
-    return np.array(array)
+    return framework("mlx").numpy(array)
 
 
 def to_torch(array: Array) -> Any:
-    import torch
-
-    copy = np.array(array)  # which has strides that PyTorch takes
-    if copy.dtype.name == "bfloat16":
-        return torch.from_numpy(copy.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(copy)
+    return framework("torch").array(array)
 
 
 def from_torch(tensor: Any) -> Array:
-    import torch
+    return framework("torch").numpy(tensor)
 
-    assert isinstance(tensor, torch.Tensor), f"got {type(tensor)}, wanted a tensor"
-    tensor = tensor.detach().clone()
-    if tensor.dtype == torch.bfloat16:
-        return np.asarray(tensor.view(torch.int16).numpy().view(FORMATS["bfloat16"].dtype))
-    return np.asarray(tensor.numpy())
+
+def to_jax(array: Array) -> Any:
+    return framework("jax").array(array)
+
+
+def from_jax(array: Any) -> Array:
+    return framework("jax").numpy(array)
 
 
 def with_float64() -> AbstractContextManager[None]:
@@ -133,19 +121,6 @@ def with_float64() -> AbstractContextManager[None]:
 
     context: AbstractContextManager[None] = jax.enable_x64(True)
     return context
-
-
-def to_jax(array: Array) -> Any:
-    import jax.numpy as jnp
-
-    return jnp.asarray(array)
-
-
-def from_jax(array: Any) -> Array:
-    import jax
-
-    assert isinstance(array, jax.Array), f"got {type(array)}, wanted a JAX array"
-    return np.asarray(array)
 
 
 @dataclass(frozen=True)

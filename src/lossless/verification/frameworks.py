@@ -37,7 +37,11 @@ class Framework(ABC):
 
     @abstractmethod
     def numpy(self, array: Any) -> NDArray[Any]:
-        """The same numbers in the same dtype."""
+        """The same numbers in the same dtype; TypeError for what is no array of the framework."""
+
+    def _check(self, array: Any, kind: type) -> None:
+        if not isinstance(array, kind):
+            raise TypeError(f"expected an array of {self.title}, got {type(array).__name__}")
 
     def filled(self, size: int) -> int:
         """The size to which many arrays of different sizes are best filled up."""
@@ -83,9 +87,12 @@ class MLX(Framework):
     def array(self, numbers: NDArray[Any]) -> Any:
         if numbers.dtype.name == "bfloat16":
             return self.mx.array(np.array(numbers.view(np.uint16))).view(self.mx.bfloat16)
-        return self.mx.array(np.array(numbers), getattr(self.mx, numbers.dtype.name))
+        # Without its dtype, float64 would become float32.
+        dtype = getattr(self.mx, numbers.dtype.name.replace("bool", "bool_"))
+        return self.mx.array(np.array(numbers), dtype)
 
     def numpy(self, array: Any) -> NDArray[Any]:
+        self._check(array, self.mx.array)
         if array.dtype == self.mx.bfloat16:
             return np.array(array.view(self.mx.uint16)).view(_bfloat16())
         return np.array(array)
@@ -110,13 +117,14 @@ class Torch(Framework):
         self.torch: Any = importlib.import_module("torch")
 
     def array(self, numbers: NDArray[Any]) -> Any:
-        copy = np.array(numbers)
+        copy = np.array(numbers)  # which has strides that PyTorch takes
         if copy.dtype.name == "bfloat16":
             return self.torch.from_numpy(copy.view(np.int16)).view(self.torch.bfloat16)
         return self.torch.from_numpy(copy)
 
     def numpy(self, array: Any) -> NDArray[Any]:
-        tensor = array.detach()
+        self._check(array, self.torch.Tensor)
+        tensor = array.detach().clone()
         if tensor.dtype == self.torch.bfloat16:
             return np.asarray(tensor.view(self.torch.int16).numpy()).view(_bfloat16())
         return np.asarray(tensor.numpy())
@@ -141,6 +149,7 @@ class JAX(Framework):
         return self.jnp.asarray(numbers)
 
     def numpy(self, array: Any) -> NDArray[Any]:
+        self._check(array, self.jax.Array)
         return np.asarray(array)
 
     def filled(self, size: int) -> int:
