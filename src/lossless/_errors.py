@@ -1,5 +1,5 @@
-"""What a command tells its user in one line, with an exit status of 1."""
+"""The error that a command reports in one line, with the exit code 1."""
 
 
 class UserError(Exception):
-    """A file, an option or an installation is not as a command needs it."""
+    """A problem with a file, an option or the installation."""

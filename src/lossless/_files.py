@@ -1,4 +1,4 @@
-"""Files that a command writes: whole or not at all."""
+"""Files that a command writes completely or not at all."""
 
 import os
 import re
@@ -11,10 +11,10 @@ from ._errors import UserError
 
 
 def check_path(option: str, path: Path, suffixes: tuple[str, ...]) -> None:
-    """Say what is wrong with the path before an hour of work, not after it."""
+    """Report a problem with the path before an hour of work, not after it."""
     if path.suffix.lower() not in suffixes:
         raise UserError(f"{option} {path}: the name must end with {', '.join(suffixes)}")
-    with _problems_told(option, path):
+    with _reporting(option, path):
         if path.is_dir():
             raise UserError(f"{option} {path}: is a folder")
         if not path.parent.is_dir():
@@ -24,8 +24,8 @@ def check_path(option: str, path: Path, suffixes: tuple[str, ...]) -> None:
 
 @contextmanager
 def replacing(option: str, path: Path) -> Iterator[str]:
-    """The name of an empty file beside the path, renamed to it if nothing goes wrong."""
-    with _problems_told(option, path):
+    """The name of a new file in the same folder, which replaces the path if there is no error."""
+    with _reporting(option, path):
         name = _new_file(path)
         try:
             yield name
@@ -43,11 +43,11 @@ def _new_file(path: Path) -> str:
 
 
 @contextmanager
-def _problems_told(option: str, path: Path) -> Iterator[None]:
+def _reporting(option: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # Arrow's have their number in the text.
+        # Arrow's errors have their number in the text.
         number = re.search(r"\[errno (\d+)\]", str(error))
         reason = os.strerror(int(number[1])) if number else error.strerror or error
         raise UserError(f"{option} {path}: {reason}") from None

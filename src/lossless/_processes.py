@@ -1,4 +1,4 @@
-"""Processes of a command's own: they end with it, however it ends."""
+"""Child processes of a command: they end with it, however it ends."""
 
 import multiprocessing
 import os
@@ -10,7 +10,7 @@ from multiprocessing.connection import wait
 
 
 def end_with_parent() -> None:
-    """To call in a process that was started: what kills its parent ends it, too."""
+    """Called in a child process: it ends when its parent ends, even if the parent is killed."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -24,7 +24,7 @@ def end_with_parent() -> None:
 
 @contextmanager
 def deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes that start here leave Ctrl-C to this one, from their first moment on."""
+    """Processes that start here ignore Ctrl-C from the first moment: their parent handles it."""
     own = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

@@ -253,9 +253,9 @@ def test_bench_shows_what_it_kept() -> None:
     ("text", "message"),
     [
         (None, "No such file"),
-        ("{", "is no JSON"),
-        ("[]", "is not what lossless bench --save writes"),
-        ("{}", "is not what lossless bench --save writes"),
+        ("{", "is not JSON"),
+        ("[]", "was not written by lossless bench --save"),
+        ("{}", "was not written by lossless bench --save"),
     ],
 )
 def test_bench_says_what_is_wrong_with_what_was_kept(text: str | None, message: str) -> None:

@@ -58,7 +58,7 @@ def test_info_of_a_broken_and_a_missing_framework(monkeypatch: pytest.MonkeyPatc
     assert found["torch"] == {
         "version": metadata.version("torch"),
         "path": "none",
-        "why": "trying it failed: libtorch.so: cannot open [shared] object file",
+        "why": "its test failed: libtorch.so: cannot open [shared] object file",
     }
     assert found["jax"]["version"] is None
     assert "cannot open [shared] object file" in run("info")[1]

@@ -240,5 +240,5 @@ def test_fit_that_does_not_settle_is_an_error(
 ) -> None:
     monkeypatch.setattr("lossless.demo.fits.MOST_STEPS", 100)
     for delta in ("1e-06", "1e-307"):
-        with pytest.raises(UserError, match=f"Huber has not settled .* delta = {delta} is too"):
+        with pytest.raises(UserError, match=f"Huber did not converge .* delta = {delta} is too"):
             train(calls, "Huber", float(delta))

@@ -89,7 +89,7 @@ def test_keys_in_csv_are_text_or_an_error(key: Key) -> None:
     parquet.write_table(pa.table({"x": [1.0, 2.0], "y": [0.0, 0.0], "c": key.array}), "d.parquet")
     arguments = ("score", "d.parquet", *COLUMNS, *NONE, "--by", "c", "-o", "out.csv")
     if key.csv is None:
-        assert "--by c: has bytes that are no text: --output must be a .parquet" in error(
+        assert "--by c: has bytes that are not text: --output must be a .parquet" in error(
             *arguments
         )
         assert not Path("out.csv").exists()
@@ -139,7 +139,7 @@ def test_number_that_the_other_type_cannot_hold_is_an_error() -> None:
     for name, keys in (("a.parquet", [1.5]), ("b.parquet", [2**53 + 1])):
         parquet.write_table(pa.table({"x": [1.0], "y": [0.0], "c": keys}), name)
     message = error("score", "a.parquet", "b.parquet", *COLUMNS, "--by", "c")
-    assert "b.parquet, column 'c': does not fit the type that all files have" in message
+    assert "b.parquet, column 'c': does not fit the common type of all files" in message
     assert "9007199254740993" in message
 
 

@@ -80,6 +80,6 @@ def test_packed_values_that_are_no_numbers(kind: Any, form: str) -> None:
         integers = pa.int32() if kind.bit_width == 32 else pa.int64()
         two = pa.array([1, 2], integers).view(kind)
     write(PACKED[form](two))
-    assert f"data.arrow, column 'x': must hold numbers, holds {kind}\n" in error(
+    assert f"data.arrow, column 'x': must hold numbers, got {kind}\n" in error(
         "score", "data.arrow", *COLUMNS
     )

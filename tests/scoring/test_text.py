@@ -63,12 +63,12 @@ def test_score_never_guesses_what_bytes_mean() -> None:
     """Two names that differ in such bytes alone would be one."""
     Path("data.csv").write_bytes(GROUPS.encode("latin-1"))
     message = error("score", "data.csv", *PT, "--by", "c")
-    assert "data.csv, line 2: is not UTF-8: say which encoding it is, as in --encoding" in message
+    assert "data.csv, line 2: is not UTF-8: name the encoding, as in --encoding" in message
     assert run_json("score", "data.csv", *PT)["total"]["values"] == {"mse": 2.5}
     Path("data.csv").write_bytes("prévu,t\n1,2\n".encode("latin-1"))
     columns = ("--inputs", "prévu", "--targets", "t", "--loss", "mse")
     message = error("score", "data.csv", *columns)
-    assert r"only 'pr\xe9vu', 't' (the first line is not UTF-8: say which" in message
+    assert r"only 'pr\xe9vu', 't' (the first line is not UTF-8: name the" in message
     scored = run_json("score", "data.csv", *columns, "--encoding", "latin-1")
     assert scored["total"]["values"] == {"mse": 1.0}
     assert "there is no such encoding" in error(
@@ -111,8 +111,8 @@ def test_score_separator_of_a_kind_of_file_leaves_the_comma_to_numbers() -> None
         (("--sep", '"'), "must be one ASCII character"),
         (("--sep", "é"), "must be one ASCII character"),
         (("--decimal", "'"), "must be '.' or ','"),
-        (("--decimal", ","), "data.csv: --decimal ',': needs another separator"),
-        (("--sep", "."), "data.csv: --decimal '.': needs another separator"),
+        (("--decimal", ","), "data.csv: --decimal ',' is also the separator"),
+        (("--sep", "."), "data.csv: --decimal '.' is also the separator"),
         (("--sep", ";", "--decimal", ","), "row 1 (line 2), column 'p': '1.5' is not a number"),
     ],
 )

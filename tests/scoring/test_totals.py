@@ -262,7 +262,7 @@ def test_score_of_infinite_numbers_is_infinite() -> None:
 MISSING = "x,y,g\n1,0,a\n,0,a\nNA,0,a\n3, nan,b\n4,0,\n-6,0,b\n"
 
 
-def test_score_leaves_missing_cells_out_if_told() -> None:
+def test_score_skips_missing_cells_on_request() -> None:
     Path("data.csv").write_text(MISSING)
     Path("whole.csv").write_text("x,y,g\n0,0,c\n")
     arguments = ("score", "data.csv", "whole.csv", *COLUMNS, "--loss", "huber", "--skip-missing")
@@ -270,7 +270,7 @@ def test_score_leaves_missing_cells_out_if_told() -> None:
     assert [(row["rows"], row["skipped"]) for row in found["files"]] == [(2, 4), (1, 0)]
     assert found["total"] == {"rows": 3, "skipped": 4, "values": {"huber": 2.0}}
     assert [row["group"] for row in found["groups"]] == ["a", "b", "c"]
-    assert "4 rows with missing cells were left out" in run(*arguments, "--by", "g")[1]
+    assert "4 rows with missing cells were skipped" in run(*arguments, "--by", "g")[1]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

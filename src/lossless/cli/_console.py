@@ -1,4 +1,4 @@
-"""What commands print: results to the standard output, notes and progress to the standard error."""
+"""Output of commands: results to the standard output, notes and progress to the standard error."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-# Of what is no terminal: a table is never folded there.
+# The width of pipes and files: a table is never folded there.
 WIDE = 250
 JSON: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "default": str}
 
@@ -31,7 +31,7 @@ def notes() -> Console:
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        raise  # what Rich caught, to _stdout.py: it would end the process by itself
+        raise  # the error that Rich caught, for _stdout.py; Rich itself would end the process
 
 
 def _console(*, stderr: bool) -> Console:
@@ -40,7 +40,7 @@ def _console(*, stderr: bool) -> Console:
 
 
 def progress() -> Progress:
-    """A bar with the time that is left, on a terminal only; it disappears when the work is done."""
+    """A bar with the remaining time, on a terminal only; it disappears when the work is done."""
     console = notes()
     return Progress(
         TextColumn("{task.description}"),
@@ -56,9 +56,9 @@ def progress() -> Progress:
 
 
 def print_json(document: dict[str, Any], **rows: Iterable[dict[str, Any]]) -> None:
-    """One document; infinities and NaN, which JSON has not, as the text that float() reads.
+    """Print one document. JSON has no infinities and no NaN: they become text for float().
 
-    Rows, of which there may be millions, come last, each on a line.
+    The rows, maybe millions, come last, one on each line.
     """
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
     style = JSON | {"ensure_ascii": not unicode}
@@ -77,7 +77,7 @@ def print_json(document: dict[str, Any], **rows: Iterable[dict[str, Any]]) -> No
 def _line(encoder: json.JSONEncoder, item: dict[str, Any]) -> str:
     try:
         return encoder.encode(item)
-    except ValueError:  # of infinities and NaN: to look for them takes longer
+    except ValueError:  # it has infinities or NaN; searching every item would take longer
         return encoder.encode(strict(item))
 
 

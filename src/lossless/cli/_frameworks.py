@@ -1,4 +1,4 @@
-"""Options for frameworks, and those that a user chooses by them."""
+"""Options that choose frameworks."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -18,7 +18,7 @@ def chosen(names: list[str] | None) -> list[str]:
 
 
 def check(option: str, name: str, names: Iterable[str] = FRAMEWORKS) -> None:
-    """That there is such a framework, here."""
+    """Raise an error if there is no such framework, or if it is not installed."""
     if name not in FRAMEWORKS:
         raise UserError(f"{option} must be one of {', '.join(names)}, got {name}")
     if not FRAMEWORKS[name].is_installed():

@@ -1,4 +1,4 @@
-"""Options for losses and their parameters, and the losses that a user chooses by them."""
+"""Options that choose losses and their parameters."""
 
 import inspect
 from collections import Counter
@@ -18,9 +18,9 @@ PARAMETERS = sorted({parameter for loss in LOSSES.values() for parameter in loss
 
 
 def chosen(names: list[str] | None, parameters: Mapping[str, Any]) -> list[ChosenLoss]:
-    """The losses of these names, or all, with the parameters that are given.
+    """The losses with these names, or all losses, with the given parameters.
 
-    Of a parameter with several values, each loss that has it is there once for each of them.
+    If a parameter has several values, the result has each of its losses once for each value.
     """
     losses = [LOSSES[known(name)] for name in names or LOSSES]
     for loss, times in Counter(loss.name for loss in losses).items():
@@ -43,7 +43,7 @@ def chosen(names: list[str] | None, parameters: Mapping[str, Any]) -> list[Chose
 
 
 def known(name: str, names: Iterable[str] = LOSSES) -> str:
-    """The loss that is meant, of these names: `Huber-Loss` is huber."""
+    """The name of the loss among these names: `Huber-Loss` is huber."""
     plain = name.lower().replace("-", "_").removesuffix("_loss")
     if plain not in names:
         raise UserError(f"there is no loss {name!r}, only {', '.join(names)}")
@@ -75,9 +75,9 @@ LossOption = Annotated[
 
 
 def with_parameters(command: Command) -> Command:
-    """Give a command an option for each parameter of the losses, in place of `**parameters`.
+    """Replace `**parameters` of a command by an option for each parameter of the losses.
 
-    They are of its type, and so may be repeated where it is a list.
+    The options have the type of `**parameters`; if it is a list, they may be repeated.
     """
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]

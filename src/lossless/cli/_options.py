@@ -1,4 +1,4 @@
-"""How options are given: once, unless a command collects them, and flags without a value."""
+"""The syntax of options: each is given once, unless it may be repeated; flags have no value."""
 
 import os
 from collections import Counter
@@ -9,13 +9,13 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 DigitsOption = Annotated[
-    int, typer.Option("--digits", min=1, max=6, metavar="N", help="Of the printed numbers.")
+    int, typer.Option("--digits", min=1, max=6, metavar="N", help="Significant digits to print.")
 ]
 TRUTHS = ("true", "false", "yes", "no", "on", "off")
 
 
 def without_values(params: list[Any]) -> list[Any]:
-    """Flags are shown without Typer's <bool>, as if they took a value."""
+    """Flags without the <bool> that Typer shows after them, as if they took a value."""
     for param in params:
         if isinstance(param, TyperOption) and param.is_flag:
             param.metavar = ""
@@ -23,9 +23,10 @@ def without_values(params: list[Any]) -> list[Any]:
 
 
 class Command(TyperCommand):
-    """A command that drops nothing of what it is given.
+    """A command that ignores no argument.
 
-    Typer alone lets the last of several win, and takes a word behind a flag for a file.
+    Typer uses the last value of an option that is given several times, and takes a word after a
+    flag for a file.
     """
 
     def get_params(self, ctx: Any) -> list[Any]:

@@ -1,7 +1,8 @@
 """The table of `lossless score`, of any length, within the width of a terminal.
 
-Nothing is kept of the rows, which are made twice, for their widths. Of several parts (files or
-groups), each is a row with a column for each loss, if these fit; or else each loss is a row.
+The rows are not stored: they are made twice, first for their widths. Each part (file or group) is
+a row with a column for each loss, if there are several parts and the columns fit. Otherwise each
+loss is a row.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from ..scoring import kinds as _kinds
 from ..scoring.losses import ChosenLoss
 
 GAP = 3
-# A name is not cut to less, whatever the terminal.
+# The least width of a name that is cut.
 SHORTEST = 8
 
 
@@ -41,7 +42,7 @@ def print_scores(
     total: Part,
     digits: int,
 ) -> None:
-    """The headings are those of the names. The total is told of more than one part."""
+    """`headings` are those of the names. The total is printed if there are several parts."""
     room = console.width if console.is_terminal else None
     headings = [_printable(name, console.encoding) for name in headings]
 
@@ -85,7 +86,7 @@ def print_scores(
 def _measured(
     headings: Cells, parts: Iterator[tuple[Cells, Cells]], total: tuple[Cells, Cells]
 ) -> tuple[int, list[int]]:
-    """How many parts there are, and the widths of their cells."""
+    """The number of parts, and the widths of their cells."""
     count = 0
     widths = [*map(max, map(_width, headings), map(_width, total[0])), *map(len, total[1])]
     for names, numbers in parts:
@@ -99,7 +100,7 @@ def _as_columns(
 ) -> tuple[list[Cells], list[int]] | None:
     """Lines of headings and widths, with a column for each loss; None if it does not fit.
 
-    Parameters have a line of their own only if it must be: what is no terminal may be parsed.
+    Parameters have a line of their own only if necessary: a program may parse the output.
     """
     for split in (False, True):
         tops = [title.partition(" ")[::2] if split else (title, "") for title in titles]
@@ -140,7 +141,7 @@ def _sum(widths: list[int]) -> int:
 
 
 def _within(widths: list[int], names: int, room: int) -> list[int]:
-    """The widest columns of names are made narrower, until the line fits."""
+    """Narrow the widest columns of names until the line fits."""
     widths = list(widths)
     while _sum(widths) > room and (widest := max(widths[:names])) > SHORTEST:
         widths[widths.index(widest)] -= 1
@@ -148,7 +149,7 @@ def _within(widths: list[int], names: int, room: int) -> list[int]:
 
 
 def _cut(cell: str, width: int, dots: str) -> str:
-    """Without what is in the middle: files and groups differ at their ends."""
+    """Cut the middle: names of files and groups differ at their ends."""
     room = width - len(dots)
     end = _beginning(cell[::-1], room // 2)[::-1]
     beginning = _beginning(cell, room - _width(end)) + dots + end
@@ -169,7 +170,7 @@ def _width(cell: str) -> int:
 
 
 def _printable(name: str, encoding: str) -> str:
-    """On one line, in letters that can be written."""
+    """The name on one line, in letters that the encoding has."""
     if not name.isprintable():
         name = _kinds.escaped(name)
         name = "".join(x if x.isprintable() else repr(x)[1:-1] for x in name)

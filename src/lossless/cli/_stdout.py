@@ -1,4 +1,4 @@
-"""The standard output: what cannot be written ends the command in one line, or quietly."""
+"""The standard output: if it cannot be written, the command ends with one line or silently."""
 
 import os
 import sys
@@ -9,28 +9,28 @@ from typing import Any
 import typer
 from rich.console import Console
 
-NOBODY_READS = 141  # as shells say it: 128 and the number of SIGPIPE
+CLOSED_PIPE = 141  # like shells: 128 plus the number of SIGPIPE
 
 
 @contextmanager
 def written(context: Any = None) -> Iterator[None]:
-    """What is printed here is written when it ends; `| head` is no error that needs words."""
+    """Flush the output at the end. A closed pipe, as with `| head`, needs no message."""
     try:
         try:
             yield
         finally:
             sys.stdout.flush()
-    except SystemExit as end:  # of Rich and Typer, with a status of their own
+    except SystemExit as end:  # Rich and Typer exit with a status of their own
         if isinstance(end.__context__, BrokenPipeError):
             _abandon()
-            raise typer.Exit(NOBODY_READS) from None
+            raise typer.Exit(CLOSED_PIPE) from None
         raise
     except OSError as error:
-        if error.filename is not None:  # that of a file is told by whoever opens it
+        if error.filename is not None:  # the code that opened the file reports it
             raise
         _abandon()
         if isinstance(error, BrokenPipeError):
-            raise typer.Exit(NOBODY_READS) from None
+            raise typer.Exit(CLOSED_PIPE) from None
         problem = f"the standard output cannot be written: {error.strerror or error}"
         name = f"lossless {context.invoked_subcommand}" if context else "lossless"
         Console(stderr=True).print(f"[bold red]{name}:[/] {problem}", soft_wrap=True)
@@ -38,7 +38,7 @@ def written(context: Any = None) -> Iterator[None]:
 
 
 def _abandon() -> None:
-    """What is left in the buffer goes nowhere: Python tries again to write it as it ends."""
+    """Discard the buffer: Python would try to write it again when it exits."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""Pictures for white paper and dark pages alike: no background, and inks that both let through."""
+"""Pictures for white paper and dark pages: no background, and colours with contrast on both."""
 
 import warnings
 from pathlib import Path
@@ -13,7 +13,7 @@ from .._files import replacing
 
 FORMATS = (".png", ".svg", ".pdf")
 # Every colour has a contrast of at least 3:1 with white, with #0d1117 and with #1e1e1e. Those of
-# the lines differ for the colour-blind too, and the dashes tell them apart without colours.
+# the lines differ for the colour-blind, too, and the dashes distinguish them without colours.
 INK = "#7A7A7A"
 COLOURS = ("#0F7DC2", "#D55E00", "#009E73", "#C4589B", "#8A7A00", "#8E6BD1")
 # Five: of the losses that `lossless plot` draws, smooth L1 lies on Huber, and lets it through.

@@ -1,4 +1,4 @@
-"""The application: its commands, one file each, and how it ends."""
+"""The application: its commands, one file each, and its exit codes."""
 
 import sys
 from typing import Annotated, Any
@@ -18,11 +18,11 @@ from .plot import plot
 from .score import score
 from .verify import verify
 
-INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
+INTERRUPTED = 130  # like shells: 128 plus the number of the signal
 
 
 class Commands(typer.core.TyperGroup):
-    """Commands whose errors of use are one line, without a traceback, and so is Ctrl-C."""
+    """Commands that report an error or Ctrl-C in one line, without a traceback."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         return without_values(super().get_params(ctx))
@@ -76,4 +76,4 @@ def options(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Loss functions, rounded once."""
+    """Correctly rounded training losses."""

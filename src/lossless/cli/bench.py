@@ -34,36 +34,39 @@ if TYPE_CHECKING:
 
 PICTURES = (".png", ".svg", ".pdf")
 FAIRNESS = (
-    "Every case computes the mean and its gradient, on the CPU. Eager and compiled (mx.compile, "
-    "torch.compile, jax.jit) are warm and take turns, each framework in a process of its own; "
-    "medians, and half the distance between the quartiles.",
-    "The memory pass reads two arrays and writes one on lossless' threads, into warm memory, and "
-    "so does the kernel. All others return fresh arrays, but for the NumPy formula, which writes "
-    "into arrays that were allocated beforehand.",
-    "lossless has the threads below, the others what they take by default: MLX runs most "
-    "operations of a CPU on one, PyTorch and XLA on all, NumPy on one.",
-    "Not all compute the same: the peers' log-cosh has few or no right digits near 0, and MLX's "
-    "float32 mean drifts (make claims). Under torch.compile lossless is its formulas, not its "
-    "kernels. PyTorch has no log-cosh: the usual formula with softplus stands in.",
+    "Every case computes the mean and its gradient on the CPU. Eager and compiled (mx.compile, "
+    "torch.compile, jax.jit) calls are warm and take turns. Each framework has its own process. "
+    "The times are medians, and half the distance between the quartiles.",
+    "The memory pass reads two arrays and writes one on the threads of lossless, into warm "
+    "memory, and so does the kernel. All others return new arrays, except for the NumPy formula, "
+    "which writes into arrays that were allocated beforehand.",
+    "lossless uses the number of threads below, the others their default: MLX runs most CPU "
+    "operations on one thread, NumPy on one, PyTorch and XLA on all.",
+    "Not all compute the same: log-cosh of the other libraries has few or no correct digits near "
+    "0, and MLX's float32 mean drifts (make claims). Under torch.compile, lossless uses its "
+    "formulas, not its kernels. PyTorch has no log-cosh; the usual formula with softplus takes "
+    "its place.",
 )
 
 
 @with_parameters
 def bench(
     loss: LossOption = None,
-    n: Annotated[int, typer.Option("--n", help="Elements.", min=1, metavar="N")] = 16_000_000,
+    n: Annotated[
+        int, typer.Option("--n", help="The number of elements.", min=1, metavar="N")
+    ] = 16_000_000,
     dtype: Annotated[str, typer.Option(help=f"{', '.join(DTYPES)}.", metavar="NAME")] = "float32",
     backend: BackendOption = None,
     seconds: Annotated[
         float,
         typer.Option(
-            help="Of measuring, for each loss; at least five rounds.", min=0, metavar="NUMBER"
+            help="Time to measure each loss; at least five rounds.", min=0, metavar="NUMBER"
         ),
     ] = 20.0,
     source: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="FILE", help="Measure nothing: show what --save FILE.json kept."
+            "--from", metavar="FILE", help="Show numbers of --save FILE.json, do not measure."
         ),
     ] = None,
     save: Annotated[
@@ -76,7 +79,8 @@ def bench(
 ) -> None:
     """Time value and gradient of a mean: lossless against every installed framework's own loss.
 
-    Side by side, eager and compiled, beside the time that memory needs. Close other programs.
+    The times are for eager and compiled calls, next to the time that a memory pass takes. Close
+    other programs.
 
         lossless bench
 
@@ -117,16 +121,16 @@ def _measured(work: list[Work], backends: list[str], seconds: float) -> list[Mea
 
 
 def _kept(path: Path) -> dict[str, Any]:
-    """What an earlier run saved."""
+    """The document that an earlier run saved."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"--from {path}: {error.strerror}") from None
     except ValueError as error:
-        raise UserError(f"--from {path}: is no JSON: {error}") from None
+        raise UserError(f"--from {path}: is not JSON: {error}") from None
     needed = {"machine", "versions", "elements", "dtype", "what", "rows"}
     if not isinstance(document, dict) or not needed <= document.keys():
-        raise UserError(f"--from {path}: is not what lossless bench --save writes")
+        raise UserError(f"--from {path}: was not written by lossless bench --save")
     return document
 
 
@@ -241,9 +245,9 @@ def _numbers(row: dict[str, Any], digits: int) -> list[str]:
 
 
 def _chart(document: dict[str, Any]) -> Figure:
-    """Points of time, a panel for each loss, with a line where the memory pass ends.
+    """Times as points, a panel for each loss, with a line at the time of the memory pass.
 
-    On an axis of powers, the length of a bar would mean nothing.
+    On a logarithmic axis, the length of a bar would mean nothing.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure

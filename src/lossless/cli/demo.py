@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from ..demo.fits import Fit, Problem
 
 Vector = NDArray[np.float64]
-# That whose users the losses are for, then those with gradients of their own.
+# MLX first, whose losses these replace; then frameworks with automatic differentiation.
 PREFERRED = ("mlx", "torch", "jax", "numpy")
-# A residual of the Huber fit is "far" beyond so many times the median one: three standard
-# deviations, if the residuals were normal.
+# A residual of the Huber fit is "far" if it exceeds the median residual by this factor: three
+# standard deviations, if the residuals were normal.
 FAR = 4.5
 
 
 @dataclass(frozen=True)
 class Data:
-    """What to fit, and how to speak about it."""
+    """The data to fit, and the words for them."""
 
     title: str
     inputs: Vector  # (rows, columns)
@@ -62,8 +62,8 @@ def demo(
         float | None,
         typer.Option(
             metavar="NUMBER",
-            help="How far from the fit a point begins to count as large, in the units of the "
-            "targets.  [default: the median distance from the Huber fit, if most are off it]",
+            help="The distance from the fit at which a residual counts as large, in the units of "
+            "the targets.  [default: the median distance from the Huber fit]",
             show_default=False,
         ),
     ] = None,
@@ -71,7 +71,7 @@ def demo(
         str | None,
         typer.Option(
             metavar="NAME",
-            help=f"Which trains: {', '.join(PREFERRED)}.  [default: the first that is installed]",
+            help=f"{', '.join(PREFERRED)}.  [default: the first that is installed]",
             show_default=False,
         ),
     ] = None,
@@ -82,8 +82,8 @@ def demo(
 ) -> None:
     """Train a linear model with squared error, Huber and log-cosh, and show what outliers do.
 
-    Without options, on the international telephone calls from Belgium, 1950 to 1973, where some
-    years count minutes instead of calls. On a file of your own:
+    Without options, the data are the international telephone calls from Belgium, 1950 to 1973,
+    where some years count minutes instead of calls. To use your own file:
 
         lossless demo --data houses.csv --inputs area --inputs rooms --targets price
     """
@@ -96,7 +96,7 @@ def demo(
     if data is not None:
         chosen = _from_file(data, inputs or [], targets)
     elif inputs or targets:
-        raise UserError("--inputs and --targets name columns of a file: say --data FILE.csv too")
+        raise UserError("--inputs and --targets name columns of a file: add --data FILE.csv")
     else:
         chosen = _belgian_calls()
     problem = _fits.Problem(chosen.inputs, chosen.targets, chosen.names)
@@ -158,7 +158,7 @@ def _from_file(path: Path, names: list[str], target: str | None) -> Data:
     table = _small_csv.read(path)
     if not names or target is None:
         known = ", ".join(map(repr, table.cells))
-        raise UserError(f"{path}: say --inputs and --targets; the columns are {known}")
+        raise UserError(f"{path}: add --inputs and --targets; the columns are {known}")
     if len({*names, target}) <= len(names):
         raise UserError("--inputs and --targets must be different columns")
     columns = [_small_csv.numbers(table, name) for name in names]
@@ -220,13 +220,13 @@ def _count(number: int, noun: str) -> str:
 
 
 def _distance(data: Data, fit: "Fit") -> Vector:
-    """Of the rows from the fit, as far as it is known."""
+    """The distances of the rows from the fit, 0 if they are below its uncertainty."""
     distance = np.abs(data.targets - fit(data.inputs))
     return np.where(distance > fit.noise, distance, 0.0)
 
 
 def _digits(x: float) -> str:
-    """Four digits, and as many more as stand before the point."""
+    """Four digits, or all that are before the point."""
     x = float(f"{x:.3e}") if abs(x) < 1e3 else x  # 0.99999 has as many digits as 1
     if x == 0 or not 1e-4 <= abs(x) < 1e12:
         return f"{x:.3e}" if x else "0"
@@ -242,13 +242,13 @@ def _conclude(console: Console, data: Data, far: NDArray[np.bool_]) -> None:
     if data.clean is None:
         console.print(
             f"{_count(int(far.sum()), 'row')} at more than {FAR:g} times the median distance from "
-            "the Huber fit: outliers, if the model is right.\n"
+            "the Huber fit: outliers, if the model is correct.\n"
         )
         return
     design = np.column_stack([np.ones(data.clean.sum()), data.inputs[data.clean]])
     (_, slope), *_ = np.linalg.lstsq(design, data.targets[data.clean])
     console.print(
-        "The years 1963 to 1970 count minutes, at least in part; the losses were not told so. "
-        f"Least squares on the other {data.clean.sum()} years finds {slope:.3g} million more calls "
-        "each year.\n"
+        "The years 1963 to 1970 count minutes, at least in part; the losses do not know this. "
+        f"Least squares on the other {data.clean.sum()} years finds a growth of {slope:.3g} "
+        "million calls a year.\n"
     )

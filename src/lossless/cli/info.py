@@ -1,4 +1,4 @@
-"""`lossless info`: what serves the calls on this machine, and why."""
+"""`lossless info`: which implementation calls use on this machine, and why."""
 
 from importlib import metadata
 from importlib.util import find_spec
@@ -20,10 +20,11 @@ NATIVE = {"_core": "the kernels", "_mlx": "for MLX's graphs", "_xla": "for JAX's
 
 
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show versions, native modules, threads, and what serves each framework's arrays, and why.
+    """Show versions, native modules, threads, and which implementation each framework gets.
 
-    "native" are the kernels, which round correctly; "composed" are formulas in the framework's own
-    operations. Each framework that is installed is imported and tried, which takes seconds.
+    "native" means the kernels, which round correctly; "composed" means the formulas, which are
+    operations of the framework itself. Every installed framework is imported and tested; this
+    takes seconds.
 
         lossless info
 
@@ -63,7 +64,7 @@ def _backends(expected: dict[str, dict[str, str]]) -> dict[str, dict[str, str | 
                     found[name]["path"], found[name]["why"] = kind().path()
                 except Exception as error:  # whatever a broken installation raises
                     reason = (str(error) or type(error).__name__).splitlines()[0]
-                    found[name] |= {"path": "none", "why": f"trying it failed: {reason}"}
+                    found[name] |= {"path": "none", "why": f"its test failed: {reason}"}
             bar.advance(task)
     return found
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Vector = NDArray[np.float64]
 PANELS = ("value", "gradient", "second derivative")
 POINTS = 4001
-SMALLEST = 1e-12  # of the range: whatever a loss does near 0, which may be all that it does
+SMALLEST = 1e-12  # of the range: near 0 a loss may do all that it does
 # A step between neighbouring points of more than this part of the panel's height is a jump.
 JUMP = 0.1
 
@@ -43,7 +43,9 @@ def plot(
     reach: Annotated[
         float,
         typer.Option(
-            "--range", metavar="NUMBER", help="Residuals from minus this number to this number."
+            "--range",
+            metavar="NUMBER",
+            help="The largest residual; the smallest is minus this number.",
         ),
     ] = 4.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -51,7 +53,7 @@ def plot(
 ) -> None:
     """Draw value, gradient and second derivative of losses, side by side.
 
-    The picture has no background and middle tones: it can be read in print and on dark pages.
+    The picture has a transparent background and middle tones, for print and for dark pages.
 
         lossless plot -o losses.png
 

@@ -1,4 +1,4 @@
-"""`lossless score`: the losses of files with predictions, however large."""
+"""`lossless score`: the losses of files with predictions, of any size."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from ._scores import Part, print_scores
 
 
 class Reduction(StrEnum):
-    """The library's."""
+    """The reductions of the library."""
 
     mean = "mean"
     sum = "sum"
@@ -52,35 +52,43 @@ def score(
     by: Annotated[
         list[str] | None,
         typer.Option(
-            help="A column that names groups: each is scored. May be repeated.", metavar="COLUMN"
+            help="A column with the keys of groups; each group is scored. May be repeated.",
+            metavar="COLUMN",
         ),
     ] = None,
     reduction: Annotated[
         Reduction,
         typer.Option(
             metavar="NAME",
-            help="mean: the sum divided by the number of rows; weighted_mean: by the sum of the "
-            "weights; sum; none: a loss for each row, into --output.",
+            help="mean: the sum divided by the number of rows; weighted_mean: the sum divided by "
+            "the sum of the weights; sum; none: the loss of each row, written to --output.",
         ),
     ] = Reduction.mean,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Of --reduction none: .csv or .parquet."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The file for --reduction none: .csv or .parquet.",
         ),
     ] = None,
     digits: Annotated[
-        int, typer.Option(min=1, max=17, metavar="N", help="Of the printed losses.")
+        int, typer.Option(min=1, max=17, metavar="N", help="Significant digits to print.")
     ] = 6,
     skip_missing: Annotated[
-        bool, typer.Option("--skip-missing", help="Leave out rows with empty or NaN cells.")
+        bool,
+        typer.Option("--skip-missing", help="Skip rows with missing cells: empty, NaN, NA, null."),
     ] = False,
     encoding: Annotated[
         str | None,
-        typer.Option(help="Of CSV files, if it is not UTF-8, or marked UTF-16.", metavar="NAME"),
+        typer.Option(
+            help="The encoding of CSV files.  [default: UTF-8, or UTF-16 and UTF-32 with a mark]",
+            metavar="NAME",
+        ),
     ] = None,
     sep: Annotated[
-        str | None, typer.Option(help="What separates the cells of CSV files.", metavar="CHAR")
+        str | None, typer.Option(help="The separator of cells in CSV files.", metavar="CHAR")
     ] = None,
     decimal: Annotated[
         str, typer.Option(help="The decimal mark in CSV files: '.' or ','.", metavar="CHAR")
@@ -88,12 +96,12 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     **parameters: list[float] | None,
 ) -> None:
-    """Score predictions: the losses of two columns of a file.
+    """Score predictions: compute the losses of two columns of a file.
 
-    CSV (also .csv.gz), Parquet, Arrow/Feather, NPY (also .npy.gz; columns are 0, 1, ...) and NPZ,
-    read piece by piece, so that they may be larger than the memory. The totals are the library's
-    on the whole columns. A cell that is no number is an error which names its row. Folders such as
-    city=Oslo around a file are columns of it.
+    Reads CSV (also .csv.gz), Parquet, Arrow/Feather, NPY (also .npy.gz; columns are 0, 1, ...) and
+    NPZ in pieces, so that files may be larger than the memory. The totals are those that the
+    library returns for the whole columns. A cell that is not a number is an error that names the
+    row. The names of folders such as city=Oslo are columns of the files inside.
 
         lossless score predictions.csv --inputs prediction --targets truth
 
@@ -192,7 +200,7 @@ def score(
         headings = list(columns.by) or ["file"]
         print_scores(console, reduction.value, headings, losses, parts, whole, digits)
     if skipped:
-        console.print(f"{skipped:,} rows with missing cells were left out", soft_wrap=True)
+        console.print(f"{skipped:,} rows with missing cells were skipped", soft_wrap=True)
 
 
 def _check(columns: Columns, reduction: Reduction, output: Path | None) -> None:
@@ -200,17 +208,17 @@ def _check(columns: Columns, reduction: Reduction, output: Path | None) -> None:
         if times > 1:
             raise UserError(f"--by {name} is given {times} times")
     if reduction is Reduction.weighted_mean and columns.weights is None:
-        raise UserError("--reduction weighted_mean needs the column of weights: say --weights")
+        raise UserError("--reduction weighted_mean needs a column of weights: add --weights")
     if reduction is Reduction.none:
         if output is None:
-            raise UserError("--reduction none gives a loss for each row: say --output FILE.csv")
+            raise UserError("--reduction none writes the loss of each row: add --output FILE.csv")
         _files.check_path("--output", output, FORMATS)
     elif output is not None:
-        raise UserError(f"--output {output}: is for the losses of each row: say --reduction none")
+        raise UserError(f"--output {output}: holds the loss of each row: add --reduction none")
 
 
 def _kinds_of_keys(paths: list[Path], tables: list[Rows], names: tuple[str, ...]) -> dict[str, Any]:
-    """The types of the columns that name groups, in all files."""
+    """The types of the columns with the keys of groups, in all files."""
     kinds: dict[str, Any] = {}
     for name in names:
         kinds[name] = [table.kinds[name] for table in tables]

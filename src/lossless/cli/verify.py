@@ -1,4 +1,4 @@
-"""`lossless verify`: the numerical contract, tried on this machine."""
+"""`lossless verify`: test the numerical contract on this machine."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def verify(
         ),
     ] = None,
     exhaustive: Annotated[
-        bool, typer.Option("--exhaustive", help="Try every float32 input, too: hours.")
+        bool, typer.Option("--exhaustive", help="Test every float32 input, which takes hours.")
     ] = False,
     stride: Annotated[
         int | None,
         typer.Option(
             min=1,
             metavar="N",
-            help="Try every N-th float32 input.  [default: 16411, exhaustively 1]",
+            help="Test every N-th float32 input.  [default: 16411; with --exhaustive 1]",
             show_default=False,
         ),
     ] = None,
@@ -81,13 +81,14 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     **parameters: float | None,
 ) -> None:
-    """Compare the element-wise losses with the truth, and see whether they keep the contract.
+    """Compare the element-wise losses with a reference, and report whether they keep the contract.
 
-    The truth is the definition in long double with an error bound, and in mpmath wherever this
-    bound leaves the rounding open. All float16 and bfloat16 inputs are tried, float32 at equal
-    steps of their bits, float64 at random, with targets 0 or, of losses of labels, with labels;
-    besides special values, and for the kernels random pairs of inputs and targets and such as are
-    hard to round. The exit code is 1 where the contract (docs/numerics.md) is broken.
+    The reference is the definition of the loss, in long double with an error bound, and in mpmath
+    wherever this bound does not decide the rounding. The inputs are all float16 and bfloat16
+    numbers, float32 numbers at equal steps of their bits, random float64 numbers, and special
+    values. The targets are 0, or labels for losses of labels. The kernels are also tested with
+    random pairs of inputs and targets, and with pairs that are hard to round. The exit code is 1
+    if a result breaks the contract (docs/numerics.md).
 
         lossless verify
 
@@ -126,7 +127,7 @@ def _settings(
     *,
     exhaustive: bool,
 ) -> list[Setting]:
-    """The losses with the parameters that are given, else, if exhaustively, with others, too."""
+    """The losses with the given parameters; without any, `exhaustive` adds other parameters."""
     from ..verification import promises as _contract
     from ..verification.losses import LOSSES
 
@@ -148,7 +149,7 @@ def _settings(
 def _run(every_task: list[Task], *, spread: bool) -> dict[Key, Tallies]:
     from ..verification.judge import tallies
 
-    # In this order, whoever finishes first.
+    # In this order, whichever task finishes first.
     found: dict[Key, Tallies] = {
         (task.loss, task.parameters, task.fmt, backend, path): tallies()
         for task in every_task
@@ -172,11 +173,11 @@ Finished = Iterable[tuple["Task", dict[tuple[str, str], "Tallies"]]]
 
 @contextmanager
 def _finished(every_task: list[Task], *, spread: bool) -> Iterator[Finished]:
-    """The tasks with what they found, as they are finished; among processes if there are many."""
+    """The tasks with their results, as they finish; in several processes if there are many."""
     if not spread:
         yield ((task, task.run()) for task in every_task)
         return
-    # What JAX compiles for a loss in a dtype is for one process, unless there is much to judge.
+    # A loss in a dtype is compiled by JAX in one process only, unless there is much to judge.
     grouped = groupby(every_task, lambda task: (task.loss, task.parameters, task.fmt))
     groups = [list(group) for _, group in grouped]
     if max(sum(task.size for task in group) for group in groups) > MANY:
@@ -245,7 +246,7 @@ CONDITIONS = ("dtype", "path", "arrays of", "contract", "verdict")
 
 
 def _cells(document: dict[str, Any], digits: int) -> Iterator[tuple[str, ...]]:
-    """The rows of the table: backends of which all numbers are the same share one."""
+    """The rows of the table: frameworks with the same numbers share one."""
     shared: dict[tuple[str, ...], list[str]] = {}
     for row in document["rows"]:
         outputs = row["outputs"].values()
@@ -266,7 +267,7 @@ def _cells(document: dict[str, Any], digits: int) -> Iterator[tuple[str, ...]]:
 
 
 def _ulp(x: float, digits: int) -> str:
-    """With one digit before the point; those of the decimals are below each other."""
+    """One digit before the point, so that decimals are aligned."""
     return f"{x:.{max(digits - 1, 1)}f}" if x < 1000 else f"{x:.{digits}g}"
 
 
@@ -280,7 +281,7 @@ def _conditions(document: dict[str, Any]) -> str:
 
 
 def _print(document: dict[str, Any], digits: int) -> None:
-    """A block for each dtype, path, contract and frameworks: all fits 80 columns."""
+    """A block for each dtype, path, contract and set of frameworks; all fit 80 columns."""
     console = results()
     blocks: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
     for loss, dtype, path, arrays, *numbers, contract, kept in _cells(document, digits):

@@ -67,10 +67,10 @@ class Problem:
         self.mean, self.centre = inputs.mean(axis=0), float(np.median(targets))
         distance = np.abs(targets - self.centre)
         self.largest = float(distance.max()) or 1.0
-        # As the outliers are few, what they are does not matter here.
+        # The outliers are few, so their values do not matter here.
         self.spread = float(np.median(distance[distance > 0])) if distance.any() else 1.0
         spread = inputs.std(axis=0)
-        # A constant column comes out of the mean and the division with some rounding errors.
+        # Mean and division leave some rounding errors in a constant column.
         constant = spread <= 1e-12 * np.abs(inputs).max(axis=0)
         if constant.any():
             name = names[int(constant.argmax())]
@@ -84,11 +84,11 @@ class Problem:
         self.back = np.linalg.inv(triangle * spread) * math.sqrt(rows)
 
     def default_delta(self) -> tuple[float, str]:
-        """The median distance from the Huber fit with that very delta, and these words.
+        """The median distance from the Huber fit with the same delta, and words that say so.
 
-        So half of the residuals count as large, in any units and whatever the outliers are. Found
-        by weighted least squares, in which delta and the fit take turns to follow each other. Where
-        half of the points lie on the fit, nothing but the targets themselves has a size to go by.
+        With it, half of the residuals count as large, in any units and with any outliers. Weighted
+        least squares finds it: delta and the fit are updated in turns. If half of the points lie on
+        the fit, delta is derived from the spread of the targets.
         """
         design = np.column_stack([np.ones(len(self.targets)), self.uncorrelated])
         targets = self.targets - self.centre
@@ -107,14 +107,14 @@ class Problem:
         words = "the median distance from the Huber fit"
         if median < smallest:
             words = (
-                "a thousandth of the targets' spread: half of the rows are nearer to the Huber fit"
+                "a thousandth of the targets' spread: half of the rows are closer to the Huber fit"
             )
         return float(f"{delta:.3g}"), words
 
     def train(
         self, loss: str, delta: float, framework: Framework, progress: Callable[[float], None]
     ) -> Fit:
-        """Train with the loss; `progress` is told the part of the way that is done, 0 to 1."""
+        """Train with the loss; `progress` receives the part that is done, 0 to 1."""
         unit = self.largest
         if loss != "squared error":
             unit = float(np.clip(delta, RANGE[0] * unit, RANGE[1] * unit))
@@ -126,7 +126,7 @@ class Problem:
             (bias, *weight), steps = _descend(gradient, design.shape[1], tolerance, progress)
         if steps > MOST_STEPS:
             raise UserError(
-                f"the fit with {loss} has not settled after {MOST_STEPS:,} steps: delta = "
+                f"the fit with {loss} did not converge in {MOST_STEPS:,} steps: delta = "
                 f"{delta:g} is too small for targets that are up to {self.largest / delta:.1g} "
                 f"times as far from their median"
             )

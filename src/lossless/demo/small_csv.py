@@ -1,4 +1,4 @@
-"""Columns of numbers from a CSV file that fits in memory, as people and spreadsheets write them."""
+"""Columns of numbers from a CSV file that fits in memory, as people and spreadsheets write it."""
 
 import io
 import re
@@ -18,11 +18,11 @@ LARGEST, SMALLEST = 1e100, 1e-100
 
 @dataclass(frozen=True)
 class Table:
-    """The cells under a header, as text: what they should be, only the caller knows."""
+    """The cells under a header, as text: only the caller knows their type."""
 
     path: Path
-    cells: dict[str, list[str]]  # by column, without the rows that are empty
-    places: list[tuple[int, int]]  # of these rows: the number in the file, the line
+    cells: dict[str, list[str]]  # by column, without empty rows
+    places: list[tuple[int, int]]  # of these rows: the number in the file, and the line
 
     def where(self, row: int) -> str:
         number, line = self.places[row]
@@ -33,7 +33,7 @@ def read(path: Path) -> Table:
     records = _records(path)
     if not records:
         raise UserError(f"{path}: the file is empty")
-    # Spreadsheets write commas for columns that have nothing in them, not even a name.
+    # Spreadsheets write commas for empty columns without a name.
     _, header = records.pop(0)
     names = {column: name.strip() for column, name in enumerate(header) if name.strip()}
     for name in names.values():
@@ -46,8 +46,7 @@ def read(path: Path) -> Table:
     for number, (line, row) in enumerate(records, 1):
         if len(row) > len(header):
             raise UserError(
-                f"{path}, row {number} (line {line}): has {len(row)} cells, the header "
-                f"{len(header)}"
+                f"{path}, row {number} (line {line}): must have {len(header)} cells, got {len(row)}"
             )
         if any(cell.strip() for cell in row):
             places.append((number, line))
@@ -57,11 +56,11 @@ def read(path: Path) -> Table:
 
 
 def _records(path: Path) -> list[tuple[int, list[str]]]:
-    """The lines on which the rows begin, and their cells."""
+    """For each row, the line on which it begins and its cells."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        hint = ": only files of this machine are read" * bool(re.match(r"\w\w+:/", str(path)))
+        hint = ": only local files can be read" * bool(re.match(r"\w\w+:/", str(path)))
         raise UserError(f"{path}: there is no such file{hint}") from None
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder") from None

@@ -1,1 +1,1 @@
-"""Losses of files with columns, however large: readers, exact totals, results."""
+"""Losses of files with columns, of any size: readers, exact totals, results."""

@@ -13,7 +13,7 @@ EXACT_SCALE = 22
 
 
 def numbers(array: Any) -> NDArray[np.float64]:
-    """The nearest double of each decimal, NaN where there is none."""
+    """The nearest double of each decimal; missing ones are NaN."""
     if not 0 <= array.type.scale <= EXACT_SCALE or array.type.bit_width > 128:
         return _by_text(array)
     if array.type.bit_width < 128:
@@ -30,7 +30,7 @@ def numbers(array: Any) -> NDArray[np.float64]:
 
 
 def _integers(array: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The low words of unscaled values, and whether they are exact doubles that say it all."""
+    """The low words of unscaled values, and whether each is the whole value and a double."""
     words = np.frombuffer(array.buffers()[1], "<i8").reshape(-1, 2)
     low, high = words[array.offset : array.offset + len(array)].T
     return low, (high == low >> 63) & (abs(low) < EXACT_INTEGER) & (low > np.iinfo(low.dtype).min)

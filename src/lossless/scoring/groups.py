@@ -1,4 +1,4 @@
-"""Numbers for the keys that name groups of rows, in the order in which they first appear."""
+"""Numbers for groups of rows, in the order in which their keys first appear."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from . import kinds as _kinds
 
 Numbers = NDArray[np.int64]
-# Names that are made at once.
+# Names that are made in one step.
 SOME = 1 << 14
 
 
 class Groups:
-    """The groups of all files, by one column or several, whose types hold the keys of all files."""
+    """The groups of all files, by one column or several. `kinds` hold the keys of all files."""
 
     def __init__(self, kinds: list[Any]) -> None:
         self._columns = [_Keys(kind) for kind in kinds]
-        # The groups of two columns have for keys the numbers of theirs, side by side in 64 bits;
-        # those of three, the numbers of these groups and of the third column, and so on.
+        # The key of a group of two columns is the pair of their numbers, in 64 bits. The key for
+        # three columns is the pair of this group's number and the third number, and so on.
         self._pairs = [_Keys(pa.int64()) for _ in kinds[1:]]
 
     def __len__(self) -> int:
@@ -42,7 +42,7 @@ class Groups:
         return [name for (name, cell), column in keys if column.of(cell)[0] < 0]
 
     def names(self) -> Iterator[tuple[Any, ...]]:
-        """Of each group, by number, one for each column."""
+        """The names of each group, in the order of its number: one for each column."""
         for start in range(0, len(self), SOME):
             numbers = self._of_columns(np.arange(start, min(start + SOME, len(self))))
             keys = zip(self._columns, numbers, strict=True)
@@ -64,11 +64,11 @@ class Groups:
 
 
 class _Keys:
-    """The keys of one column. Those that are equal as numbers are the same: 0.0 and -0.0 are."""
+    """The keys of one column. Equal numbers are one key, such as 0.0 and -0.0."""
 
     def __init__(self, kind: Any) -> None:
         self._kind = kind
-        # The numbers of new keys come from the counter. Keys that are missing have none.
+        # The counter numbers new keys. Missing keys have the number -1.
         missing = {None: -1, "": -1} if _kinds.is_text(kind) else {None: -1}
         self._numbers: dict[Any, int] = defaultdict(count().__next__, missing)
         self._missing = len(missing)
@@ -92,7 +92,7 @@ class _Keys:
     def stored(self, numbers: Numbers) -> list[Any]:
         """The keys as they are hashed."""
         if int(numbers.max(initial=-1)) >= len(self._keys):
-            # In one step: a thread may be adding to them.
+            # In one step: another thread may add keys.
             self._keys = list(self._numbers)[self._missing :]
         return [self._keys[number] for number in numbers.tolist()]
 
@@ -112,12 +112,12 @@ def _hashed(keys: Any) -> list[Any]:
 
 
 def values(array: Any) -> list[Any]:
-    """What an array holds; bytes that are no text are shown all the same."""
+    """The values of an array, also if they are bytes that are not text."""
     return _stripped(array, "replace") if _kinds.is_text(array.type) else list(array.to_pylist())
 
 
 def _stripped(array: Any, errors: str) -> list[Any]:
-    """Text without the spaces around it."""
+    """The texts without the spaces around them."""
     try:
         cells = array.to_pylist()
     except UnicodeDecodeError:

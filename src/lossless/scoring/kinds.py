@@ -1,4 +1,4 @@
-"""The types of columns that name groups: which there are, and one that holds those of all files."""
+"""The types of columns with keys of groups, and the type that holds the keys of all files."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ KINDS: tuple[Callable[[Any], bool], ...] = (
 
 
 class NoKeyError(Exception):
-    """A type whose values do not name groups."""
+    """The values of a type cannot be keys of groups."""
 
 
 def is_text(kind: Any) -> bool:
@@ -39,7 +39,7 @@ def is_binary(kind: Any) -> bool:
 
 
 def plain(kind: Any) -> Any:
-    """The type of a column's values, in a form that Arrow finds equal values in."""
+    """The type of a column's values, in a form in which Arrow finds equal values."""
     if isinstance(kind, pa.BaseExtensionType):
         return plain(kind.storage_type)
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
@@ -56,7 +56,7 @@ def plain(kind: Any) -> Any:
 
 
 def common(kinds: list[Any]) -> Any:
-    """The least type that holds the values of all: for numbers and text that is text."""
+    """The smallest type that holds the values of all types; text, for numbers and text."""
     schemas = [pa.schema([("", kind)]) for kind in dict.fromkeys(map(plain, kinds))]
     try:
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
@@ -65,7 +65,7 @@ def common(kinds: list[Any]) -> Any:
 
 
 def own(kinds: list[Any]) -> Any:
-    """The type of a column that is written: the common one, or as all of these columns have it."""
+    """The type of the column in the output: the common type, or the type of all the columns."""
     kind, first = common(kinds), kinds[0]
     if all(map(pa.types.is_dictionary, kinds)) and is_text(kind):
         return pa.dictionary(pa.int32(), kind)
@@ -74,14 +74,14 @@ def own(kinds: list[Any]) -> Any:
 
 
 def of_csv(kind: Any) -> Any:
-    """What a CSV file has in place of it: text, unless Arrow writes the type as one would."""
+    """The type in a CSV file: text, unless Arrow writes the type in the usual form."""
     kind = plain(kind)
     texts = is_text(kind) or is_binary(kind) or pa.types.is_duration(kind)
     return TEXT if texts else kind
 
 
 def written(values: Any, kind: Any) -> Any:
-    """Plain values as a column that is written has them."""
+    """Plain values in the type of the column in the output."""
     if isinstance(kind, pa.BaseExtensionType):
         return kind.wrap_array(values.cast(kind.storage_type))
     if pa.types.is_duration(values.type) and is_text(kind):
@@ -105,14 +105,14 @@ def encoded(array: Any) -> Any:
 
 
 def cast(values: Any, kind: Any) -> Any:
-    """Plain values as a common type. What it cannot hold is an ArrowInvalid."""
+    """Plain values in a common type; ArrowInvalid for a value that it cannot hold."""
     if is_text(kind) and not is_text(values.type) and not is_binary(values.type):
         return pa.array([None if x is None else str(x) for x in names(values)], kind)
     return _cast(values, kind)
 
 
 def stored(values: Any) -> Any:
-    """What Python hashes quickly, and exactly: times are the integers that they are stored as."""
+    """Values that Python hashes fast and exactly: times as the integers that represent them."""
     if pa.types.is_temporal(values.type):
         return values.view(pa.int32() if values.type.bit_width == 32 else pa.int64())
     return values
@@ -129,7 +129,7 @@ def restored(values: list[Any], kind: Any) -> Any:
 
 
 def names(values: Any) -> list[Any]:
-    """Plain values as they are shown: numbers, and text. Bytes that are no text are escaped."""
+    """Plain values for display: numbers and text. Bytes that are not text are escaped."""
     kind = values.type
     if pa.types.is_duration(kind):
         return [
@@ -147,7 +147,7 @@ def names(values: Any) -> list[Any]:
 
 
 def escaped(text: str) -> str:
-    """Text in which bytes that were none are escaped, in place of surrogates."""
+    """Text with escapes in place of surrogates, which stand for bytes that are not text."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -1,7 +1,7 @@
-"""The losses that files are scored with: those of predictions and targets, with their parameters.
+"""The losses that files are scored with: losses of the residual, with their parameters.
 
-A loss that is added to the kernels is here without a line of its own. Losses of a third column,
-such as the Gaussian one of variances, are not, nor are losses of labels.
+A new loss of the kernels appears here by itself. Losses of labels, and losses that need a third
+column, such as the variances of the Gaussian loss, are excluded.
 """
 
 import inspect
@@ -21,7 +21,7 @@ class ChosenLoss:
     name: str  # as in lossless.info()["kernels"]
     function: Any
     parameters: Mapping[str, float]
-    alone: bool = True  # whether no other parameters of this loss are chosen with it
+    alone: bool = True  # whether this loss is chosen with these parameters only
 
     @property
     def title(self) -> str:
@@ -30,11 +30,11 @@ class ChosenLoss:
 
     @property
     def key(self) -> str:
-        """What its results are called, among those of the other losses that are chosen."""
+        """The name of its results, unique among the chosen losses."""
         return self.name if self.alone else self.title
 
     def __call__(self, inputs: Any, targets: Any, reduction: str = "none", **options: Any) -> Any:
-        """With this default, whatever that of the function is."""
+        """The losses or their reduction; the default is `"none"` for every loss."""
         return self.function(inputs, targets, **self.parameters, reduction=reduction, **options)
 
     def sums(self, inputs: Any, targets: Any, weights: Any) -> Any:
@@ -48,7 +48,7 @@ def shortest(number: float) -> str:
 
 
 def _offered() -> Iterator[ChosenLoss]:
-    """Of the losses of the difference of two columns, those whose parameters all have a default."""
+    """The losses of the difference of two columns whose parameters all have a default."""
     for name, parameters, _, uses_difference_only in _core.losses():
         function = getattr(lossless, f"{name}_loss", None)
         if function is None or not uses_difference_only:

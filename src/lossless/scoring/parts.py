@@ -10,12 +10,12 @@ from .losses import ChosenLoss
 from .rows import Piece
 from .totals import Totals, block_sums, divided, group_sums, quotients
 
-# Parts that are reduced at once.
+# Parts that are reduced in one step.
 SOME = 1 << 14
 
 
 class Parts:
-    """Parts are numbered in the order of their first rows."""
+    """The totals of each part. Parts are numbered in the order of their first rows."""
 
     def __init__(self, losses: list[ChosenLoss]) -> None:
         self._losses = losses
@@ -23,7 +23,7 @@ class Parts:
         self._sums = [Totals() for _ in losses]
 
     def add_to(self, part: int, piece: Piece) -> None:
-        """All rows belong to one part: their sums are the library's."""
+        """Add rows that all belong to one part; their sums are the library's."""
         self._rows.add_to(part, np.array([float(len(piece.inputs))]))
         if piece.weights is not None:
             everywhere = np.zeros(len(piece.inputs), np.intp)
@@ -33,7 +33,7 @@ class Parts:
             totals.add_to(part, block_sums(loss, piece.inputs, piece.targets, piece.weights))
 
     def add(self, piece: Piece) -> None:
-        """Each row belongs to its group."""
+        """Add rows that each belong to a group."""
         # However many groups there are, a piece has few enough for the caches.
         found = pa.array(piece.groups).dictionary_encode()
         parts, groups = found.dictionary.to_numpy(), found.indices.to_numpy()
@@ -57,7 +57,7 @@ class Parts:
         }
 
     def each(self, reduction: str, parts: int) -> Iterator[tuple[int, dict[str, float]]]:
-        """Of so many parts: their rows, of which there may be none, and reductions."""
+        """The number of rows, maybe 0, and the reductions of each of the first `parts` parts."""
         names = [loss.key for loss in self._losses]
         for first in range(0, parts, SOME):
             end = min(parts, first + SOME)

@@ -20,7 +20,7 @@ from .readers.ahead import ahead
 from .readers.files import open_table
 from .readers.table import AS_IT_SEEMS, TextFormat, reading
 
-# The most rows that are scored at once: enough to share among threads, few enough for the caches.
+# The most rows that are scored in one step: enough for all threads, few enough for the caches.
 PIECE = 4 * _totals.BLOCK
 NUMBERS = (
     pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal,
@@ -30,7 +30,7 @@ NUMBERS = (
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of those that are read."""
+    """The names of the columns to read."""
 
     inputs: str
     targets: str
@@ -53,12 +53,12 @@ class Piece(NamedTuple):
     groups: NDArray[np.int64] | None
 
     def of(self, rows: Any) -> "Piece":
-        """Those of its rows that a slice or a mask selects."""
+        """The rows that a slice or a mask selects."""
         arrays: list[Any] = [None if array is None else array[rows] for array in self]
         return Piece(*arrays)
 
     def room(self, rows: int) -> "Piece":
-        """Memory for so many rows of the same kinds."""
+        """Memory for this number of rows of the same types."""
         arrays: list[Any] = [None if x is None else np.empty(rows, x.dtype) for x in self]
         return Piece(*arrays)
 
@@ -88,7 +88,7 @@ class Rows:
 
     @property
     def dtype(self) -> Any:
-        """That of the losses: the wider one of two floating-point columns, or else float64."""
+        """The dtype of the losses: the wider of two floating-point columns, or else float64."""
         columns = (self.kinds[self._columns.inputs], self.kinds[self._columns.targets])
         return np.result_type(*map(_dtype, columns))
 
@@ -104,7 +104,7 @@ class Rows:
 
     @property
     def count(self) -> int:
-        """The rows that were read and not left out."""
+        """The number of rows that were read and not skipped."""
         return self._read - self.skipped
 
     @property
@@ -113,11 +113,11 @@ class Rows:
         return self._table.fraction(self._read)
 
     def __iter__(self) -> Iterator[Piece]:
-        """Pieces, while the next batches are read.
+        """Pieces, while a thread reads the next batches.
 
-        With the numbers of the rows, they are the batches of the file, in the dtypes of its
-        columns. Without, they are blocks of the library's sums, of which only the last may be
-        short, in the dtype that the library computes with; the next piece may take their memory.
+        With the numbers of the rows, a piece is a batch of the file, in the dtypes of its columns.
+        Without, a piece is some blocks of the library's sums, in the dtype that the library
+        computes with. Only the last block may be short. The next piece may reuse the memory.
         """
         batches = ahead(self._batches())
         return batches if self._numbered else _of_whole_blocks(batches)
@@ -137,7 +137,7 @@ class Rows:
             yield piece
 
     def _validate(self, columns: dict[str, Any]) -> None:
-        """A file may lie about where its values are: Arrow trusts offsets and indices unasked."""
+        """Check offsets and indices: a damaged file may have wrong ones, and Arrow trusts them."""
         if self._table.text:  # parsed by Arrow itself
             return
         for name, array in columns.items():
@@ -175,11 +175,11 @@ class Rows:
         except pa.ArrowInvalid as error:
             names = ", ".join(map(repr, self._columns.by))
             raise UserError(
-                f"{self._path}, column {names}: does not fit the type that all files have: {error}"
+                f"{self._path}, column {names}: does not fit the common type of all files: {error}"
             ) from None
 
     def _without_missing(self, piece: Any, columns: dict[str, Any]) -> Piece:
-        """The rows that have all numbers, if the others may be left out."""
+        """The rows that have all numbers, if the others may be skipped."""
         own = self._columns
         _, inputs, targets, weights, groups = piece
         missing = {own.inputs: np.isnan(inputs), own.targets: np.isnan(targets)}
@@ -196,21 +196,21 @@ class Rows:
                     {key: columns[key][index : index + 1] for key in own.by}
                 )
             name = names[0]
-            problem = f"{_spelled(columns[name], index)} (--skip-missing leaves such rows out)"
+            problem = f"{_spelled(columns[name], index)} (--skip-missing skips such rows)"
             raise self._wrong(index, name, problem)
         if own.weights is not None and (endless := np.isinf(weights) & ~left_out).any():
             raise self._wrong(int(endless.argmax()), own.weights, "a weight must be finite")
         with np.errstate(invalid="ignore"):
             undefined = np.isinf(inputs) & (inputs == targets) & ~left_out
         if undefined.any():
-            what = f"both it and column {own.targets!r} are infinite: there is no difference"
+            what = f"both it and column {own.targets!r} are infinite: the difference is undefined"
             raise self._wrong(int(undefined.argmax()), own.inputs, what)
         self.skipped += int(left_out.sum())
         kept: Piece = piece.of(~left_out)
         return kept
 
     def _column(self, name: str, array: Any) -> NDArray[Any]:
-        """The numbers of a column, NaN where one is missing."""
+        """The numbers of a column; missing ones are NaN."""
         kind = _of_values(array.type)
         if self._table.text:
             try:
@@ -218,9 +218,9 @@ class Rows:
             except _csv.BadCellError as error:
                 what = f"{_spelled(array, error.index)} is not a number"
                 raise self._wrong(error.index, name, what) from None
-        # Arrow does not unpack all that is no number, such as views of strings.
+        # Arrow does not unpack every type that is not a number, such as views of strings.
         if not any(is_kind(kind) for is_kind in NUMBERS):
-            raise UserError(f"{self._path}, column {name!r}: must hold numbers, holds {kind}")
+            raise UserError(f"{self._path}, column {name!r}: must hold numbers, got {kind}")
         array = _unpacked(array)
         if pa.types.is_boolean(kind):
             array = array.cast(pa.uint8())
@@ -244,7 +244,7 @@ def _spelled(array: Any, index: int) -> str:
 
 
 def _of_values(kind: Any) -> Any:
-    """The type of a column's values, whatever they are packed in."""
+    """The type of a column's values, without the types that pack them."""
     if isinstance(kind, pa.BaseExtensionType):
         return _of_values(kind.storage_type)
     packed = pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind)
@@ -267,7 +267,7 @@ def _dtype(kind: Any) -> Any:
 
 
 def _of_whole_blocks(batches: Iterator[Piece]) -> Iterator[Piece]:
-    """The rows of the batches; only blocks that begin in one and end in another are copied."""
+    """The rows of the batches; only blocks that span two batches are copied."""
     block = _totals.BLOCK
     room: Any = None
     filled = 0

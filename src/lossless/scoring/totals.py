@@ -1,4 +1,4 @@
-"""Sums that are, but for one rounding, those of the library, whatever the pieces of a file are."""
+"""Sums that equal the library's to within one rounding, however a file is split."""
 
 import math
 from fractions import Fraction
@@ -11,8 +11,8 @@ from .losses import ChosenLoss
 
 Vector = NDArray[np.float64]
 Groups = NDArray[np.intp]
-# What the library adds up at once (src/kernels/engine/sweep.h). Blocks begin at multiples of it,
-# so their sums are the library's.
+# The block that the library adds up in one step (src/kernels/engine/sweep.h). Blocks begin at
+# multiples of it, so their sums are the library's.
 BLOCK = 1 << 16
 
 
@@ -21,13 +21,13 @@ SMALL, LARGE = 2.0**-400, 2.0**400
 
 
 class Totals:
-    """A running sum for each of any number of groups, with the errors of its additions beside."""
+    """A running sum for each group, and the sum of the errors of its additions."""
 
     def __init__(self) -> None:
         self._sums, self._errors = np.zeros(0), np.zeros(0)
 
     def add(self, groups: Groups, sums: Vector, errors: Vector | float = 0.0) -> None:
-        """Add to some groups, each named once."""
+        """Add to some groups; each is named once."""
         needed = int(groups.max(initial=-1)) + 1
         if needed > len(self._sums):
             longer = max(needed, 2 * len(self._sums))
@@ -49,19 +49,19 @@ class Totals:
         self._sums[group], self._errors[group] = total, error
 
     def of(self, group: int) -> Fraction | float:
-        """The sum without a rounding; infinities and NaN are floats."""
+        """The exact sum; infinities and NaN are floats."""
         if group >= len(self._sums):
             return Fraction(0)
         return _exactly(float(self._sums[group]), float(self._errors[group]))
 
     def between(self, first: int, end: int) -> tuple[Vector, Vector]:
-        """The sums of consecutive groups, and what is to be added to them."""
+        """The sums of consecutive groups, and their errors."""
         sums, errors = (_lengthened(x[first:end], end - first) for x in (self._sums, self._errors))
         return sums, errors
 
 
 def _lengthened(numbers: Vector, length: int) -> Vector:
-    """With zeros, in memory that the system need not give before it is used."""
+    """The numbers followed by zeros; the system provides their memory on first use."""
     longer = np.zeros(length)
     longer[: len(numbers)] = numbers
     return longer
@@ -72,7 +72,7 @@ def _exactly(total: float, error: float) -> Fraction | float:
 
 
 def divided(total: Fraction | float, divisor: Fraction | float) -> float:
-    """Rounded once; NaN where there is nothing to divide by."""
+    """The quotient, rounded once; NaN if the divisor is 0."""
     if not divisor:
         return float("nan")
     try:
@@ -82,7 +82,7 @@ def divided(total: Fraction | float, divisor: Fraction | float) -> float:
 
 
 def quotients(totals: tuple[Vector, Vector], divisors: tuple[Vector, Vector]) -> Vector:
-    """Like `divided`, of many sums of two numbers each."""
+    """Like `divided`, for many sums of two numbers each."""
     with np.errstate(all="ignore"):
         high, low = two_sum(*totals)
         divisor, rest = two_sum(*divisors)
@@ -98,7 +98,7 @@ def quotients(totals: tuple[Vector, Vector], divisors: tuple[Vector, Vector]) ->
 
 
 def two_sum(a: Vector, b: Vector) -> tuple[Vector, Vector]:
-    """The rounded sum, and what the rounding lost."""
+    """The rounded sum, and the rounding error."""
     with np.errstate(invalid="ignore", over="ignore"):
         total = a + b
         back = total - a
@@ -106,7 +106,7 @@ def two_sum(a: Vector, b: Vector) -> tuple[Vector, Vector]:
 
 
 def _two_product(a: Vector, b: Vector) -> tuple[Vector, Vector]:
-    """The rounded product, and what the rounding lost (Dekker 1971)."""
+    """The rounded product, and the rounding error (Dekker 1971)."""
     (a_high, a_low), (b_high, b_low) = map(_halves, (a, b))
     product = a * b
     lost = a_high * b_high - product + a_high * b_low + a_low * b_high + a_low * b_low
@@ -114,14 +114,14 @@ def _two_product(a: Vector, b: Vector) -> tuple[Vector, Vector]:
 
 
 def _halves(x: Vector) -> tuple[Vector, Vector]:
-    """Of 26 bits each."""
+    """Two halves of 26 bits each."""
     shifted = x * (2.0**27 + 1)
     high = shifted - (shifted - x)
     return high, x - high
 
 
 def block_sums(loss: ChosenLoss, inputs: Any, targets: Any, weights: Vector | None) -> Vector:
-    """The sums of the losses of each block of rows, of which the last may be short."""
+    """The sum of the losses of each block of rows; the last block may be short."""
     whole = len(inputs) // BLOCK * BLOCK
     sums = []
     for part, shape in ((slice(0, whole), (-1, BLOCK)), (slice(whole, None), (1, -1))):
@@ -133,10 +133,10 @@ def block_sums(loss: ChosenLoss, inputs: Any, targets: Any, weights: Vector | No
 
 
 def group_sums(groups: Groups, numbers: Vector) -> tuple[Vector, Vector]:
-    """The sum of the numbers of each group, and what is to be added to it.
+    """The sum of the numbers of each group, and its error.
 
-    Each number is cut in two: the sums of the upper parts, multiples of one unit, are exact, and
-    those of the lower parts are so small that their roundings do not matter.
+    Each number is split in two parts. The sums of the upper parts, which are multiples of one
+    unit, are exact. The sums of the lower parts are so small that their roundings do not matter.
     """
     largest = float(np.abs(numbers).max(initial=0.0))
     with np.errstate(invalid="ignore", over="ignore"):

@@ -22,8 +22,8 @@ FORMATS = (".csv", ".parquet")
 class Writer:
     """Rows with their number, their file if there are several, their keys, and the losses.
 
-    The types of the columns, those of the keys and of the losses, hold what is in all files: they
-    are known before the first row is written.
+    The types of the keys and of the losses hold the values of all files. They are known before the
+    first row is written.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Writer:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Writes the whole file, or nothing."""
+        """Write the whole file or nothing."""
         with replacing("--output", self._path) as name:
             kind = pa.csv.CSVWriter if self._csv else pa.parquet.ParquetWriter
             self._file = kind(name, self._schema)
             try:
                 yield
             except BaseException:
-                with suppress(OSError, pa.ArrowException):  # what went wrong first is told
+                with suppress(OSError, pa.ArrowException):  # the first error is the one to report
                     self._file.close()
                 raise
             self._file.close()
@@ -84,5 +84,5 @@ class Writer:
             return _kinds.written(keys, kind)
         except UnicodeDecodeError:
             raise UserError(
-                f"--by {name}: has bytes that are no text: --output must be a .parquet file"
+                f"--by {name}: has bytes that are not text: --output must be a .parquet file"
             ) from None

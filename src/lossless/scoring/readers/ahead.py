@@ -1,4 +1,4 @@
-"""Reading ahead of the work, in a thread."""
+"""Reading ahead in a thread."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items, of which a thread makes the next two while one is worked on."""
+    """The same items; a thread makes the next two while the caller works on one."""
     with ThreadPoolExecutor(1) as thread:
         waiting = deque(thread.submit(next, items, None) for _ in range(2))
         while (item := waiting.popleft().result()) is not None:

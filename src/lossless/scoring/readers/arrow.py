@@ -1,4 +1,4 @@
-"""Parquet, and Arrow's own files."""
+"""Parquet files and Arrow files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from .table import Table
 
 
 class Parquet(Table):
-    """Each column is decoded by a thread of its own: none waits for the slowest after a batch."""
+    """Each column has its own decoding thread, so no column waits for the slowest one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -29,7 +29,7 @@ class Parquet(Table):
                 array if len(array) else next(stream, ())
                 for array, stream in zip(arrays, streams, strict=True)
             ]
-            # A column that is read as a dictionary has batches of its own lengths.
+            # A dictionary column has batches of other lengths than the others.
             rows = min(map(len, arrays))
             if not rows:
                 return
@@ -37,7 +37,7 @@ class Parquet(Table):
             arrays = [array[rows:] for array in arrays]
 
     def _column(self, name: str) -> Iterator[Any]:
-        # A row group may be as large as the file: its pages are read as they are needed.
+        # A row group may be as large as the file; its pages are read when they are needed.
         with pa.parquet.ParquetFile(
             self._path, metadata=self._metadata, pre_buffer=False, buffer_size=1 << 20
         ) as file:
@@ -55,7 +55,7 @@ class Parquet(Table):
 
 
 class Arrow(Table):
-    """The file format of Arrow, which is Feather's too, or its stream."""
+    """The file format of Arrow, which Feather uses, too, or its stream format."""
 
     def __init__(self, path: Path) -> None:
         self._size = path.stat().st_size

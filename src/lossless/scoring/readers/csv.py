@@ -1,4 +1,4 @@
-"""CSV files; what is wrong with one is told by row, line and column."""
+"""CSV files. Errors name row, line and column."""
 
 import codecs
 import csv
@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 from ..._errors import UserError
 from .table import Table, TextFormat, decompressed
 
-# Bytes that are read at once, and the most that a row may have.
+# The bytes that are read in one step, which is also the largest size of a row.
 BLOCK = 1 << 22
-# What stands for a number that is not known, beside the empty cell and NaN.
+# The texts of a missing number, apart from NaN.
 MISSING = ("", "na", "n/a", "#n/a", "null", "none")
-# With which bytes files begin that are not UTF-8; those of UTF-32 begin like UTF-16.
+# The byte-order marks of encodings other than UTF-8; UTF-32 first, because it begins like UTF-16.
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-UTF_8 = "utf-8-sig"  # whatever mark it begins with
-# What Python decodes bytes to that are none of an encoding, and keeps.
+UTF_8 = "utf-8-sig"  # with or without a mark
+# The letters that Python decodes invalid bytes to.
 UNDECODED = re.compile("[\udc80-\udcff]")
 
 
@@ -44,7 +44,7 @@ class Csv(Table):
         self.decimal = form.decimal
         if self.decimal == self._separator:
             raise UserError(
-                f"{path}: --decimal {self.decimal!r}: needs another separator of cells, "
+                f"{path}: --decimal {self.decimal!r} is also the separator of cells: add another, "
                 "as in --sep ';'"
             )
         self._size = path.stat().st_size
@@ -61,7 +61,9 @@ class Csv(Table):
         if any(map(UNDECODED.search, self.names)):
             self.hint = f" (the first line is not {self._named_encoding()})"
         elif len(self.names) == 1:
-            self.hint = f" (cells must be separated by {self._separator!r}, or by that of --sep)"
+            self.hint = (
+                f" (cells must be separated by {self._separator!r}, or by the character of --sep)"
+            )
 
     def batches(self, columns: list[str]) -> Iterator[list[Any]]:
         wanted = [self._header[self.names.index(name)] for name in columns]
@@ -74,7 +76,7 @@ class Csv(Table):
             except (pa.ArrowInvalid, csv.Error, UnicodeError):
                 with self._records() as rows:
                     if next(rows, None) and not next(rows, None):
-                        return  # Arrow minds a header alone, without a newline
+                        return  # Arrow rejects a header alone, without a newline
                 self._blame_bytes()
                 self._blame_a_record()
                 raise
@@ -102,15 +104,15 @@ class Csv(Table):
             yield [batch.column(name) for name in columns]
 
     def _blame_a_record(self) -> None:
-        """Arrow does not tell which row has too many cells, nor that the last quote is open."""
+        """Report the row with the wrong number of cells, or the open quote; Arrow does not."""
         row = 0
         with self._records(strict=True) as records:
             try:
                 for row, (line, cells) in enumerate(records):
                     if len(cells) != len(self._header):
                         raise UserError(
-                            f"{self._path}, row {row:,} (line {line:,}): has {len(cells)} cells, "
-                            f"the header {len(self._header)}"
+                            f"{self._path}, row {row:,} (line {line:,}): must have "
+                            f"{len(self._header)} cells, got {len(cells)}"
                         )
             except csv.Error as error:
                 if "unexpected end of data" in str(error):
@@ -119,7 +121,7 @@ class Csv(Table):
                     ) from None
 
     def _blame_bytes(self) -> None:
-        """Nor on which line it met bytes that are no text."""
+        """Report the line with bytes that are not text; Arrow does not."""
         with self._text() as text:
             for number, line in enumerate(text, 1):
                 if UNDECODED.search(line):
@@ -129,17 +131,17 @@ class Csv(Table):
 
     def _named_encoding(self) -> str:
         name = "UTF-8" if self._encoding == UTF_8 else self._encoding
-        return f"{name}: say which encoding it is, as in --encoding latin-1"
+        return f"{name}: name the encoding, as in --encoding latin-1"
 
     @contextmanager
     def _text(self) -> Iterator[Any]:
-        """The file as it is, also with bytes that are no text."""
+        """The text of the file, including bytes that are not text."""
         with self._path.open("rb") as source, decompressed(source, self._path) as file:
             yield io.TextIOWrapper(file, self._encoding, "surrogateescape", newline="")
 
     @contextmanager
     def _records(self, *, strict: bool = False) -> Iterator[Iterator[tuple[int, list[str]]]]:
-        """Those that are not empty, as Arrow reads them; the header is number 0."""
+        """The records that are not empty, as Arrow reads them; the header is number 0."""
         with self._text() as text:
             every = records(text, self._separator, strict=strict)
             yield ((line, cells) for line, cells in every if cells)
@@ -157,7 +159,7 @@ class Csv(Table):
 
 
 class _Quotes(io.RawIOBase):
-    """A file that counts the quotes in it: an odd number may mean that the end is missing."""
+    """A file that counts its quotes: with an odd number, the end may be missing."""
 
     def __init__(self, file: Any) -> None:
         self._file, self.quotes = file, 0
@@ -174,7 +176,7 @@ class _Quotes(io.RawIOBase):
 def records(
     text: Any, separator: str = ",", *, strict: bool = False
 ) -> Iterator[tuple[int, list[str]]]:
-    """The lines on which the rows begin, and their cells."""
+    """For each row, the line on which it begins and its cells."""
     limit = csv.field_size_limit(BLOCK)  # no row that Arrow reads has more
     try:
         rows = csv.reader(text, delimiter=separator, strict=strict)
@@ -187,9 +189,9 @@ def records(
 
 
 def numbers(cells: Any, decimal: str = ".") -> NDArray[np.float64]:
-    """The numbers in text, NaN where none is known; BadCellError for anything else."""
+    """The numbers in text, NaN for missing ones; BadCellError for anything else."""
     if decimal != ".":
-        cells = pc.replace_substring(cells, ".", "?")  # with no meaning left
+        cells = pc.replace_substring(cells, ".", "?")  # so that it is not a decimal mark
         cells = pc.replace_substring(cells, decimal, ".")
     try:
         return _cast(cells)
@@ -204,7 +206,7 @@ def numbers(cells: Any, decimal: str = ".") -> NDArray[np.float64]:
 
 
 class BadCellError(Exception):
-    """The index of a cell without a number."""
+    """A cell is not a number; `index` is its position."""
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -217,8 +219,8 @@ def _cast(cells: Any) -> NDArray[np.float64]:
 
 
 def _first_bad(cells: Any) -> int:
-    """The first cell without a number, of which there is one."""
-    good, bad = 0, len(cells)  # cells before `good` are, those before `bad` are not all
+    """The index of the first cell that is not a number; there is one."""
+    good, bad = 0, len(cells)  # all cells before `good` are numbers, not all before `bad`
     while bad - good > 1:
         middle = (good + bad) // 2
         try:

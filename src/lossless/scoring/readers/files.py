@@ -1,4 +1,4 @@
-"""Which files there are, and the reader of each: chosen by the end of its name."""
+"""The files to read, and the reader of each, chosen by the end of its name."""
 
 import atexit
 import functools
@@ -23,7 +23,7 @@ _KNOWN_NAMES = ".csv, .tsv, .npy (these also with .gz), .npz, .parquet, .arrow o
 
 
 def expand(patterns: list[str]) -> list[Path]:
-    """The files of these names, patterns and folders, each once; - is the standard input."""
+    """The files of these names, patterns and folders, each once; `-` is the standard input."""
     found: dict[Path, None] = {}
     for pattern in patterns:
         if pattern == "-":
@@ -42,7 +42,7 @@ def expand(patterns: list[str]) -> list[Path]:
 
 @functools.cache
 def _standard_input() -> Path:
-    """A copy of it, CSV, which can be read again to tell the line of a bad cell."""
+    """A copy of the standard input as CSV; it is read again to find the line of a bad cell."""
     if sys.stdin is None:
         raise UserError("-: the standard input is closed")
     handle, name = tempfile.mkstemp(".csv", "standard-input-")
@@ -56,10 +56,10 @@ def _standard_input() -> Path:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """The files of a data set; names that begin with a dot or an underscore are notes beside it.
+    """The files of a data set. Names that begin with a dot or an underscore are not data.
 
-    Not listed by `pyarrow.dataset`: it follows links in circles, which counts a file many times,
-    fails at names that are not UTF-8, and takes files of one format only.
+    `pyarrow.dataset` does not list them correctly: it follows circular links and so counts a file
+    many times, fails at names that are not UTF-8, and accepts files of one format only.
     """
     with reading(folder):
         paths = sorted(
@@ -69,12 +69,12 @@ def _inside(folder: Path) -> list[Path]:
             and not any(part[0] in "._" for part in path.relative_to(folder).parts)
         )
     if not paths:
-        raise UserError(f"{folder}: is a folder without a file that can be read ({_KNOWN_NAMES})")
+        raise UserError(f"{folder}: is a folder without readable files ({_KNOWN_NAMES})")
     return paths
 
 
 def open_table(path: Path, form: TextFormat) -> Table:
-    """The file, with columns for the parts of its path that are key=value."""
+    """The file, with a column for each `key=value` part of its path."""
     table = _open_file(path, form)
     with reading(path):
         keys = keys_of(path)
@@ -88,7 +88,7 @@ def _open_file(path: Path, form: TextFormat) -> Table:
     with reading(path):
         if not path.is_file():
             path.open("rb").close()
-            raise UserError(f"{path}: is no file")
+            raise UserError(f"{path}: is not a file")
         if not path.stat().st_size:
             raise UserError(f"{path}: the file is empty")
         if kind in (".csv", ".tsv"):
@@ -96,7 +96,7 @@ def _open_file(path: Path, form: TextFormat) -> Table:
         if kind == ".npy":
             return Npy(path)
         if compressed and kind in (".npz", *ARROW):
-            raise UserError(f"{path}: decompress it first: only CSV and NPY are read through gzip")
+            raise UserError(f"{path}: decompress it first: gzip is supported for CSV and NPY only")
         if kind == ".npz":
             return Npz(path)
         if kind in ARROW:

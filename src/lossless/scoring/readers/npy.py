@@ -1,4 +1,4 @@
-"""NumPy's files, read from the beginning to the end: also out of archives, and compressed."""
+"""NumPy's files, read from beginning to end, also in archives and compressed."""
 
 import math
 import zipfile
@@ -20,7 +20,7 @@ from .table import Table, decompressed
 
 @dataclass(frozen=True)
 class Header:
-    """What stands before the numbers of a file."""
+    """The header of a file."""
 
     path: Path
     shape: tuple[int, ...]
@@ -33,26 +33,26 @@ class Header:
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, by_columns, dtype = read(file)
-        if version >= (3, 0) and dtype.names:  # the header is UTF-8, and was read as Latin-1
+        if version >= (3, 0) and dtype.names:  # the header is UTF-8, but was read as Latin-1
             dtype.names = tuple(name.encode("latin-1").decode("utf-8") for name in dtype.names)
         if dtype.hasobject:
             raise UserError(f"{path}: holds Python objects, not numbers")
         return cls(path, shape, by_columns and len(shape) == 2, dtype, file.tell())
 
     def rows(self, file: Any, record: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-        """The file's records, some at a time."""
+        """The records of the file, in pieces."""
         total = self.shape[0]
         for start in range(0, total, _table.ROWS):
             wanted = min(_table.ROWS, total - start)
             content = file.read(wanted * record.itemsize)
             if len(content) < wanted * record.itemsize:
                 have = start + len(content) // record.itemsize
-                raise UserError(f"{self.path}: is truncated: has {have:,} rows of {total:,}")
+                raise UserError(f"{self.path}: is truncated: has {have:,} of {total:,} rows")
             yield np.frombuffer(content, record)
 
 
 class Npy(Table):
-    """An array of rows and columns (which are called 0, 1, ...), or of records."""
+    """An array of rows and columns (named 0, 1, ...), or of records."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -156,4 +156,4 @@ def _arrow(path: Path, name: str, numbers: NDArray[Any]) -> Any:
         held = str(native.dtype)
         if native.ndim > 1:
             held = f"an array of shape {native.shape[1:]} in each row"
-        raise UserError(f"{path}, column {name!r}: must hold numbers, holds {held}") from None
+        raise UserError(f"{path}, column {name!r}: must hold numbers, got {held}") from None

@@ -1,4 +1,4 @@
-"""Columns that stand in the path of a file, as in city=Oslo/part-0.parquet (Hive's layout)."""
+"""Columns in the path of a file, as in city=Oslo/part-0.parquet (Hive's layout)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +11,11 @@ from .table import Table
 
 
 def keys_of(path: Path) -> dict[str, str | None]:
-    """The keys in the names of the folders, from the outermost, as text; None is a missing one."""
+    """The keys in the names of the folders, outermost first, as text; None if one is missing."""
     names = {part.partition("=")[0]: pa.string() for part in path.parent.parts if "=" in part}
     if not names:
         return {}
-    from pyarrow import dataset  # which takes a while
+    from pyarrow import dataset  # the import takes a while
 
     layout = dataset.HivePartitioning(pa.schema(names))
     values = dataset.get_partition_keys(layout.parse(path.as_posix()))
@@ -23,7 +23,7 @@ def keys_of(path: Path) -> dict[str, str | None]:
 
 
 class Partitioned(Table):
-    """A file and the keys of its path. A column of the same name in the file comes first."""
+    """A file and the keys of its path. A column of the file takes precedence."""
 
     def __init__(self, table: Table, keys: dict[str, str | None]) -> None:
         self._table = table
@@ -39,7 +39,7 @@ class Partitioned(Table):
             yield [found[name] if name in found else self._column(name, rows) for name in columns]
 
     def _column(self, name: str, rows: int) -> Any:
-        """The same value in each row, kept once."""
+        """The same value in each row, stored once."""
         value, kind = self._keys[name], self._kind(name)
         if value is None:
             return pa.nulls(rows, kind)
@@ -47,7 +47,7 @@ class Partitioned(Table):
         return pa.repeat(pa.scalar(number, kind), rows)
 
     def _kind(self, name: str) -> Any:
-        """A whole number where it is written as one; text, as all cells are, in text files."""
+        """A whole number if it is written as one, but text in text files, like all cells."""
         value = self._keys[name]
         if value is None:
             return pa.string() if self.text else pa.null()

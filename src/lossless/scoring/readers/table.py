@@ -1,6 +1,6 @@
-"""What readers of files share: a table of columns, how its text is written, what may go wrong.
+"""The base of all readers: a table of columns, the form of its text, and its errors.
 
-Columns come as Arrow arrays. Rows are counted from 1; what is wrong is told by file, row, column.
+Columns are Arrow arrays. Rows are counted from 1. Errors name file, row and column.
 """
 
 import csv
@@ -20,11 +20,11 @@ import pyarrow as pa
 
 from ..._errors import UserError
 
-# Rows that are read at once, where the format lets us choose.
+# Rows that are read in one step, if the format lets us choose.
 ROWS = 1 << 18
 GZIP = b"\x1f\x8b"
-# Those of libraries, of files that are damaged: NumPy's of a header that is no Python literal, and
-# those of archives that are encrypted or of a later version, among them.
+# Errors of libraries for damaged files. NumPy raises some for a header that is not a Python
+# literal, zipfile for archives that are encrypted or of a later version.
 PROBLEMS = (
     *(pa.ArrowException, OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile),
     *(csv.Error, tokenize.TokenError, RuntimeError, MemoryError, struct.error),
@@ -33,7 +33,7 @@ PROBLEMS = (
 
 @dataclass(frozen=True)
 class TextFormat:
-    """How text files are written, where that is not what their names and first bytes say."""
+    """The form of text files, if their names and first bytes do not show it."""
 
     encoding: str | None = None
     separator: str | None = None
@@ -63,12 +63,12 @@ class Table(ABC):
 
     names: list[str]
     text = False  # whether all cells are text, as in CSV
-    decimal = "."  # in the numbers of text
-    hint = ""  # why a column may not be found
+    decimal = "."  # the decimal mark of numbers in text
+    hint = ""  # a reason why a column may not be found
 
     @abstractmethod
     def batches(self, columns: list[str]) -> Iterator[list[Any]]:
-        """The columns, piece by piece, as Arrow arrays."""
+        """The columns in pieces, as Arrow arrays."""
 
     @abstractmethod
     def kinds(self, columns: list[str]) -> list[Any]:
@@ -76,16 +76,16 @@ class Table(ABC):
 
     @abstractmethod
     def fraction(self, rows: int) -> float:
-        """How much of the file has been read with so many rows."""
+        """The fraction of the file that this number of rows takes."""
 
     def where(self, row: int) -> str:
-        """What helps to find the row."""
+        """A description that helps to find the row."""
         return f"row {row:,}"
 
 
 @contextmanager
 def decompressed(source: Any, path: Path) -> Iterator[Any]:
-    """The content of an open file; its name or its first bytes say whether it is compressed."""
+    """The content of an open file; its name or its first bytes show whether it is compressed."""
     compressed = path.suffix.lower() == ".gz" or source.read(len(GZIP)) == GZIP
     source.seek(0)
     if not compressed:
@@ -97,7 +97,7 @@ def decompressed(source: Any, path: Path) -> Iterator[Any]:
 
 @contextmanager
 def reading(path: Path, rows: int | None = None) -> Iterator[None]:
-    """Tell in one line what keeps the file from being read."""
+    """Report in one line why the file cannot be read."""
     try:
         yield
     except FileNotFoundError:
