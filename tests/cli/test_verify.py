@@ -47,7 +47,7 @@ def damage(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> Non
 
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("backend", _frameworks.FRAMEWORKS)
-def test_verify_finds_the_contract_kept(backend: str) -> None:
+def test_verify_finds_the_contract_met(backend: str) -> None:
     names = ("log-cosh", "binary-cross-entropy")
     chosen = [argument for name in names for argument in ("--loss", name)]
     found = run_json("verify", "--backend", backend, *chosen)
@@ -76,7 +76,7 @@ def test_verify_prints_a_table() -> None:
     assert "float16, composed: NumPy; ≤ 1 ULP" in lines
     assert sum(line.startswith("huber delta=1 ") for line in lines) == 2
     assert "numpy " + np.__version__ in output
-    assert output.endswith("s: the contract is kept\n")
+    assert output.endswith("s: the contract is met\n")
 
 
 def test_verify_prints_markdown() -> None:
@@ -84,7 +84,7 @@ def test_verify_prints_markdown() -> None:
     status, output, _ = run(*arguments)
     assert status == 0
     above, _, heading, rule, native, composed, *_ = output.splitlines()
-    assert above == "dtype: bfloat16; arrays of: NumPy; verdict: kept"
+    assert above == "dtype: bfloat16; arrays of: NumPy; verdict: met"
     assert heading.startswith("| loss | path | results |")
     assert {line.count("|") for line in (heading, rule, native, composed)} == {9}
     assert native.startswith("| log_cosh | native | ")

@@ -81,7 +81,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     **parameters: float | None,
 ) -> None:
-    """Compare the element-wise losses with a reference, and report whether they keep the contract.
+    """Compare the element-wise losses with a reference, and report whether they meet the contract.
 
     The reference is the definition of the loss, in long double with an error bound, and in mpmath
     wherever this bound does not decide the rounding. The inputs are all float16 and bfloat16
@@ -259,7 +259,7 @@ def _cells(document: dict[str, Any], digits: int) -> Iterator[tuple[str, ...]]:
         key = (
             " ".join([row["loss"], *parameters]), row["dtype"], row["path"],
             f"{total:,}", f"{wrong:,}", *worst, row["contract"],
-            f"BROKEN by {broken:,}" if broken else "kept",
+            f"BROKEN by {broken:,}" if broken else "met",
         )  # fmt: skip
         shared.setdefault(key, []).append(FRAMEWORKS[row["backend"]].title)
     for key, titles in shared.items():
@@ -284,8 +284,8 @@ def _print(document: dict[str, Any], digits: int) -> None:
     """A block for each dtype, path, contract and set of frameworks; all fit 80 columns."""
     console = results()
     blocks: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
-    for loss, dtype, path, arrays, *numbers, contract, kept in _cells(document, digits):
-        blocks.setdefault((dtype, path, arrays, contract), []).append((loss, *numbers, kept))
+    for loss, dtype, path, arrays, *numbers, contract, verdict in _cells(document, digits):
+        blocks.setdefault((dtype, path, arrays, contract), []).append((loss, *numbers, verdict))
     for (dtype, path, arrays, contract), rows in sorted(blocks.items(), key=_order):
         heading = f"[bold]{dtype}, {path}[/]: {escape(arrays)}; {escape(contract)}"
         console.print(heading, soft_wrap=not console.is_terminal)
@@ -297,7 +297,7 @@ def _print(document: dict[str, Any], digits: int) -> None:
         for example in row["examples"]:
             console.print(escape(example), style="red", soft_wrap=not terminal)
     console.print(escape(_conditions(document)), soft_wrap=not terminal)
-    verdict = "[green]kept[/]" if document["holds"] else "[bold red]broken[/]"
+    verdict = "[green]met[/]" if document["holds"] else "[bold red]broken[/]"
     console.print(
         f"{document['results']:,} results in {document['seconds']:.0f} s: the contract is {verdict}"
     )
@@ -313,10 +313,10 @@ def _block(rows: list[tuple[str, ...]]) -> Table:
     table.add_column("loss", overflow="fold")
     for heading in ("results", "misrounded", "value", "grad", "hess"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for *cells, kept in rows:
-        table.add_row(*map(escape, cells), style="" if kept == "kept" else "red")
-        if kept != "kept":
-            table.add_row(f"  {kept}", style="bold red")
+    for *cells, verdict in rows:
+        table.add_row(*map(escape, cells), style="" if verdict == "met" else "red")
+        if verdict != "met":
+            table.add_row(f"  {verdict}", style="bold red")
     return table
 
 
@@ -327,8 +327,8 @@ def _print_markdown(document: dict[str, Any], digits: int) -> None:
         for heading, *cells in zip(*rows, strict=True)
         if heading in CONDITIONS and len(set(cells)) == 1
     }
-    kept = [number for number, heading in enumerate(HEADINGS) if heading not in shared]
-    heading, *lines = ["| " + " | ".join(row[number] for number in kept) + " |" for row in rows]
+    columns = [number for number, heading in enumerate(HEADINGS) if heading not in shared]
+    heading, *lines = ["| " + " | ".join(row[number] for number in columns) + " |" for row in rows]
     above = "; ".join(f"{name}: {cell}" for name, cell in shared.items())
-    rule = "|---" * len(kept) + "|"
+    rule = "|---" * len(columns) + "|"
     print("\n".join([above, "", heading, rule, *lines, "", _conditions(document)]))
