@@ -20,7 +20,6 @@ from pathlib import Path
 MARKS = "LOSSLESS_TEST_RUNS"
 GUARD = "--guard"
 PAUSE = 0.1  # seconds
-_guards: list[subprocess.Popen[bytes]] = []
 
 
 def end_with_this_process() -> None:
@@ -34,7 +33,7 @@ def end_with_this_process() -> None:
         stdout=subprocess.DEVNULL,
         start_new_session=True,  # the signals of the terminal are not for it
     )
-    _guards.append(guard)  # else Python minds that nobody waits for it
+    guard.returncode = 0  # else Python warns that nobody waits for it: it outlives this process
 
 
 def _end_all_after(run: int, mark: str) -> None:
