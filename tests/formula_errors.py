@@ -5,7 +5,7 @@
 
 Half of the residuals are spaced evenly in the exponent from 1e-18 to 1e18, half lie where the
 formulas bend; targets are 0. For float16 and bfloat16 they are all numbers of the type. Errors are
-in ULP of the truth: in long double, which float64 is too close to: that takes mpmath, and fewer
+in ULP of a reference: in long double, which float64 is too close to: that takes mpmath, and fewer
 residuals.
 """
 
@@ -155,39 +155,39 @@ def residuals(fmt: Format, points: int, rng: np.random.Generator) -> Array:
 
 
 @dataclass(frozen=True)
-class Truth:
+class Reference:
     """An output in real numbers, as long doubles, at each residual."""
 
     numbers: NDArray[np.longdouble] | list[Any]
 
     @classmethod
-    def of(cls, case: Case, output: str, x: Array, **parameters: Any) -> Truth:
+    def of(cls, case: Case, output: str, x: Array, **parameters: Any) -> Reference:
         if case.fmt is FLOAT64:
             with mp.workprec(160):
                 return cls([real(case.loss, output, r, **parameters) for r in x.tolist()])
         residual = Residual.of(x, None, case.fmt)
         return cls(case.loss.extended[output](residual, **parameters)[0])
 
-    def errors(self, got: Array, fmt: Format) -> NDArray[np.float64]:
+    def errors(self, actual: Array, fmt: Format) -> NDArray[np.float64]:
         """In ULP, infinite for NaN and for the wrong infinity."""
         if isinstance(self.numbers, list):
-            return np.array(ulp_errors(got, self.numbers, fmt))
+            return np.array(ulp_errors(self.numbers, actual, fmt))
         with np.errstate(invalid="ignore", over="ignore"):
-            apart = np.abs(got.astype(np.longdouble) - self.numbers)
+            apart = np.abs(actual.astype(np.longdouble) - self.numbers)
             errors: NDArray[np.float64] = np.where(
-                np.isinf(got),
-                np.where(got == round_extended(self.numbers, fmt), 0.0, np.inf),
+                np.isinf(actual),
+                np.where(actual == round_extended(self.numbers, fmt), 0.0, np.inf),
                 (apart / fmt.spacing(self.numbers.astype(np.float64))).astype(np.float64),
             )
         errors[np.isnan(errors)] = np.inf
         return errors
 
-    def distances(self, got: Array) -> NDArray[np.float64]:
+    def distances(self, actual: Array) -> NDArray[np.float64]:
         """Absolute errors."""
         if isinstance(self.numbers, list):
-            pairs = zip(got.tolist(), self.numbers, strict=True)
+            pairs = zip(actual.tolist(), self.numbers, strict=True)
             return np.array([float(abs(mp.mpf(a) - b)) for a, b in pairs])
-        apart = np.abs(got.astype(np.longdouble) - self.numbers)
+        apart = np.abs(actual.astype(np.longdouble) - self.numbers)
         return np.asarray(apart, np.float64)
 
 
@@ -199,20 +199,20 @@ def table(points: int) -> None:
             for fmt in backend.formats:
                 case = Case(loss, backend, fmt)
                 x = residuals(fmt, points if fmt is not FLOAT64 else points // 50, rng)
-                truths = {o: Truth.of(case, o, x, **loss.parameters) for o in OUTPUTS}
+                references = {o: Reference.of(case, o, x, **loss.parameters) for o in OUTPUTS}
                 for way in ways(case, compiled=True, **loss.parameters):
-                    line(case, way, x, truths[way.output])
+                    line(case, way, x, references[way.output])
 
 
-def line(case: Case, way: Way, x: Array, truth: Truth) -> None:
-    got = way.call(x)
-    errors = truth.errors(got, case.fmt)
+def line(case: Case, way: Way, x: Array, reference: Reference) -> None:
+    actual = way.call(x)
+    errors = reference.errors(actual, case.fmt)
     beyond = np.abs(x.astype(np.float64)) > 2
     judged = errors
     note = ""
     if way.output == "second_derivative":  # beyond 2, the contract is about absolute errors
         judged = np.where(beyond, 0.0, errors)
-        farthest = truth.distances(got)[beyond].max()
+        farthest = reference.distances(actual)[beyond].max()
         note = "" if farthest == 0 else f"; beyond 2: within 2^{np.log2(farthest):.1f}"
     worst = int(np.argmax(judged))
     print(
@@ -235,7 +235,7 @@ def branch() -> None:
             formulas.LOG_COSH_BRANCH = border
             for name in ("the loss", "mx.grad", "mx.grad of mx.grad"):
                 (way,) = (way for way in ways(case) if way.name == name)
-                errors = Truth.of(case, way.output, x).errors(way.call(x), case.fmt)
+                errors = Reference.of(case, way.output, x).errors(way.call(x), case.fmt)
                 cells.append(f"{errors.max():7.1f}")
         formulas.LOG_COSH_BRANCH = chosen
         print(f"{low:5.3f}-{high:5.3f} {'':16} {' '.join(cells[:3])} {'':5} {' '.join(cells[3:])}")

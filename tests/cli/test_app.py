@@ -46,11 +46,11 @@ def colours(path: Path) -> set[int]:
 
 def test_demo_trains_and_draws() -> None:
     status, output, errors = run("demo")
-    assert (status, errors) == (0, "")
+    assert (0, "") == (status, errors)
     slopes = re.search(r"slope of year +([\d.]+) +([\d.]+) +([\d.]+)", output)
     assert slopes
     squared, huber, log_cosh = map(float, slopes.groups())
-    assert squared == 5.041
+    assert 5.041 == squared
     assert 1.4 < huber < 1.7
     assert 1.4 < log_cosh < 1.7
     errors_of_clean_years = re.search(r"clean years +([\d.]+) +([\d.]+) +([\d.]+)", output)
@@ -67,7 +67,7 @@ def test_demo_trains_and_draws() -> None:
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_demo_finds_the_same_with_every_framework(framework: str) -> None:
     status, output, errors = run("demo", "--framework", framework)
-    assert (status, errors) == (0, "")
+    assert (0, "") == (status, errors)
     title = FRAMEWORKS[framework].title
     assert f"Trained in float64 with {title} {metadata.version(framework)}" in output
     assert re.search(r"slope of year +5.041 +1.503 +1.621", output)
@@ -78,7 +78,7 @@ def test_demo_takes_the_first_framework_that_is_installed(monkeypatch: pytest.Mo
         monkeypatch.setattr(FRAMEWORKS[name], "is_installed", lambda: False)
         assert f"float64 with {after}" in run("demo")[1]
         status, output, errors = run("demo", "--framework", name)
-        assert (status, output, errors.count("\n")) == (1, "", 1)
+        assert (1, "", 1) == (status, output, errors.count("\n"))
         assert f"--framework {name}: {FRAMEWORKS[name].title} is not installed" in errors
         assert errors.endswith(f"pip install 'lossless[{name}]'\n")
 
@@ -89,7 +89,7 @@ def test_demo_says_when_a_framework_is_broken(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(FRAMEWORKS["mlx"], "__init__", broken)
     message = "MLX cannot be used: libmlx.so: cannot open [shared] object file"
-    assert run("demo") == (1, "", f"lossless demo: {message}\n")
+    assert (1, "", f"lossless demo: {message}\n") == run("demo")
 
 
 @pytest.mark.parametrize("inputs", [["x"], ["z", "x"]])
@@ -101,14 +101,14 @@ def test_demo_on_a_file(inputs: list[str]) -> None:
             "demo", "--data", "data.csv", *arguments, "--targets", "y", "--delta", "1.5",
             "--output", f"out.{suffix}",
         )  # fmt: skip
-        assert (status, errors) == (0, "")
+        assert (0, "") == (status, errors)
     for name in inputs:
         assert f"slope of {name}" in output
     assert "delta = 1.5\n" in output
     assert "29 rows" in output
     assert colours(Path("out.png")) >= FITS
     assert b"</svg>" in Path("out.svg").read_bytes()
-    assert {path.name for path in Path().iterdir()} == {"data.csv", "out.png", "out.svg"}
+    assert {"data.csv", "out.png", "out.svg"} == {path.name for path in Path().iterdir()}
 
 
 def test_demo_reads_what_spreadsheets_write() -> None:
@@ -116,7 +116,7 @@ def test_demo_reads_what_spreadsheets_write() -> None:
     text = '\ufeffx ,"y"\r\n1,"2"\r\n2,3.5e0\r\n 3,+5\r\n4,.6e1\r\n5,7\r\n'
     Path("data.csv").write_bytes(text.encode())
     status, output, errors = run("demo", "--data", "data.csv", "--inputs", "x", "--targets", "y")
-    assert (status, errors) == (0, "")
+    assert (0, "") == (status, errors)
     assert "5 rows" in output
 
 
@@ -127,7 +127,7 @@ def test_demo_takes_any_name_of_a_column() -> None:
         "demo", "--data", "data.csv", "--inputs", "[/] $a_$", "--inputs", "[bold] $\\b",
         "--targets", "$y_$ [red]",
     )  # fmt: skip
-    assert (status, errors) == (0, "")
+    assert (0, "") == (status, errors)
     assert "$y_$ [red] ≈ intercept + slope · [/] $a_$ + slope · [bold] $\\b\n" in output
 
 
@@ -166,10 +166,10 @@ def test_demo_says_what_is_wrong_with_a_file(text: str | None, message: str) -> 
     if text is not None:
         Path("data.csv").write_bytes(text.encode(errors="surrogateescape"))
     status, output, errors = run("demo", "--data", "data.csv", "--inputs", "x", "--targets", "y")
-    assert status == 1
+    assert 1 == status
     assert errors.startswith("lossless demo: ")
     assert message in errors
-    assert errors.count("\n") == 1
+    assert 1 == errors.count("\n")
     assert "training" not in output
     assert not list(Path().glob("*.png"))
 
@@ -203,10 +203,10 @@ def test_demo_says_what_is_wrong_with_an_option(arguments: str, message: str) ->
     Path("folder.png").mkdir()
     before = set(Path().iterdir())
     status, output, errors = run("demo", *arguments.split())
-    assert (status, output) == (1, "")
+    assert (1, "") == (status, output)
     assert errors.startswith("lossless demo: ")
     assert message in errors
-    assert set(Path().iterdir()) == before
+    assert before == set(Path().iterdir())
 
 
 def test_output_that_cannot_be_made_is_told_before_training(
@@ -217,8 +217,8 @@ def test_output_that_cannot_be_made_is_told_before_training(
 
     monkeypatch.setattr("tempfile.mkstemp", refuse)
     status, output, errors = run("demo", "-o", "out.png")
-    assert (status, output) == (1, "")
-    assert errors == "lossless demo: --output out.png: Read-only file system\n"
+    assert (1, "") == (status, output)
+    assert "lossless demo: --output out.png: Read-only file system\n" == errors
 
 
 def test_demo_takes_the_path_as_it_is() -> None:
@@ -226,7 +226,7 @@ def test_demo_takes_the_path_as_it_is() -> None:
     Path("a1.csv").write_text("x,y\n1,2\n")
     Path("a[1].csv").write_text("x,y,,\n1,2,,\n\n2,3,,\n,,,\n3,4,,\n4,9,,\n\n")
     status, output, errors = run("demo", "--data", "a[1].csv", "--inputs", "x", "--targets", "y")
-    assert (status, errors) == (0, "")
+    assert (0, "") == (status, errors)
     assert "4 rows" in output
 
 
@@ -241,7 +241,7 @@ def test_demo_says_when_the_default_delta_is_not_the_median_distance() -> None:
 def test_demo_of_equal_targets_takes_one_step() -> None:
     Path("data.csv").write_text("x,y\n1,5\n2,5\n3,5\n")
     _, output, _ = run("demo", "--data", "data.csv", "--inputs", "x", "--targets", "y")
-    assert output.count(" 1 step\n") == 3
+    assert 3 == output.count(" 1 step\n")
 
 
 def test_letters_that_the_font_lacks_are_no_warning() -> None:
@@ -250,20 +250,20 @@ def test_letters_that_the_font_lacks_are_no_warning() -> None:
         status, output, errors = run(
             "demo", "--data", "data.csv", "--inputs", "面積", "--targets", "価格"
         )
-    assert (status, errors, seen) == (0, "", [])
+    assert (0, "", []) == (status, errors, seen)
     assert "slope of 面積" in output
 
 
 def test_digits_of_a_row_agree() -> None:
-    assert [_digits(x) for x in (0.99999, 1.0, 0.1234567, 1234.4, 999.96, 0.0, 2e-7)] == [
+    assert [
         "1.000", "1.000", "0.1235", "1,234", "1,000", "0", "2.000e-07",
-    ]  # fmt: skip
+    ] == [_digits(x) for x in (0.99999, 1.0, 0.1234567, 1234.4, 999.96, 0.0, 2e-7)]  # fmt: skip
 
 
 def test_unknown_option_and_wrong_type() -> None:
     for arguments in (["demo", "--dleta", "1"], ["demo", "--delta", "big"], ["deemo"]):
         status, _, errors = run(*arguments)
-        assert status == 2
+        assert 2 == status
         assert arguments[-1] in errors or arguments[1] in errors
 
 
@@ -274,30 +274,30 @@ def test_picture_that_cannot_be_written_leaves_nothing(monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "replace", full)
     Path("out.png").write_text("the old picture")
     status, _, errors = run("demo", "-o", "out.png")
-    assert status == 1
+    assert 1 == status
     assert "disk full" in errors
-    assert [path.name for path in Path().iterdir()] == ["out.png"]
-    assert Path("out.png").read_text() == "the old picture"
+    assert ["out.png"] == [path.name for path in Path().iterdir()]
+    assert "the old picture" == Path("out.png").read_text()
 
 
 def test_wrong_number_of_threads_is_one_line() -> None:
     environment = {**os.environ, "LOSSLESS_NUM_THREADS": "0"}
     done = subprocess.run([COMMAND, "demo"], capture_output=True, text=True, env=environment)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
+    assert (1, "") == (done.returncode, done.stdout)
+    assert (
         "lossless: the environment variable LOSSLESS_NUM_THREADS must be at least 1, got '0'\n"
-    )
+    ) == done.stderr
 
 
 def test_help_shows_an_example() -> None:
     status, output, _ = run("demo", "--help")
-    assert status == 0
+    assert 0 == status
     assert "--inputs area --inputs rooms --targets price" in output
     assert "demo" in run()[1]
 
 
 def test_version() -> None:
-    assert run("--version")[:2] == (0, f"lossless {lossless.__version__}\n")
+    assert (0, f"lossless {lossless.__version__}\n") == run("--version")[:2]
 
 
 def test_installed_command() -> None:
@@ -305,7 +305,7 @@ def test_installed_command() -> None:
         [COMMAND, "demo", "--output", "picture.png"], capture_output=True, text=True, check=True
     )
     assert "log-cosh" in done.stdout
-    assert done.stderr == ""
+    assert "" == done.stderr
     assert Path("picture.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -316,9 +316,9 @@ def test_missing_extra_is_one_line(module: str) -> None:
         "from lossless.cli import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
+    assert 1 == done.returncode
+    assert "" == done.stdout
+    assert 1 == done.stderr.count("\n")
     assert done.stderr.endswith(f"pip install {module}\n")
 
 
@@ -344,11 +344,11 @@ def test_bad_number_of_threads_is_a_warning_of_the_library() -> None:
 def test_module_is_the_command() -> None:
     command = [sys.executable, "-m", "lossless"]
     done = subprocess.run([*command, "--version"], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, f"lossless {lossless.__version__}\n")
+    assert (0, f"lossless {lossless.__version__}\n") == (done.returncode, done.stdout)
     environment = {**os.environ, "LOSSLESS_NUM_THREADS": "0"}
     done = subprocess.run([*command, "info"], capture_output=True, text=True, env=environment)
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
+    assert 1 == done.returncode
+    assert 1 == done.stderr.count("\n")
 
 
 def test_shells_can_complete() -> None:
@@ -359,4 +359,4 @@ def test_shells_can_complete() -> None:
         "COMP_CWORD": "1",
     }
     done = subprocess.run([COMMAND], capture_output=True, text=True, env=environment)
-    assert done.stdout.split() == ["verify"]
+    assert ["verify"] == done.stdout.split()

@@ -50,15 +50,15 @@ def test_bench_json_has_every_case_and_its_ratios() -> None:
         assert 0 < timing["lower_quartile"] <= timing["median"] <= timing["upper_quartile"]
         assert timing["rounds"] >= FEWEST_ROUNDS
         limit = rows[loss, "memory", "pass", None]["seconds"]["median"]
-        assert row["of_memory_pass"] == timing["median"] / limit
+        assert timing["median"] / limit == row["of_memory_pass"]
         if arrays in FRAMEWORKS and who != "lossless":
             ours = rows[loss, arrays, "lossless", mode]["seconds"]["median"]
-            assert row["of_lossless"] == timing["median"] / ours
+            assert timing["median"] / ours == row["of_lossless"]
         else:
             assert row["of_lossless"] is None
-    assert found["machine"]["threads"] == lossless.info()["threads"]
-    assert found["versions"]["numpy"] == np.__version__
-    assert (found["elements"], found["dtype"]) == (1000, "float32")
+    assert lossless.info()["threads"] == found["machine"]["threads"]
+    assert np.__version__ == found["versions"]["numpy"]
+    assert (1000, "float32") == (found["elements"], found["dtype"])
     assert found["fairness"]
 
 
@@ -67,18 +67,18 @@ def test_bench_prints_saves_and_draws() -> None:
         "bench", *QUICK, "--backend", "numpy", "--loss", "huber", "--delta", "0.5",
         "--dtype", "float16", "--save", "speed.json", "--save", "speed.png", "--save", "speed.svg",
     )  # fmt: skip
-    assert (status, errors) == (0, "")
+    assert (0, "") == (status, errors)
     assert "huber delta=0.5, float16, N = 1,000: value (mean) and gradient" in output
     for part in ("memory pass", "kernel", "NumPy: lossless", "NumPy: formula", "÷ memory "):
         assert part in output
     assert "NumPy formula, which writes into arrays that were allocated beforehand" in output
     assert f"lossless {lossless.__version__}, numpy {np.__version__}" in output
     document = json.loads(Path("speed.json").read_text())
-    assert {row["loss"] for row in document["rows"]} == {"huber"}
-    assert [row["parameters"] for row in document["rows"]] == [{"delta": 0.5}] * 4
-    assert imread("speed.png").shape[2] == 4
+    assert {"huber"} == {row["loss"] for row in document["rows"]}
+    assert [{"delta": 0.5}] * 4 == [row["parameters"] for row in document["rows"]]
+    assert 4 == imread("speed.png").shape[2]
     assert "</svg>" in Path("speed.svg").read_text()
-    assert {path.name for path in Path().iterdir()} == {"speed.json", "speed.png", "speed.svg"}
+    assert {"speed.json", "speed.png", "speed.svg"} == {path.name for path in Path().iterdir()}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
@@ -97,7 +97,7 @@ def test_chart_is_of_points_and_numbers_inside_of_it(count: int) -> None:
     FigureCanvasAgg(figure)
     figure.draw_without_rendering()
     panels = [axes for axes in figure.axes if axes.axison]
-    assert len(panels) == count
+    assert count == len(panels)
     assert figure.bbox.width <= 1600
     for axes in panels:
         assert not axes.patches  # bars
@@ -105,7 +105,7 @@ def test_chart_is_of_points_and_numbers_inside_of_it(count: int) -> None:
         places = [np.column_stack(line.get_data())[0] for line in points]
         assert pytest.approx([6.1, 12345, 98.765]) == [x for x, _ in places]
         assert all(axes.bbox.fully_contains(*axes.transData.transform(x)) for x in places)
-        assert [text.get_text() for text in axes.texts] == ["6.1", "12,345", "98.8"]
+        assert ["6.1", "12,345", "98.8"] == [text.get_text() for text in axes.texts]
         boxes = [text.get_window_extent() for text in [*axes.texts, *axes.get_yticklabels()]]
         assert not [(a, b) for a, b in combinations(boxes, 2) if a.overlaps(b)]
         for box in boxes:
@@ -131,13 +131,13 @@ def test_bench_cases_compute_the_same(
     framework = FRAMEWORKS[backend]()
     with framework.setting():
         cases = list(_peers.cases(framework, one, inputs, targets))
-        assert [who for who, *_ in cases].count("lossless") == (1 if backend == "numpy" else 2)
+        assert (1 if backend == "numpy" else 2) == [who for who, *_ in cases].count("lossless")
         for who, mode, call in cases:
             result: Any = call()
             assert _failure(call) is None
-            *got_value, got = (framework.numpy(array) for array in result)
+            *got_value, actual = (framework.numpy(array) for array in result)
             what = f"{who} {mode}"
-            np.testing.assert_allclose(got, gradient, rtol=1e-4, atol=1e-9, err_msg=what)
+            np.testing.assert_allclose(actual, gradient, rtol=1e-4, atol=1e-9, err_msg=what)
             for number in got_value:  # PyTorch's autograd returns the gradient alone
                 np.testing.assert_allclose(number, value, rtol=1e-5, err_msg=what)
 
@@ -154,8 +154,8 @@ def test_bench_kernel_is_the_library(dtype: str) -> None:
         inputs, targets, 0.5, reduction="mean"
     )
     for name, expected in (("value", value), ("gradient", gradient)):
-        got = results[name].view(np.asarray(expected).dtype)
-        assert np.asarray(expected).tobytes() == got.tobytes()
+        actual = results[name].view(np.asarray(expected).dtype)
+        assert np.asarray(expected).tobytes() == actual.tobytes()
 
 
 def test_timing_takes_turns() -> None:
@@ -171,13 +171,13 @@ def test_timing_takes_turns() -> None:
 
     cases = {"long": sampler("long", 1.0), "short": sampler("short", 1e-5)}
     timings = interleaved(cases, 0.0, parts.append)
-    assert heard[:2] == [("long", 1), ("short", 1)]
-    assert heard[2:] == [("long", 1), ("short", 50)] * FEWEST_ROUNDS
-    assert timings["long"].rounds == FEWEST_ROUNDS
-    assert timings["long"].median == 7.0
-    assert (timings["long"].lower_quartile, timings["long"].upper_quartile) == (5.0, 9.0)
-    assert str(timings["long"]) == "7 s ±29%"
-    assert len(parts) == FEWEST_ROUNDS
+    assert [("long", 1), ("short", 1)] == heard[:2]
+    assert [("long", 1), ("short", 50)] * FEWEST_ROUNDS == heard[2:]
+    assert FEWEST_ROUNDS == timings["long"].rounds
+    assert 7.0 == timings["long"].median
+    assert (5.0, 9.0) == (timings["long"].lower_quartile, timings["long"].upper_quartile)
+    assert "7 s ±29%" == str(timings["long"])
+    assert FEWEST_ROUNDS == len(parts)
     assert all(0 <= part <= 1 for part in parts)
 
 
@@ -185,8 +185,8 @@ def test_a_case_that_fails_is_told() -> None:
     def fails() -> object:
         raise RuntimeError("no compiler\nat all")
 
-    assert _failure(fails) == "no compiler"
-    assert _failure(lambda: 1 / 0) == "division by zero"
+    assert "no compiler" == _failure(fails)
+    assert "division by zero" == _failure(lambda: 1 / 0)
     assert _failure(lambda: None) is None
 
 
@@ -217,21 +217,21 @@ def test_bench_says_what_is_wrong(arguments: str, message: str) -> None:
 
 def test_bench_of_no_elements_is_wrong_usage() -> None:
     status, output, errors = run("bench", "--n", "0")
-    assert (status, output) == (2, "")
+    assert (2, "") == (status, output)
     assert "--n" in errors
 
 
 def test_bench_help_shows_an_example() -> None:
     status, output, _ = run("bench", "--help")
-    assert status == 0
+    assert 0 == status
     assert "lossless bench --loss huber --n 1000000 --save speed.json" in output
 
 
 def test_bench_ends_cleanly_when_interrupted() -> None:
     arguments = ["bench", "--n", "100000", "--seconds", "600", "--save", "speed.json"]
     done = interrupt([*arguments, "--backend", "numpy", "--backend", "jax"], after(seconds=8))
-    assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == "lossless bench: interrupted\n"
+    assert (130, "") == (done.returncode, done.stdout)
+    assert "lossless bench: interrupted\n" == done.stderr
     assert not list(Path().iterdir())
 
 
@@ -239,10 +239,10 @@ def test_bench_shows_what_it_kept() -> None:
     arguments = ("bench", *QUICK, "--backend", "numpy", "--loss", "huber", "--save", "a.json")
     _, printed, _ = run(*arguments)
     status, again, errors = run("bench", "--from", "a.json", "--save", "b.json", "--save", "b.png")
-    assert (status, errors) == (0, "")
-    assert printed == again
+    assert (0, "") == (status, errors)
+    assert again == printed
     assert Path("a.json").read_text() == Path("b.json").read_text()
-    assert imread("b.png").shape[2] == 4
+    assert 4 == imread("b.png").shape[2]
     median = 1e6 * json.loads(Path("a.json").read_text())["rows"][1]["seconds"]["median"]
     for digits in (1, 5):  # a kernel that takes a microsecond or some
         output = run("bench", "--from", "a.json", "--digits", str(digits))[1]

@@ -31,11 +31,11 @@ def test_page_shows_what_score_prints(
     Path("broken.csv").write_text(data.replace("1.02", "n.a."))
     _, *arguments = shlex.split(command)
     _, printed, errors = run(*arguments)
-    assert lines(output) == lines(printed + errors)
+    assert lines(printed + errors) == lines(output)
 
 
 def test_page_shows_all_kinds_of_output() -> None:
-    assert len(SHOWN) == 4
+    assert 4 == len(SHOWN)
 
 
 def test_page_shows_what_info_prints(monkeypatch: pytest.MonkeyPatch) -> None:

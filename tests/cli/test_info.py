@@ -22,8 +22,8 @@ def test_info_json_is_what_the_library_says() -> None:
     for name in ("losses", "instruction_set", "instruction_sets", "threads", "numpy"):
         assert library[name] == found[name]
     assert library["version"] == found["lossless"]
-    assert found["native_modules"]["_core"] == lossless._core.__file__
-    assert set(found["native_modules"]) == {"_core", "_mlx", "_xla"}
+    assert lossless._core.__file__ == found["native_modules"]["_core"]
+    assert {"_core", "_mlx", "_xla"} == set(found["native_modules"])
     assert set(library["backends"]) == set(found["backends"])
     for name, path in library["backends"].items():  # now that all arrays have come
         version = None if name == "array_api" else metadata.version(name)
@@ -32,7 +32,7 @@ def test_info_json_is_what_the_library_says() -> None:
 
 def test_info_prints_a_row_for_each_framework() -> None:
     status, output, errors = run("info")
-    assert (status, errors) == (0, "")
+    assert (0, "") == (status, errors)
     for name, backend in lossless.info()["backends"].items():
         (row,) = [line for line in output.splitlines() if line.split()[:1] == [name]]
         assert backend["path"] in row.split()
@@ -43,9 +43,9 @@ def test_info_prints_a_row_for_each_framework() -> None:
 def test_info_inside_composed() -> None:
     with lossless.composed():
         found = run_json("info")["backends"]
-    assert {name: found[name]["path"] for name in _frameworks.FRAMEWORKS} == dict.fromkeys(
-        _frameworks.FRAMEWORKS, "composed"
-    )
+    assert dict.fromkeys(_frameworks.FRAMEWORKS, "composed") == {
+        name: found[name]["path"] for name in _frameworks.FRAMEWORKS
+    }
 
 
 def test_info_of_a_broken_and_a_missing_framework(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,11 +55,11 @@ def test_info_of_a_broken_and_a_missing_framework(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(_frameworks.Torch, "__init__", broken)
     monkeypatch.setattr(_frameworks.JAX, "is_installed", lambda: False)
     found = run_json("info")["backends"]
-    assert found["torch"] == {
+    assert {
         "version": metadata.version("torch"),
         "path": "none",
         "why": "its test failed: libtorch.so: cannot open [shared] object file",
-    }
+    } == found["torch"]
     assert found["jax"]["version"] is None
     assert "cannot open [shared] object file" in run("info")[1]
 
@@ -67,11 +67,11 @@ def test_info_of_a_broken_and_a_missing_framework(monkeypatch: pytest.MonkeyPatc
 def test_info_takes_no_arguments() -> None:
     for arguments in (["--jsn"], ["torch"]):
         status, output, errors = run("info", *arguments)
-        assert (status, output) == (2, "")
+        assert (2, "") == (status, output)
         assert arguments[0] in errors
 
 
 def test_info_help_shows_an_example() -> None:
     status, output, _ = run("info", "--help")
-    assert status == 0
+    assert 0 == status
     assert "lossless info --json | jq .backends.torch" in output

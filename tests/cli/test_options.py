@@ -46,7 +46,7 @@ def test_option_given_twice_is_an_error_that_names_it(command: str, option: Type
     other = option.opts[-1]  # -o is --output
     arguments = [one, other] if option.is_flag else [one, "1", other, "2"]
     status, output, errors = run(command, *arguments)
-    assert (status, output) == (2, "")
+    assert (2, "") == (status, output)
     assert f"{one} is given 2 times" in errors
 
 
@@ -55,13 +55,13 @@ def test_flag_takes_no_value(word: str) -> None:
     for command, option in options():
         if option.is_flag and not option.is_eager:
             status, output, errors = run(command, option.opts[0], word)
-            assert (status, output) == (2, "")
+            assert (2, "") == (status, output)
             assert f"{option.opts[0]} takes no value, got '{word}'" in errors
 
 
 def test_file_behind_a_flag_is_a_file() -> None:
     Path("true").mkdir()
-    assert run("score", "--json", "true", *COLUMNS)[0] == 1
+    assert 1 == run("score", "--json", "true", *COLUMNS)[0]
 
 
 def test_help_shows_that_flags_take_no_value() -> None:
@@ -72,18 +72,18 @@ def test_help_shows_that_flags_take_no_value() -> None:
 def test_score_compares_values_of_a_parameter() -> None:
     deltas = ("--delta", "0.5", "--delta", "2")
     found = run_json("score", "data.csv", *COLUMNS, "--loss", "huber", "--loss", "l1", *deltas)
-    assert found["losses"] == [
+    assert [
         {"loss": "huber", "parameters": {"delta": 0.5}},
         {"loss": "huber", "parameters": {"delta": 2.0}},
         {"loss": "l1", "parameters": {}},
-    ]
-    assert found["total"]["values"] == {"huber delta=0.5": HALF, "huber delta=2": TWO, "l1": 2.5}
+    ] == found["losses"]
+    assert {"huber delta=0.5": HALF, "huber delta=2": TWO, "l1": 2.5} == found["total"]["values"]
 
 
 def test_score_compares_parameters_that_differ_in_the_last_digit() -> None:
     deltas = ("--delta", "0.1", "--delta", repr(0.1 + 2**-56))
     values = run_json("score", "data.csv", *COLUMNS, "--loss", "huber", *deltas)["total"]["values"]
-    assert list(values) == ["huber delta=0.1", f"huber delta={0.1 + 2**-56!r}"]
+    assert ["huber delta=0.1", f"huber delta={0.1 + 2**-56!r}"] == list(values)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_every_ink_has_contrast_with_light_and_dark_pages(page: str) -> None:
 
 def test_no_two_lines_look_alike() -> None:
     styles = [str(sorted(_style.line(number).items())) for number in range(14)]
-    assert len(set(styles)) == 14
+    assert 14 == len(set(styles))
     assert all(
         _style.line(a)["linestyle"] != _style.line(b)["linestyle"]
         for a, b in combinations(range(3), 2)
@@ -59,9 +59,9 @@ def pixels(path: str) -> NDArray[np.int64]:
 
 def test_plot_draws_on_no_background() -> None:
     status, output, errors = run("plot", "-o", "out.png")
-    assert (status, output, errors) == (0, "Picture: out.png\n", "")
+    assert (0, "Picture: out.png\n", "") == (status, output, errors)
     picture = pixels("out.png")
-    assert picture.shape[2] == 4
+    assert 4 == picture.shape[2]
     assert (picture[:3, :, 3] == 0).all()
     solid = {tuple(pixel) for pixel in picture[picture[..., 3] == 255][:, :3].tolist()}
     for number in range(2):
@@ -71,11 +71,11 @@ def test_plot_draws_on_no_background() -> None:
 
 def test_plot_json_and_svg() -> None:
     found = run_json("plot", "huber", "--delta", "0.5", "--range", "2", "--output", "out.svg")
-    assert found == {
+    assert {
         "output": "out.svg",
         "range": 2.0,
         "losses": [{"loss": "huber", "parameters": {"delta": 0.5}}],
-    }
+    } == found
     text = Path("out.svg").read_text()
     assert "</svg>" in text
     assert _style.COLOURS[0].lower() in text
@@ -112,7 +112,7 @@ def test_plot_shows_all_of_a_loss_that_does_all_near_0(reach: float) -> None:
         (line,) = axes.get_lines()
         drawn = np.asarray(line.get_ydata())
         assert np.isfinite(drawn).all()
-    assert drawn.max() == 1
+    assert 1 == drawn.max()
 
 
 @pytest.mark.parametrize("delta", [0.5, 2.0])
@@ -124,7 +124,7 @@ def test_plot_draws_the_losses(delta: float) -> None:
     expected = np.where(inside, residuals**2 / 2, delta * (np.abs(residuals) - delta / 2))
     np.testing.assert_allclose(value, expected, rtol=1e-14)
     assert np.clip(residuals, -delta, delta).tolist() == gradient.tolist()
-    assert inside.tolist() == (curvature == 1).tolist()
+    assert (curvature == 1).tolist() == inside.tolist()
 
 
 def test_plot_has_all_losses_by_default() -> None:
@@ -149,23 +149,23 @@ def test_plot_has_all_losses_by_default() -> None:
 def test_plot_says_what_is_wrong(arguments: str, message: str) -> None:
     Path("folder.png").mkdir()
     assert message in error("plot", *arguments.split())
-    assert [path.name for path in Path().iterdir()] == ["folder.png"]
+    assert ["folder.png"] == [path.name for path in Path().iterdir()]
 
 
 def test_plot_needs_an_output() -> None:
     status, output, errors = run("plot", "huber")
-    assert (status, output) == (2, "")
+    assert (2, "") == (status, output)
     assert "--output" in errors
 
 
 def test_plot_help_shows_an_example() -> None:
     status, output, _ = run("plot", "--help")
-    assert status == 0
+    assert 0 == status
     assert re.search(r"lossless plot huber --delta 0.5 --range 2 -o huber.svg", output)
 
 
 def test_plot_ends_cleanly_when_interrupted() -> None:
     done = interrupt(["plot", "-o", "out.png"], lambda: any(Path().glob("tmp*.png")))
-    assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == "lossless plot: interrupted\n"
+    assert (130, "") == (done.returncode, done.stdout)
+    assert "lossless plot: interrupted\n" == done.stderr
     assert not list(Path().iterdir())

@@ -52,13 +52,13 @@ def check_width(output: str) -> None:
 
 
 def test_table_has_every_command() -> None:
-    assert set(re.findall(r"^│ (\w+) ", plain(run("--help")[1]), re.M)) == set(COMMANDS)
+    assert set(COMMANDS) == set(re.findall(r"^│ (\w+) ", plain(run("--help")[1]), re.M))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_fits_the_terminal(command: str) -> None:
     status, output, _ = run(command, *COMMANDS[command])
-    assert status == 0
+    assert 0 == status
     if command == "plot":  # the name of a file is in one piece
         assert f"{'long' * 40}.png\n" in plain(output)
     else:
@@ -70,7 +70,7 @@ def test_table_of_demo_has_long_names_whole() -> None:
     Path("data.csv").write_text(f"{name},y\n1,2\n2,3\n3,5\n4,4\n")
     files = ("--data", "data.csv", "--inputs", name, "--targets", "y")
     status, output, _ = run(*("demo", "--framework", "numpy"), *files)
-    assert status == 0
+    assert 0 == status
     check_width(output)
     cells = [line.split("  ")[0] for line in plain(output).splitlines()]
     assert name in "".join(cells).replace(" ", "").partition("slopeof")[2]
@@ -79,7 +79,7 @@ def test_table_of_demo_has_long_names_whole() -> None:
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_fits_the_terminal_and_names_no_types_of_python(command: str) -> None:
     status, output, _ = run(*filter(None, [command, "--help"]))
-    assert status == 0
+    assert 0 == status
     check_width(output)
     assert not re.findall(r"<(?!list)[a-z| _]+>", plain(output))
 
@@ -122,7 +122,7 @@ def test_table_of_verify_fits_with_any_numbers(
     for row in rows:
         outputs = row["outputs"]
         assert f"{sum(out['results'] for out in outputs.values()):,}" in words  # type: ignore[attr-defined]
-    assert words.count("1e+300") == 3 * len(verify.NAMES) * len(FRAMEWORKS)
+    assert 3 * len(verify.NAMES) * len(FRAMEWORKS) == words.count("1e+300")
     half = {1: "0.5", 2: "0.5", 3: "0.50", 6: "0.50000"}
     assert half.get(digits, words[0]) in words
     assert f"{LARGE // 3 * 3:,}" in words
@@ -162,9 +162,9 @@ def test_table_of_bench_fits_with_any_numbers(
     check_width(output)
     words = plain(output).split()
     cases = len(LOSSES) * len(FRAMEWORKS) * 4
-    assert words.count({4: "123.5", 5: "123.46", 6: "123.457"}.get(digits, "123")) == 3 * cases
-    assert words.count("123,456,700") == 2 * cases  # both ratios
-    assert words.count("±100%") == cases * len(SECONDS)
+    assert 3 * cases == words.count({4: "123.5", 5: "123.46", 6: "123.457"}.get(digits, "123"))
+    assert 2 * cases == words.count("123,456,700")  # both ratios
+    assert cases * len(SECONDS) == words.count("±100%")
 
 
 def ended(stdout: Any, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
@@ -192,8 +192,8 @@ def test_pipe_that_nobody_reads_ends_any_command(
         os.close(reading)
         arguments = [command, *COMMANDS.get(command, []), *filter(None, [option])]
         with os.fdopen(writing, "w") as pipe:
-            assert ended(pipe, arguments, monkeypatch) == 141
-        assert capsys.readouterr().err == ""
+            assert 141 == ended(pipe, arguments, monkeypatch)
+        assert "" == capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -202,7 +202,7 @@ def test_terminal_of_ascii_has_no_letters_that_are_escaped(
 ) -> None:
     written = io.BytesIO()
     stdout = io.TextIOWrapper(written, encoding="ascii")
-    assert ended(stdout, [command, *COMMANDS[command]], monkeypatch) == 0
+    assert 0 == ended(stdout, [command, *COMMANDS[command]], monkeypatch)
     output = written.getvalue().decode()
     assert "\\" not in output
     if command != "plot":
@@ -212,11 +212,11 @@ def test_terminal_of_ascii_has_no_letters_that_are_escaped(
 def test_letters_of_no_terminal_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
     stdout = io.TextIOWrapper(written, encoding="ascii")
-    assert ended(stdout, ["plot", "mse", "-o", "größe.png"], monkeypatch) == 0
-    assert plain(written.getvalue().decode()) == "Picture: gr\\xf6\\xdfe.png\n"
+    assert 0 == ended(stdout, ["plot", "mse", "-o", "größe.png"], monkeypatch)
+    assert "Picture: gr\\xf6\\xdfe.png\n" == plain(written.getvalue().decode())
 
 
 @pytest.mark.parametrize("option", [[], ["--json"], ["--help"]])
 def test_standard_output_may_be_closed(option: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ended(None, ["plot", "mse", "-o", "out.png", *option], monkeypatch) == 0
+    assert 0 == ended(None, ["plot", "mse", "-o", "out.png", *option], monkeypatch)
     assert Path("out.png").exists() is (option != ["--help"])

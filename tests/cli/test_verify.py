@@ -52,29 +52,30 @@ def test_verify_finds_the_contract_met(backend: str) -> None:
     chosen = [argument for name in names for argument in ("--loss", name)]
     found = run_json("verify", "--backend", backend, *chosen)
     assert found["holds"] is True
-    assert found["beyond_contract"] == 0
+    assert 0 == found["beyond_contract"]
     rows = {(row["loss"], row["dtype"], row["path"]): row["outputs"] for row in found["rows"]}
-    assert len(rows) == len(found["rows"]) == len(names) * len(FORMATS) * 2
+    assert len(names) * len(FORMATS) * 2 == len(rows) == len(found["rows"])
     for (_, dtype, path), outputs in rows.items():
         assert set(OUTPUTS) == set(outputs)
         if path == "native" and dtype != "float64":
-            assert {out["not_correctly_rounded"] for out in outputs.values()} == {0}
-            assert max(out["worst_ulp"] for out in outputs.values()) == pytest.approx(0.5, abs=0.01)
+            assert {0} == {out["not_correctly_rounded"] for out in outputs.values()}
+            assert pytest.approx(0.5, abs=0.01) == max(out["worst_ulp"] for out in outputs.values())
         if dtype in ("float16", "bfloat16"):  # both signs of all, infinity included, but NaN
             everything = 2 * (0x7C01 if dtype == "float16" else 0x7F81)
             assert outputs["second_derivative"]["results"] > everything
-    assert found["results"] == sum(
-        out["results"] for outputs in rows.values() for out in outputs.values()
+    assert (
+        sum(out["results"] for outputs in rows.values() for out in outputs.values())
+        == found["results"]
     )
 
 
 def test_verify_prints_a_table() -> None:
     status, output, errors = run("verify", *NUMPY, "--dtype", "float16", "--loss", "huber")
-    assert (status, errors) == (0, "")
+    assert (0, "") == (status, errors)
     lines = output.splitlines()
     assert "float16, native: NumPy; correctly rounded" in lines
     assert "float16, composed: NumPy; ≤ 1 ULP" in lines
-    assert sum(line.startswith("huber delta=1 ") for line in lines) == 2
+    assert 2 == sum(line.startswith("huber delta=1 ") for line in lines)
     assert "numpy " + np.__version__ in output
     assert output.endswith("s: the contract is met\n")
 
@@ -82,21 +83,21 @@ def test_verify_prints_a_table() -> None:
 def test_verify_prints_markdown() -> None:
     arguments = ("verify", *NUMPY, "--dtype", "bfloat16", "--loss", "log_cosh", "--markdown")
     status, output, _ = run(*arguments)
-    assert status == 0
+    assert 0 == status
     above, _, heading, rule, native, composed, *_ = output.splitlines()
     assert above == "dtype: bfloat16; arrays of: NumPy; verdict: met"
     assert heading.startswith("| loss | path | results |")
-    assert {line.count("|") for line in (heading, rule, native, composed)} == {9}
+    assert {9} == {line.count("|") for line in (heading, rule, native, composed)}
     assert native.startswith("| log_cosh | native | ")
     assert native.endswith(" | correctly rounded |")
     more = run(*arguments, "--digits", "5")[1].splitlines()[4]
-    assert len(re.findall(r"\| 0\.\d{4} ", more)) == 3
+    assert 3 == len(re.findall(r"\| 0\.\d{4} ", more))
 
 
 def test_verify_with_another_parameter() -> None:
     arguments = ("--loss", "huber", "--delta", "0.1", "--dtype", "float16")
     found = run_json("verify", *NUMPY, *arguments)
-    assert [row["parameters"] for row in found["rows"]] == [{"delta": 0.1}] * 2
+    assert [{"delta": 0.1}] * 2 == [row["parameters"] for row in found["rows"]]
     assert found["holds"]
 
 
@@ -116,21 +117,21 @@ def test_verify_finds_one_wrong_result(loss: str, monkeypatch: pytest.MonkeyPatc
     damage(monkeypatch, change)
     arguments = ("verify", *NUMPY, "--dtype", "float32", "--loss", loss)
     status, output, errors = run(*arguments, "--json")
-    assert (status, errors) == (1, "")
+    assert (1, "") == (status, errors)
     found = json.loads(output)
     native, composed = found["rows"]
     assert not found["holds"]
     for output_name, calls in zip(OUTPUTS, (2, 2, 1), strict=True):
         counts = native["outputs"][output_name]
-        assert counts["not_correctly_rounded"] == counts["beyond_contract"] == 2 * calls
+        assert 2 * calls == counts["not_correctly_rounded"] == counts["beyond_contract"]
         assert 0.5 < counts["worst_ulp"] <= 1.5
-        assert composed["outputs"][output_name]["beyond_contract"] == 0
+        assert 0 == composed["outputs"][output_name]["beyond_contract"]
         assert composed["outputs"][output_name]["not_correctly_rounded"] >= 2 * calls
-    assert found["beyond_contract"] == 10
+    assert 10 == found["beyond_contract"]
     assert native["examples"]
-    assert composed["examples"] == []
+    assert [] == composed["examples"]
     status, output, _ = run(*arguments)
-    assert status == 1
+    assert 1 == status
     assert "BROKEN by 10" in output
     assert native["examples"][0] in output
     assert output.endswith("s: the contract is broken\n")
@@ -142,14 +143,14 @@ def test_verify_finds_every_result_wrong(
 ) -> None:
     damage(monkeypatch, change)
     status, output, _ = run("verify", *NUMPY, "--dtype", "float16", "--loss", "log_cosh", "--json")
-    assert status == 1
+    assert 1 == status
     for row in json.loads(output)["rows"]:
         assert row["outputs"]["value"]["beyond_contract"] > 50_000, row["path"]
         assert row["outputs"]["gradient"]["beyond_contract"] > 30_000, row["path"]
 
 
 class Fixed:
-    """A case that gives these results, and the truth for all other outputs."""
+    """A case that gives these results, and the reference for all other outputs."""
 
     def __init__(self, fmt: Any, results: dict[str, Any]) -> None:
         self.loss, self.fmt, self.results = LOSSES["log_cosh"], fmt, results
@@ -159,10 +160,10 @@ class Fixed:
             yield output, "fixed", self.fmt.array(result)
 
 
-def judged(fmt: Any, output: str, x: Any, got: Any, bound: Bound | None = None) -> Tally:
+def judged(fmt: Any, output: str, x: Any, actual: Any, bound: Bound | None = None) -> Tally:
     found = tallies()
     bounds = None if bound is None else dict.fromkeys(OUTPUTS, bound)
-    judge(Fixed(fmt, {output: got}), fmt.array(x), None, {}, found, bounds=bounds)
+    judge(Fixed(fmt, {output: actual}), fmt.array(x), None, {}, found, bounds=bounds)
     return found[output]
 
 
@@ -173,20 +174,20 @@ def test_judge_measures_in_ulp(fmt: Any) -> None:
     for steps in (0, 1, 3, -7):
         tally = judged(fmt, "value", [1.0], [fmt.neighbour(right, steps)], Bound(3.0))
         assert abs(tally.worst - abs(steps)) <= 0.5
-        assert tally.wrong == (steps != 0)
-        assert tally.broken == (steps == -7)
+        assert (steps != 0) == tally.wrong
+        assert (steps == -7) == tally.broken
     assert judged(fmt, "gradient", [40.0], [1.0]).worst < 1e-9
-    assert judged(fmt, "gradient", [40.0], [fmt.neighbour(1.0, -1)]).wrong == 1
+    assert 1 == judged(fmt, "gradient", [40.0], [fmt.neighbour(1.0, -1)]).wrong
 
 
 def test_judge_minds_signs_of_zeros_infinities_and_nan() -> None:
     for x, right, wrong in [
         (-0.0, -0.0, 0.0), (np.inf, 1.0, np.inf), (np.nan, np.nan, 0.0), (-np.inf, -1.0, np.nan),
     ]:  # fmt: skip
-        assert judged(FLOAT32, "gradient", [x], [right]).wrong == 0
-        assert judged(FLOAT32, "gradient", [x], [wrong]).wrong == 1
+        assert 0 == judged(FLOAT32, "gradient", [x], [right]).wrong
+        assert 1 == judged(FLOAT32, "gradient", [x], [wrong]).wrong
         beyond = judged(FLOAT32, "gradient", [x], [wrong], Bound(8.0)).broken
-        assert beyond == (x != 0)  # the sign of a zero is no matter of ULP
+        assert (x != 0) == beyond  # the sign of a zero is no matter of ULP
 
 
 def test_judge_allows_only_what_is_promised_beyond_two_and_below_normal() -> None:
@@ -196,11 +197,11 @@ def test_judge_allows_only_what_is_promised_beyond_two_and_below_normal() -> Non
         (5.0, far, 2.0**-23, 0), (5.0, far, 2.0**-21, 1), (1.5, near, 2.0**-23, 0),
         (1.5, near, 2.0**-21, 1),
     ]:  # fmt: skip
-        assert judged(FLOAT32, "second_derivative", [x], [value + off], bound).broken == broken
+        assert broken == judged(FLOAT32, "second_derivative", [x], [value + off], bound).broken
     tiny = 2.0**-140
-    assert judged(FLOAT32, "gradient", [tiny], [0.0], bound).broken == 0
-    assert judged(FLOAT32, "gradient", [tiny], [0.0], Bound(16.0)).broken == 1
-    assert judged(FLOAT32, "gradient", [2.0**-126], [0.0], bound).broken == 1
+    assert 0 == judged(FLOAT32, "gradient", [tiny], [0.0], bound).broken
+    assert 1 == judged(FLOAT32, "gradient", [tiny], [0.0], Bound(16.0)).broken
+    assert 1 == judged(FLOAT32, "gradient", [2.0**-126], [0.0], bound).broken
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ def test_verify_without_a_native_path_judges_the_formulas_alone(
     _contract._framework.cache_clear()
     found = run_json("verify", *NUMPY, "--dtype", "float16", "--loss", "huber")
     _contract._framework.cache_clear()
-    assert [row["path"] for row in found["rows"]] == ["composed"]
+    assert ["composed"] == [row["path"] for row in found["rows"]]
 
 
 @pytest.mark.parametrize(
@@ -245,12 +246,12 @@ def test_verify_exhaustive_has_every_input(loss: str, largest: int) -> None:
     settings = _settings([loss], {}, None, exhaustive=True)[:1]
     every_task = list(_contract.tasks(settings, [FLOAT32], ("numpy",), exhaustive=True))
     inputs = [task for task in every_task if task.kind == "inputs"]
-    assert {task.target for task in inputs} == set(LOSSES[loss].targets)
+    assert set(LOSSES[loss].targets) == {task.target for task in inputs}
     swept = sorted({(task.start, task.stop, task.stride) for task in inputs})
-    assert swept[0][0] == 0
-    assert swept[-1][1] == largest + 1
-    assert {stride for *_, stride in swept} == {1}
-    assert [start for start, *_ in swept[1:]] == [stop for _, stop, _ in swept[:-1]]
+    assert 0 == swept[0][0]
+    assert largest + 1 == swept[-1][1]
+    assert {1} == {stride for *_, stride in swept}
+    assert [stop for _, stop, _ in swept[:-1]] == [start for start, *_ in swept[1:]]
 
 
 def test_verify_spread_among_processes_finds_the_same() -> None:
@@ -263,8 +264,8 @@ def test_verify_spread_among_processes_finds_the_same() -> None:
 
 def test_verify_tries_every_loss_and_exhaustively_other_parameters() -> None:
     quick = _settings(None, {}, None, exhaustive=False)
-    assert {*lossless.info()["kernels"]} - {"cross_entropy"} == {name for name, *_ in quick}
-    assert {_contract.STRIDE} == {stride for *_, stride in quick}
+    assert {name for name, *_ in quick} == {*lossless.info()["kernels"]} - {"cross_entropy"}
+    assert {stride for *_, stride in quick} == {_contract.STRIDE}
     expected = [("huber", {"delta": 1.0}, 1), ("mse", {}, 1), ("huber", {"delta": 0.1}, 17)]
     assert expected == _settings(["huber", "mse"], {}, None, exhaustive=True)
     expected = [("huber", {"delta": 0.1}, 5)]
@@ -286,7 +287,7 @@ def test_verify_finds_one_wrong_bit_of_every_loss(
     damage(monkeypatch, change)
     arguments = ("--dtype", "float16", "--loss", loss, "--path", "native", "--json")
     status, output, _ = run("verify", *NUMPY, *arguments)
-    assert status == 1
+    assert 1 == status
     (row,) = json.loads(output)["rows"]
     expected = [4, 4, 2]  # by so many calls, for two signs or two labels
     assert expected == [out["beyond_contract"] for out in row["outputs"].values()]
@@ -294,12 +295,12 @@ def test_verify_finds_one_wrong_bit_of_every_loss(
 
 def test_verify_help_shows_an_example() -> None:
     status, output, _ = run("verify", "--help")
-    assert status == 0
+    assert 0 == status
     assert "lossless verify --loss huber --delta 0.1 --backend torch" in output
 
 
 def test_verify_ends_cleanly_when_interrupted() -> None:
     arguments = ["verify", "--exhaustive", *NUMPY]
     done = interrupt(arguments, after(seconds=4))
-    assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == "lossless verify: interrupted\n"
+    assert (130, "") == (done.returncode, done.stdout)
+    assert "lossless verify: interrupted\n" == done.stderr

@@ -115,7 +115,7 @@ def test_several_inputs_nearly_dependent(loss: str, rng: np.random.Generator) ->
 
 def test_default_delta_is_the_median_distance_from_its_fit(calls: Problem) -> None:
     delta, words = calls.default_delta()
-    assert words == "the median distance from the Huber fit"
+    assert "the median distance from the Huber fit" == words
     fit = train(calls, "Huber", delta)
     distance = np.abs(calls.targets - fit(calls.inputs))
     np.testing.assert_allclose(np.median(distance), delta, rtol=5e-3)
@@ -188,7 +188,7 @@ def test_exact_data_leave_no_noise() -> None:
     problem = Problem(x[:, None], 2 * x, ["x"])
     for loss in LOSSES:
         fit = train(problem, loss, problem.default_delta()[0])
-        assert fit.intercept == 0
+        assert 0 == fit.intercept
         assert np.abs(fit(problem.inputs) - problem.targets).max() <= fit.noise
     assert train(problem, "Huber", 0.025).noise < 1e-7
     flat = Problem(x[:, None], 1e3 * np.sin(x) ** 2 + 1, ["x"])

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import lossless
-from formula_errors import Truth, Way, residuals, ways
+from formula_errors import Reference, Way, residuals, ways
 from lossless.verification.formats import FLOAT32, FLOAT64, NARROW, Array
 from lossless.verification.losses import LOSSES
 from lossless.verification.reference import OUTPUTS
@@ -32,18 +32,19 @@ def subnormal(case: Case, *arrays: Any) -> NDArray[np.bool_]:
     return found
 
 
-def assert_contract(case: Case, way: Way, x: Array, truth: Truth, what: str = "") -> None:
-    got = way.call(x)
-    assert got.dtype == case.fmt.dtype
-    errors = truth.errors(got, case.fmt)
+def assert_contract(case: Case, way: Way, x: Array, reference: Reference, what: str = "") -> None:
+    actual = way.call(x)
+    assert case.fmt.dtype == actual.dtype
+    errors = reference.errors(actual, case.fmt)
     right = errors <= composed_ulp(case, way.output)
     if case.backend.flushes:
-        right |= subnormal(case, x, np.asarray(truth.numbers, np.float64)) & (got == 0)
+        right |= subnormal(case, x, np.asarray(reference.numbers, np.float64)) & (actual == 0)
     if way.output == "second_derivative":
         far = np.abs(x.astype(np.float64)) > 2
-        right |= far & (truth.distances(got) <= float(COMPOSED_SECOND))
+        right |= far & (reference.distances(actual) <= float(COMPOSED_SECOND))
     lines = [
-        f"  at {float(x[i])!r}: got {float(got[i])!r}, wanted {float(truth.numbers[i])!r}, "
+        f"  at {float(x[i])!r}: expected {float(reference.numbers[i])!r}, "
+        f"got {float(actual[i])!r}, "
         f"error {errors[i]} ULP"
         for i in np.flatnonzero(~right)[:5]
     ]
@@ -52,20 +53,20 @@ def assert_contract(case: Case, way: Way, x: Array, truth: Truth, what: str = ""
 
 @TORCH_JIT
 @pytest.mark.parametrize("case", cases(backends=COMPOSED))
-def test_loss_formulas_keep_the_contract(case: Case, rng: np.random.Generator) -> None:
+def test_formulas_keep_the_contract(case: Case, rng: np.random.Generator) -> None:
     """From 1e-18 to 1e18, around every branch, and all numbers of the half types."""
     x = residuals(case.fmt, 2000 if case.fmt is FLOAT64 else 200_000, rng)
     for index, parameters in enumerate(case.loss.settings):
         if index == 1 and case.fmt in NARROW:  # the default takes all, the others a part
             x = x[::7]
-        truths = {output: Truth.of(case, output, x, **parameters) for output in OUTPUTS}
+        references = {output: Reference.of(case, output, x, **parameters) for output in OUTPUTS}
         found = set()
         for way in ways(case, compiled=index == 0 and case.fmt is FLOAT32, **parameters):
-            assert_contract(case, way, x, truths[way.output], f"{parameters or ''}")
+            assert_contract(case, way, x, references[way.output], f"{parameters or ''}")
             found.add(way.output)
             if way.output == "value":
                 assert (way.call(x) >= 0).all(), f"{case} {way.name}: a negative loss"
-        assert found == set(OUTPUTS)
+        assert set(OUTPUTS) == found
 
 
 @TORCH_JIT
@@ -78,9 +79,9 @@ def test_huber_formula_steps_around_delta(case: Case, delta: Any) -> None:
     steps = [fmt.neighbour(near, step) for step in range(-4, 5)]
     x = fmt.array([sign * step for step in steps for sign in (1, -1) if math.isfinite(step)])
     x = x[(x != 0) & ~(subnormal(case, x) & case.backend.flushes)]
-    truths = {output: Truth.of(case, output, x, delta=delta) for output in OUTPUTS}
+    references = {output: Reference.of(case, output, x, delta=delta) for output in OUTPUTS}
     for way in ways(case, delta=delta):
-        assert_contract(case, way, x, truths[way.output], f"delta={delta}")
+        assert_contract(case, way, x, references[way.output], f"delta={delta}")
 
 
 # A delta beyond the range of the dtype of the computation is 0 or infinite there.
@@ -95,27 +96,27 @@ HELD = [table for table in TABLES if table[1].get("delta") not in (1e300, 2.0**-
         for case in cases(losses=[LOSSES[name]], backends=COMPOSED)
     ],
 )
-def test_loss_formula_special_values(case: Case, parameters: dict[str, float], table: Any) -> None:
+def test_formulas_at_special_values(case: Case, parameters: dict[str, float], table: Any) -> None:
     """Zeros of both signs, infinities, NaN, subnormal and largest numbers: as the kernels do."""
     fmt = case.fmt
     x, t = (fmt.array([number(pair[i], case, parameters) for pair, _ in table]) for i in (0, 1))
-    for output, call, got in case.element_wise(x, t, **parameters):
+    for output, call, actual in case.element_wise(x, t, **parameters):
         place = OUTPUTS.index(output)
-        wanted = fmt.array([number(results[place], case, parameters) for _, results in table])
+        expected = fmt.array([number(results[place], case, parameters) for _, results in table])
         if case.backend.flushes:
-            kept = ~subnormal(case, x, t, wanted)
-            got, wanted = got[kept], wanted[kept]
+            kept = ~subnormal(case, x, t, expected)
+            actual, expected = actual[kept], expected[kept]
         what = f"{case} {output} from {call} {parameters or ''}"
-        assert_same_bits(got, wanted, fmt, what, *(() if case.backend.flushes else (x, t)))
+        assert_same_bits(expected, actual, fmt, what, *(() if case.backend.flushes else (x, t)))
 
 
 @pytest.mark.parametrize("case", cases(losses=HUBER, backends=COMPOSED))
 def test_huber_formula_bad_elements_of_delta_give_nan_there(case: Case) -> None:
     x, t = case.fmt.array([0.5, 2.0, -1.5, 3.0, 0.25]), case.fmt.array([1.5, 0.5, 1.0, 1.0, 2.0])
     delta = np.array([0.5, 0.0, -1.0, math.nan, math.inf])
-    for output, call, got in case.element_wise(x, t, delta=delta):
-        bad = np.isnan(got).tolist()
-        assert bad == [False, True, True, True, False], f"{case} {output} from {call}: {got}"
+    for output, call, actual in case.element_wise(x, t, delta=delta):
+        bad = np.isnan(actual).tolist()
+        assert [False, True, True, True, False] == bad, f"{case} {output} from {call}: {actual}"
 
 
 def test_composed_is_for_its_context_alone() -> None:
@@ -125,17 +126,17 @@ def test_composed_is_for_its_context_alone() -> None:
         return str(lossless.info()["backends"]["numpy"]["path"])
 
     seen: list[str] = []
-    assert path() == "native"
+    assert "native" == path()
     with lossless.composed():
         with lossless.composed():
-            assert path() == "composed"
-        assert path() == "composed"
+            assert "composed" == path()
+        assert "composed" == path()
         thread = threading.Thread(target=lambda: seen.append(path()))
         thread.start()
         thread.join()
     with pytest.raises(KeyError), lossless.composed():
         raise KeyError
-    assert path() == "native"
+    assert "native" == path()
 
     async def inside() -> None:
         with lossless.composed():
@@ -150,7 +151,7 @@ def test_composed_is_for_its_context_alone() -> None:
         await asyncio.gather(inside(), beside())
 
     asyncio.run(both())
-    assert seen == ["native", "composed", "native"]
+    assert ["native", "composed", "native"] == seen
 
 
 def test_composed_differs_from_the_kernels(rng: np.random.Generator) -> None:
@@ -179,7 +180,7 @@ def test_array_api_results_stay_in_the_library() -> None:
         ):
             for result in results:
                 assert isinstance(result, type(x))
-                assert (result.dtype, result.device) == (xp.float32, device)
+                assert (xp.float32, device) == (result.dtype, result.device)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int32", "uint64"])
@@ -188,9 +189,9 @@ def test_array_api_integers_become_the_default_float(dtype: str) -> None:
 
     x, t = (xp.asarray([n, 1], dtype=getattr(xp, dtype)) for n in (0, 1))
     t = xp.asarray([3, 1], dtype=xp.uint8) if dtype == "uint8" else t
-    got = lossless.huber_loss(x, t)
-    assert got.dtype == xp.float64
-    assert np.asarray(got).tolist() == [2.5 if dtype == "uint8" else 0.5, 0.0]
+    actual = lossless.huber_loss(x, t)
+    assert xp.float64 == actual.dtype
+    assert [2.5 if dtype == "uint8" else 0.5, 0.0] == np.asarray(actual).tolist()
 
 
 def test_array_api_takes_real_arrays_only() -> None:
@@ -210,7 +211,7 @@ def test_array_api_takes_real_arrays_only() -> None:
 
 def test_every_backend_has_a_case() -> None:
     found = {(case.values[0].backend, case.values[0].fmt) for case in cases(backends=Backend)}
-    assert found == {(backend, fmt) for backend in Backend for fmt in backend.formats}
+    assert {(backend, fmt) for backend in Backend for fmt in backend.formats} == found
 
 
 @TORCH_JIT
@@ -231,7 +232,9 @@ def test_probabilities_formula_does_not_square_what_vanishes(case: Case) -> None
     """The second derivative t / p**2 is a number where p**2 is none, whoever compiles it."""
     p, t = np.array([1e-25, 1e-30], np.float32), np.array([1e-20, 1e-28], np.float32)
     expected = t.astype(np.float64) / np.square(p.astype(np.float64))
-    found = [got for output, _, got in case.element_wise(p, t) if output == "second_derivative"]
+    found = [
+        actual for output, _, actual in case.element_wise(p, t) if output == "second_derivative"
+    ]
     assert found
     for second in found:
         np.testing.assert_allclose(second, expected, rtol=2.0**-20, atol=0)

@@ -25,10 +25,10 @@ each = pytest.mark.parametrize("name", CALLS)
 either = pytest.mark.parametrize("composed", [False, True], ids=["kernels", "formulas"])
 
 
-def assert_both(name: str, reduction: str, got: Any, given: tuple[Any, ...]) -> None:
-    wanted = both(name, reduction)(*given)
-    for output, one, other in zip(("value", "gradient"), got, wanted, strict=True):
-        assert_as_numpy(one, other, f"{name} {reduction} {output} at {given[0].shape}")
+def assert_both(name: str, reduction: str, actual: Any, given: tuple[Any, ...]) -> None:
+    expected = both(name, reduction)(*given)
+    for output, one, other in zip(("value", "gradient"), actual, expected, strict=True):
+        assert_as_numpy(other, one, f"{name} {reduction} {output} at {given[0].shape}")
 
 
 @each
@@ -51,8 +51,8 @@ def test_mlx_compiles_for_any_shape(name: str, composed: bool, rng: np.random.Ge
             compiled = mx.compile(call, shapeless=True)
             for rows, classes in (TRACED, *LATER):
                 given = arrays(name, rng, rows, classes)
-                got = [from_mlx(r) for r in compiled(*map(to_mlx, given))]
-                assert_both(name, reduction, got, given)
+                actual = [from_mlx(r) for r in compiled(*map(to_mlx, given))]
+                assert_both(name, reduction, actual, given)
 
 
 @each
@@ -64,8 +64,8 @@ def test_torch_compiles_one_graph(name: str, rng: np.random.Generator) -> None:
     with torch._dynamo.config.patch(error_on_recompile=True):
         for rows, classes in (TRACED, *LATER[:3], (9, 8), (8, 9), (6, 5)):
             given = arrays(name, rng, rows, classes)
-            got = [from_torch(r) for r in compiled(*map(to_torch, given))]
-            assert_both(name, "mean", got, given)
+            actual = [from_torch(r) for r in compiled(*map(to_torch, given))]
+            assert_both(name, "mean", actual, given)
             # What is computed in between by others is no reason to compile again.
             both(name, "mean")(*given)
 
@@ -90,8 +90,8 @@ def test_torch_exports_with_dynamic_shapes(name: str, rng: np.random.Generator) 
         )
         for later in LATER[:3]:
             given = arrays(name, rng, *later)
-            got = [from_torch(r) for r in program.module()(*map(to_torch, given))]
-            assert_both(name, reduction, got, given)
+            actual = [from_torch(r) for r in program.module()(*map(to_torch, given))]
+            assert_both(name, reduction, actual, given)
 
 
 @each
@@ -102,8 +102,8 @@ def test_torch_traces_symbolically(name: str, rng: np.random.Generator) -> None:
     graph = make_fx(both(name, "mean"), tracing_mode="symbolic")(*map(to_torch, given))
     for later in LATER[:3]:
         given = arrays(name, rng, *later)
-        got = [from_torch(r) for r in graph(*map(to_torch, given))]
-        assert_both(name, "mean", got, given)
+        actual = [from_torch(r) for r in graph(*map(to_torch, given))]
+        assert_both(name, "mean", actual, given)
 
 
 @each
@@ -133,5 +133,5 @@ def test_jax_exports_with_symbolic_dimensions(name: str, rng: np.random.Generato
             program = export.export(jax.jit(both(name, reduction)))(*types)
         for later in LATER:
             given = arrays(name, rng, *later)
-            got = [from_jax(r) for r in program.call(*map(to_jax, given))]
-            assert_both(name, reduction, got, given)
+            actual = [from_jax(r) for r in program.call(*map(to_jax, given))]
+            assert_both(name, reduction, actual, given)

@@ -70,7 +70,7 @@ def test_cross_entropy_with_options_at_later_shapes(
     with path(composed):
         program = tracer(traced)
         list(program(*traced))
-        got = [list(program(*given)) for given, _ in expected]
-    for results, (given, wanted) in zip(got, expected, strict=True):
+        actual = [list(program(*given)) for given, _ in expected]
+    for results, (given, wanted) in zip(actual, expected, strict=True):
         for one, other in zip(results, wanted, strict=True):
-            assert_as_numpy(one, other, f"{given[0].shape}")
+            assert_as_numpy(other, one, f"{given[0].shape}")

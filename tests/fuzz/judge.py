@@ -7,41 +7,41 @@ import math
 import numpy as np
 
 from fuzz.programs import Program
-from fuzz.truth import Expected, result_dtype
+from fuzz.reference import Expected, result_dtype
 from lossless.verification.formats import FORMATS, Array
 
 
-def complaint(program: Program, wanted: Expected, got: Array) -> str:
+def complaint(program: Program, expected: Expected, actual: Array) -> str:
     """What is wrong, or nothing."""
-    what = wanted.what
-    if got.dtype.name != wanted.dtype:
-        return f"{what}: dtype {got.dtype.name}, wanted {wanted.dtype}"
-    if got.shape != wanted.exact.shape:
-        return f"{what}: shape {got.shape}, wanted {wanted.exact.shape}"
-    if not got.size:
+    what = expected.what
+    if actual.dtype.name != expected.dtype:
+        return f"{what}: dtype {actual.dtype.name}, wanted {expected.dtype}"
+    if actual.shape != expected.exact.shape:
+        return f"{what}: shape {actual.shape}, wanted {expected.exact.shape}"
+    if not actual.size:
         return ""
     # A cotangent for each element is a factor, be it 1, with which results are within a bound.
     has_factor = program.base == "grad" and program.reduction == "none"
-    if wanted.bits is not None and not has_factor:
-        fmt = FORMATS[wanted.dtype]
-        wrong = np.flatnonzero(_differ(fmt.bits(got), fmt.bits(wanted.bits), got, wanted))
+    if expected.bits is not None and not has_factor:
+        fmt = FORMATS[expected.dtype]
+        wrong = np.flatnonzero(_differ(fmt.bits(actual), fmt.bits(expected.bits), actual, expected))
         if wrong.size:
-            return _shown(f"{what}: other bits than NumPy's", wrong, got, wanted.bits)
+            return _shown(f"{what}: other bits than NumPy's", wrong, actual, expected.bits)
     with np.errstate(all="ignore"):
-        return _beyond(program, wanted, got)
+        return _beyond(program, expected, actual)
 
 
-def _differ(got: Array, wanted: Array, numbers: Array, expected: Expected) -> Array:
-    differ = got != wanted
+def _differ(actual: Array, wanted: Array, numbers: Array, expected: Expected) -> Array:
+    differ = actual != wanted
     zeros = (numbers == 0) & (expected.bits == 0)
     # The negative of a gradient that is 0 may be either zero.
     return np.asarray(differ & ~zeros if expected.what in ("targets", "inputs2") else differ)
 
 
-def _bounds(program: Program, wanted: Expected) -> tuple[float, float]:
+def _bounds(program: Program, expected: Expected) -> tuple[float, float]:
     """In ULP, and as a part of the terms."""
-    fmt, losses = FORMATS[wanted.dtype], FORMATS[result_dtype(program)]
-    native = not program.by_formulas and wanted.bits is not None
+    fmt, losses = FORMATS[expected.dtype], FORMATS[result_dtype(program)]
+    native = not program.by_formulas and expected.bits is not None
     narrow = fmt.precision < 24
     xla, double = program.library.xla, losses.precision == 53
     if native and not double:
@@ -50,46 +50,46 @@ def _bounds(program: Program, wanted: Expected) -> tuple[float, float]:
     if program.spec.of_rows and losses.precision == 24 and program.library.float64:
         unit = 2.0**-44  # computed in float64
     ulp = 1.0 if narrow else 16.0 if xla else 8.0
-    if wanted.what == "second_derivative" and not narrow:
+    if expected.what == "second_derivative" and not narrow:
         ulp = 16.0
     if program.spec.of_rows and losses.precision == 24 and program.library.float64:
         ulp = 2.0
     # Sums in the dtype of the losses: over what was broadcast, and along rows.
-    summed = wanted.summed * max(unit, 2.0**-24 if not double else 0.0)
+    summed = expected.summed * max(unit, 2.0**-24 if not double else 0.0)
     if "mean" in program.reduction:  # which divides by a sum
         summed += max(math.prod(sizes) for sizes in program.sizes) * unit
-    summed += wanted.rounded * 2.0**-fmt.precision
+    summed += expected.rounded * 2.0**-fmt.precision
     of_rows = max(map(max, program.sizes)) * unit if program.spec.of_rows else 0.0
     return ulp + 1.0, (32 if xla or program.spec.of_rows else 16) * unit + summed + of_rows
 
 
-def _beyond(program: Program, wanted: Expected, got: Array) -> str:
-    fmt = FORMATS[wanted.dtype]
-    exact = np.asarray(wanted.exact, np.longdouble)
-    ulp, part = _bounds(program, wanted)
-    numbers = got.astype(np.longdouble)
+def _beyond(program: Program, expected: Expected, actual: Array) -> str:
+    fmt = FORMATS[expected.dtype]
+    exact = np.asarray(expected.exact, np.longdouble)
+    ulp, part = _bounds(program, expected)
+    numbers = actual.astype(np.longdouble)
     # Numbers at the edge of the range may round to infinity.
     edge = abs(exact) >= fmt.largest * (1 - 2.0**-6)
     unit = fmt.spacing(np.where(np.isfinite(exact) & ~edge, exact, fmt.largest).astype(np.float64))
-    terms = np.where(np.isnan(wanted.terms), 0.0, wanted.terms)
-    slack = part * terms + wanted.jumps
-    if wanted.what == "second_derivative":
+    terms = np.where(np.isnan(expected.terms), 0.0, expected.terms)
+    slack = part * terms + expected.jumps
+    if expected.what == "second_derivative":
         slack = slack + 2.0**-22
-    if wanted.bits is None:
+    if expected.bits is None:
         slack = slack + 2.0 ** max(fmt.min_exponent, -1022 if fmt.precision == 53 else -126)
     close = abs(numbers - exact) <= ulp * unit + slack
     same = (np.isnan(numbers) & np.isnan(exact)) | (numbers == exact)
-    same |= np.asarray(wanted.anything)
+    same |= np.asarray(expected.anything)
     at_edge = edge & (np.isinf(numbers) | (abs(numbers) >= fmt.largest / 2))
     at_edge &= np.sign(numbers) == np.sign(exact)
     wrong = np.flatnonzero(~(close | same | at_edge))
-    return _shown(f"{wanted.what}: wrong", wrong, got, exact) if wrong.size else ""
+    return _shown(f"{expected.what}: wrong", wrong, actual, exact) if wrong.size else ""
 
 
-def _shown(what: str, wrong: Array, got: Array, wanted: Array) -> str:
+def _shown(what: str, wrong: Array, actual: Array, expected: Array) -> str:
     place = wrong[0]
-    at = tuple(map(int, np.unravel_index(place, got.shape)))
+    at = tuple(map(int, np.unravel_index(place, actual.shape)))
     return (
-        f"{what} in {wrong.size} of {got.size}, at {at}: got {float(got.flat[place])!r}, "
-        f"wanted {float(wanted.flat[place])!r}"
+        f"{what} in {wrong.size} of {actual.size}, at {at}: got {float(actual.flat[place])!r}, "
+        f"wanted {float(expected.flat[place])!r}"
     )

@@ -14,7 +14,7 @@ import numpy as np
 from fuzz import data, libraries
 from fuzz.judge import complaint
 from fuzz.programs import Program, draw
-from fuzz.truth import expected
+from fuzz.reference import expected
 
 # (library, compiler): the share of all calls, and how many calls a program gets, since to compile
 # takes seconds.
@@ -104,12 +104,12 @@ def _once(program: Program, function: libraries.Function, number: int) -> str:
     ]
     try:
         results = function(*given)
-        got = [libraries.backend(program).numpy(x) for x in results]
+        actual = [libraries.backend(program).numpy(x) for x in results]
     except Exception:
         return traceback.format_exc(limit=-4)
-    if len(got) != len(wanted):
-        return f"{len(got)} results, wanted {len(wanted)}"
-    for one, result in zip(wanted, got, strict=True):
+    if len(actual) != len(wanted):
+        return f"{len(actual)} results, wanted {len(wanted)}"
+    for one, result in zip(wanted, actual, strict=True):
         text = complaint(program, one, result)
         if text:
             return text

@@ -42,16 +42,16 @@ def splits(case: Case, x: float, t: float, again: bool) -> list[Mpf]:
 
 def assert_claim(case: Case, x: float, t: float, again: bool, bound: Mpf) -> None:
     with mp.workprec(400):
-        for output, got in zip(OUTPUTS, splits(case, x, t, again), strict=True):
+        for output, actual in zip(OUTPUTS, splits(case, x, t, again), strict=True):
             true = real(case.loss, output, x, t, **case.loss.parameters)
             if abs(true) < mp.ldexp(1, case.fmt.min_exponent - case.fmt.precision - 2):
                 continue  # rounds to 0, whatever its digits
             if output == "gradient" and 1 - abs(true) < mp.ldexp(1, -40):
                 continue  # rounds to 1 likewise
-            error = abs(got / true - 1)
+            error = abs(actual / true - 1)
             assert error <= bound, (
                 f"{case} {output}{' again' if again else ''} at ({x.hex()}, {t.hex()}): "
-                f"got {mp.nstr(got, 20)}, wanted {mp.nstr(true, 20)}, "
+                f"expected {mp.nstr(true, 20)}, got {mp.nstr(actual, 20)}, "
                 f"relative error 2**{float(mp.log(error, 2)):.2f}, "
                 f"allowed 2**{float(mp.log(bound, 2)):.2f}"
             )
@@ -72,7 +72,7 @@ UNCERTAIN = [case for case in cases(NARROW) if CLAIMED[case.values[0].loss.name]
 
 
 @pytest.mark.parametrize("case", UNCERTAIN)
-def test_loss_first_stage_keeps_its_bound(case: Case, rng: np.random.Generator) -> None:
+def test_first_stage_keeps_its_bound(case: Case, rng: np.random.Generator) -> None:
     claimed = CLAIMED[case.loss.name]
     assert claimed < 2.0**-40, "most results must not need a second look"
     for x, t in points(case, rng):
@@ -80,7 +80,7 @@ def test_loss_first_stage_keeps_its_bound(case: Case, rng: np.random.Generator) 
 
 
 @pytest.mark.parametrize("case", [c for c in UNCERTAIN if c.values[0].fmt is FLOAT32])
-def test_loss_second_stage_sees_enough(case: Case, rng: np.random.Generator) -> None:
+def test_second_stage_sees_enough(case: Case, rng: np.random.Generator) -> None:
     for x, t in points(case, rng):
         assert_claim(case, x, t, True, SECOND_STAGE)
 
@@ -88,7 +88,7 @@ def test_loss_second_stage_sees_enough(case: Case, rng: np.random.Generator) -> 
 @settings(phases=[Phase.generate])  # a mutant need not be shrunk
 @given(x=st.floats(-110, 110, width=32), t=st.floats(-2, 2, width=32))
 @pytest.mark.parametrize("case", [c for c in UNCERTAIN if c.values[0].fmt is FLOAT32])
-def test_loss_stages_for_any_pair(case: Case, x: float, t: float) -> None:
+def test_stages_for_any_pair(case: Case, x: float, t: float) -> None:
     assert_claim(case, x, t, False, mp.mpf(CLAIMED[case.loss.name]))
     assert_claim(case, x, t, True, SECOND_STAGE)
 
@@ -110,7 +110,7 @@ def where_terms_cancel(loss: Loss, rng: np.random.Generator) -> Iterator[tuple[f
 @pytest.mark.parametrize(
     "loss", [loss for name, loss in OTHERS.items() if CLAIMED[name] > 0], ids=lambda loss: loss.name
 )
-def test_loss_first_stage_knows_what_is_lost(loss: Loss, rng: np.random.Generator) -> None:
+def test_first_stage_knows_what_is_lost(loss: Loss, rng: np.random.Generator) -> None:
     """The interval of which both ends are rounded holds the true result, however much cancels."""
     number, code = NUMBERS[loss.name], CODES["float32"]
     for x, t, *parameters in where_terms_cancel(loss, rng):

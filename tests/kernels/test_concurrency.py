@@ -36,12 +36,12 @@ def fingerprint():
     rows = lossless.huber_loss(x.reshape(4, -1), t.reshape(4, -1), 0.7, "sum", axis=1)
     return value.tobytes() + gradient.tobytes() + rows.tobytes()
 
-wanted = fingerprint()
+expected = fingerprint()
 stop = threading.Event()
 
 def work():
     while not stop.is_set():
-        assert fingerprint() == wanted
+        assert expected == fingerprint()
 
 workers = [threading.Thread(target=work) for _ in range(2)]
 for worker in workers:
@@ -50,16 +50,16 @@ for turn in range(25):
     child = os.fork()
     if child == 0:
         signal.alarm({limit} // 4)
-        right = fingerprint() == wanted
+        right = fingerprint() == expected
         lossless.set_num_threads(2)
-        right = right and fingerprint() == wanted and lossless.info()["threads"] == 2
+        right = right and fingerprint() == expected and lossless.info()["threads"] == 2
         grandchild = os.fork()
         if grandchild == 0:
-            os._exit(0 if fingerprint() == wanted else 1)
+            os._exit(0 if fingerprint() == expected else 1)
         right = right and os.waitpid(grandchild, 0)[1] == 0
         os._exit(0 if right else 1)
-    assert os.waitpid(child, 0)[1] == 0, f"child {{turn}} failed"
-    assert fingerprint() == wanted
+    assert 0 == os.waitpid(child, 0)[1], f"child {{turn}} failed"
+    assert expected == fingerprint()
 stop.set()
 for worker in workers:
     worker.join()
@@ -79,10 +79,10 @@ def mean(seed):
 if __name__ == "__main__":
     signal.alarm({limit} // 2)
     lossless.set_num_threads(2)
-    wanted = [mean(seed) for seed in range(6)]
+    expected = [mean(seed) for seed in range(6)]
     for method in ("fork", "spawn"):
         with multiprocessing.get_context(method).Pool(2) as pool:
-            assert pool.map(mean, range(6)) == wanted, method
+            assert expected == pool.map(mean, range(6)), method
     print("right")
 """
 
@@ -95,7 +95,7 @@ def test_children_of_a_process_with_threads_compute(script: str, tmp_path: Path)
     done = subprocess.run(
         [sys.executable, str(path)], capture_output=True, text=True, timeout=LIMIT, check=False
     )
-    assert (done.returncode, done.stdout.strip()) == (0, "right"), done.stderr
+    assert (0, "right") == (done.returncode, done.stdout.strip()), done.stderr
 
 
 @pytest.mark.usefixtures("native")
@@ -108,17 +108,17 @@ def test_threads_of_the_caller_do_not_disturb_each_other(
         x = case.fmt.array(rng.normal(0.5, 2.0, size))
         t = case.fmt.array(rng.normal(-0.5, 1.0, size))
         reduction = ("none", "mean", "sum")[size % 3]
-        wanted = [part.tobytes() for part in case.value_and_grad(x, t, reduction=reduction)]
-        jobs.append((x, t, reduction, wanted))
+        expected = [part.tobytes() for part in case.value_and_grad(x, t, reduction=reduction)]
+        jobs.append((x, t, reduction, expected))
     wrong: list[str] = []
     start = threading.Barrier(len(jobs) + 1)
 
     def work(job: Any) -> None:
-        x, t, reduction, wanted = job
+        x, t, reduction, expected = job
         start.wait()
         for _ in range(12):
-            got = [part.tobytes() for part in case.value_and_grad(x, t, reduction=reduction)]
-            if got != wanted:
+            actual = [part.tobytes() for part in case.value_and_grad(x, t, reduction=reduction)]
+            if actual != expected:
                 wrong.append(f"{case} {x.size} {reduction}")
 
     workers = [threading.Thread(target=work, args=(job,)) for job in jobs]
@@ -176,13 +176,13 @@ def test_flush_to_zero_does_not_reach_our_bits(
     t[::3] = fmt.from_bits(rng.integers(1, half, t[::3].size))
     options = {"weights": rng.uniform(0.5, 2.0, size), "where": rng.random(size) < 0.9}
     for given in ({}, options):
-        wanted = [part.tobytes() for _, _, part in case.element_wise(x, t, **given)]
+        expected = [part.tobytes() for _, _, part in case.element_wise(x, t, **given)]
         mean = case.value(x, t, reduction="mean", **given)
         with flushing_subnormals() as left:
-            got = list(case.element_wise(x, t, **given))
+            actual = list(case.element_wise(x, t, **given))
             flushed_mean = case.value(x, t, reduction="mean", **given)
-        for (output, call, part), right in zip(got, wanted, strict=True):
-            assert part.tobytes() == right, f"{case} {output} from {call}"
-        assert flushed_mean.tobytes() == mean.tobytes()
+        for (output, call, part), right in zip(actual, expected, strict=True):
+            assert right == part.tobytes(), f"{case} {output} from {call}"
+        assert mean.tobytes() == flushed_mean.tobytes()
         both = FLUSH_TO_ZERO | DENORMALS_ARE_ZERO
-        assert left[0] & both == both, "the caller's mode is gone"
+        assert both == left[0] & both, "the caller's mode is gone"

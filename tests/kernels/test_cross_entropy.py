@@ -16,7 +16,7 @@ from support.rows.cross_entropy_reference import (
     REDUCTIONS,
     assert_near,
     cross_entropy,
-    truth,
+    reference,
 )
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("native")]
@@ -63,12 +63,14 @@ def targets_of(x: Array, soft: bool, rng: np.random.Generator) -> Array:
     return parts_of(x, rng) if soft else classes_of(x, rng)
 
 
-def assert_true(x: Array, targets: Array, fmt: Format, what: str, **options: Any) -> None:
-    wanted = truth(x, targets, **options)
+def assert_as_promised(x: Array, targets: Array, fmt: Format, what: str, **options: Any) -> None:
+    expected = reference(x, targets, **options)
     value, gradient = cross_entropy(x, targets, **options)
     classes = x.shape[-1]
-    assert_near(value, wanted.value, wanted.value_terms, fmt, classes, f"{what} value")
-    assert_near(gradient, wanted.gradient, wanted.gradient_terms, fmt, classes, f"{what} gradient")
+    assert_near(expected.value, value, expected.value_terms, fmt, classes, f"{what} value")
+    assert_near(
+        expected.gradient, gradient, expected.gradient_terms, fmt, classes, f"{what} gradient"
+    )
 
 
 @FMT
@@ -79,7 +81,7 @@ def test_cross_entropy_of_rows(
     fmt: Format, soft: bool, smoothing: float, size: int, rng: np.random.Generator
 ) -> None:
     x = scores(fmt, (24, size), rng)
-    assert_true(x, targets_of(x, soft, rng), fmt, f"{fmt.name} {size}", smoothing=smoothing)
+    assert_as_promised(x, targets_of(x, soft, rng), fmt, f"{fmt.name} {size}", smoothing=smoothing)
 
 
 @FMT
@@ -97,7 +99,7 @@ def test_cross_entropy_options(
         for some in ({}, {"weights": weights}, {"where": where, "weights": weights}):
             options: dict[str, Any] = {"reduction": reduction, "smoothing": smoothing, **some}
             what = f"{fmt.name} {reduction} {sorted(some)}"
-            assert_true(x, targets, fmt, what, cotangent=cotangent, **options)
+            assert_as_promised(x, targets, fmt, what, cotangent=cotangent, **options)
 
 
 @FMT
@@ -111,7 +113,7 @@ def test_cross_entropy_of_more_classes_than_a_block(
     targets = targets_of(x, soft, rng)
     if soft:  # in float16 most would be subnormal
         targets = np.asarray(fmt.array(rng.random(x.shape) < 2.0**-10))
-    assert_true(x, targets, fmt, fmt.name, smoothing=0.05)
+    assert_as_promised(x, targets, fmt, fmt.name, smoothing=0.05)
 
 
 @FMT
@@ -121,7 +123,7 @@ def test_cross_entropy_probabilities_of_another_dtype(
 ) -> None:
     x = scores(fmt, (6, 70), rng)
     p = other.array(rng.dirichlet(np.ones(70), 6))
-    assert_true(x, p, fmt, f"{fmt.name} {other.name}", smoothing=0.1)
+    assert_as_promised(x, p, fmt, f"{fmt.name} {other.name}", smoothing=0.1)
 
 
 @FMT
@@ -133,11 +135,11 @@ def test_cross_entropy_of_a_certain_class(fmt: Format) -> None:
     x[:, 2] = -1.0
     x = fmt.array(x)
     value, gradient = cross_entropy(x, np.ones(5, np.int64))
-    assert_true(x, np.ones(5, np.int64), fmt, fmt.name)
-    wanted = np.log1p((1 + np.exp(-1.0)) * np.exp(-below))
-    unit = fmt.spacing(wanted)
-    assert np.all(np.abs(value.astype(np.float64) - wanted) <= unit)
-    lost = -np.expm1(-wanted)
+    assert_as_promised(x, np.ones(5, np.int64), fmt, fmt.name)
+    expected = np.log1p((1 + np.exp(-1.0)) * np.exp(-below))
+    unit = fmt.spacing(expected)
+    assert np.all(np.abs(value.astype(np.float64) - expected) <= unit)
+    lost = -np.expm1(-expected)
     assert np.all(np.abs(gradient[:, 1].astype(np.float64) + lost) <= fmt.spacing(lost))
 
 
@@ -149,12 +151,12 @@ def test_cross_entropy_does_not_depend_on_an_offset(
     """The same bits for logits that are all greater by so much, if these do not round."""
     x = rng.integers(-16, 16, (30, 33)) / 8
     targets = targets_of(fmt.array(x), soft, rng)
-    wanted = cross_entropy(fmt.array(x), targets, smoothing=0.1)
+    expected = cross_entropy(fmt.array(x), targets, smoothing=0.1)
     for offset in (-8.0, 4.0) if fmt.precision == 8 else (-60.0, 8.0, 100.0):
         moved = fmt.array(x + offset)
         assert np.all(moved.astype(np.float64) == x + offset)
-        for part, same in zip(cross_entropy(moved, targets, smoothing=0.1), wanted, strict=True):
-            assert_same_bits(part, same, fmt, f"{fmt.name} + {offset}", same)
+        for part, same in zip(cross_entropy(moved, targets, smoothing=0.1), expected, strict=True):
+            assert_same_bits(same, part, fmt, f"{fmt.name} + {offset}", same)
 
 
 @FMT
@@ -172,15 +174,15 @@ def test_cross_entropy_bits_do_not_depend_on_the_layout(
         "smoothing": 0.1,
         "cotangent": rng.normal(0.0, 2.0, shape[:2]),
     }
-    wanted = cross_entropy(x, targets, **options)
+    expected = cross_entropy(x, targets, **options)
     for order in itertools.permutations(range(3)):
         for step in (1, -1, 3):
             moved = [spread(part, order, step) for part in (x, np.empty_like(x))]
             other = spread(targets, order, step) if soft else spread(targets, (1, 0), step)
             value, gradient = cross_entropy(moved[0], other, into=moved[1], **options)
             what = f"{fmt.name} {order} {step}"
-            assert_same_bits(value, wanted[0], fmt, f"{what} value")
-            assert_same_bits(gradient, wanted[1], fmt, f"{what} gradient")
+            assert_same_bits(expected[0], value, fmt, f"{what} value")
+            assert_same_bits(expected[1], gradient, fmt, f"{what} gradient")
 
 
 def spread(x: Array, order: tuple[int, ...], step: int) -> Array:
@@ -197,7 +199,7 @@ def test_cross_entropy_at_any_address(fmt: Format, few: bool, rng: np.random.Gen
     """Also at one that is no multiple of the size of an element; and in the place of the logits."""
     x = scores(fmt, (19, 9 if few else 70), rng)
     targets = classes_of(x, rng)
-    wanted = cross_entropy(x, targets)
+    expected = cross_entropy(x, targets)
     for offset in (1, 2, 4, 8, 24):
         arrays = []
         for _ in range(2):
@@ -205,10 +207,10 @@ def test_cross_entropy_at_any_address(fmt: Format, few: bool, rng: np.random.Gen
             arrays.append(room[offset:].view(x.dtype).reshape(x.shape))
             arrays[-1][...] = x
         value, gradient = cross_entropy(arrays[0], targets, into=arrays[1])
-        assert_same_bits(value, wanted[0], fmt, f"{fmt.name} at {offset}")
-        assert_same_bits(gradient, wanted[1], fmt, f"{fmt.name} at {offset}")
+        assert_same_bits(expected[0], value, fmt, f"{fmt.name} at {offset}")
+        assert_same_bits(expected[1], gradient, fmt, f"{fmt.name} at {offset}")
     _, in_place = cross_entropy(x, targets, into=x)
-    assert_same_bits(in_place, wanted[1], fmt, f"{fmt.name} in place")
+    assert_same_bits(expected[1], in_place, fmt, f"{fmt.name} in place")
 
 
 @FMT
@@ -236,8 +238,8 @@ def test_cross_entropy_bits_do_not_depend_on_threads_and_instructions(
                 parts.append(cross_entropy(x, targets, reduction=reduction, **options))
             found.append([fmt.bits(part) for pair in parts for part in pair])
     for other in found[1:]:
-        for part, wanted in zip(other, found[0], strict=True):
-            np.testing.assert_array_equal(part, wanted)
+        for part, expected in zip(other, found[0], strict=True):
+            np.testing.assert_array_equal(part, expected)
 
 
 @FMT
@@ -246,20 +248,20 @@ def test_cross_entropy_bad_classes(fmt: Format, dtype: Any, rng: np.random.Gener
     """They make their row NaN, and the first is told; a row that is left out may say anything."""
     x = scores(fmt, (300, 11), rng)
     good = rng.integers(0, 11, 300).astype(dtype)
-    wanted = cross_entropy(x, good)
+    expected = cross_entropy(x, good)
     for bad in (-1, 11, np.iinfo(dtype).max, np.iinfo(dtype).min):
         for rows in ([123, 200, 299], [200, 299], [299], []):
             labels, where = good.copy(), np.ones(300, bool)
             labels[[7, *rows]] = bad
             where[7] = False
             first_bad, value, gradient = of_any_classes(x, labels, where)
-            assert first_bad == (rows[0] if rows else -1)
+            assert (rows[0] if rows else -1) == first_bad
             assert np.isnan(value[rows]).all()
             assert np.isnan(gradient[rows]).all()
             others = np.setdiff1d(np.arange(300), [7, *rows])
-            for part, same in zip((value, gradient), wanted, strict=True):
+            for part, same in zip((value, gradient), expected, strict=True):
                 assert not part[7].any()
-                assert_same_bits(part[others], same[others], fmt, f"{fmt.name} {bad} {rows}")
+                assert_same_bits(same[others], part[others], fmt, f"{fmt.name} {bad} {rows}")
 
 
 def of_any_classes(x: Array, labels: Array, where: Array) -> tuple[int, Array, Array]:
@@ -302,6 +304,6 @@ def test_cross_entropy_refuses_what_would_crash(change: dict[str, Any]) -> None:
         "value": np.empty((), np.float32),
         "gradient": np.empty_like(x),
     }
-    assert lossless._core.cross_entropy(**arguments) == -1
+    assert -1 == lossless._core.cross_entropy(**arguments)
     with pytest.raises((ValueError, TypeError, IndexError)):
         lossless._core.cross_entropy(**arguments | change)

@@ -17,7 +17,7 @@ from lossless.verification.formats import (
     Array,
     Format,
 )
-from support.rows.cross_entropy_reference import REDUCTIONS, assert_near, cross_entropy, truth
+from support.rows.cross_entropy_reference import REDUCTIONS, assert_near, cross_entropy, reference
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("native")]
 
@@ -47,16 +47,16 @@ def test_cross_entropy_of_large_logits(fmt: Format, size: float, smoothing: floa
             parted = smoothing or given.ndim == 2
             if fmt is FLOAT64 and size == fmt.largest and parted:
                 continue  # a part of a distance that overflows, which counts as infinite
-            wanted = truth(x, given, smoothing=smoothing)
+            expected = reference(x, given, smoothing=smoothing)
             value, gradient = cross_entropy(x, given, smoothing=smoothing)
             what = f"{fmt.name} {size} {label}"
-            overflows = [abs(number) > fmt.largest for number in wanted.value]
+            overflows = [abs(number) > fmt.largest for number in expected.value]
             assert np.all(value[overflows] == INF)
             kept = ~np.array(overflows)
-            terms = wanted.value_terms[kept]
-            assert_near(value[kept], wanted.value[kept], terms, fmt, 3, f"{what} value")
-            terms = wanted.gradient_terms
-            assert_near(gradient, wanted.gradient, terms, fmt, 3, f"{what} gradient")
+            terms = expected.value_terms[kept]
+            assert_near(expected.value[kept], value[kept], terms, fmt, 3, f"{what} value")
+            terms = expected.gradient_terms
+            assert_near(expected.gradient, gradient, terms, fmt, 3, f"{what} gradient")
 
 
 @FMT
@@ -66,28 +66,23 @@ def test_cross_entropy_of_impossible_classes(fmt: Format, smoothing: float) -> N
     x = fmt.array(np.array([[0.25, -INF, 1.0, -INF], [-INF, -INF, -7.0, -INF]]))
     value, gradient = cross_entropy(x, np.array([2, 2]), smoothing=smoothing)
     if smoothing:
-        assert numbers(value) == [INF, INF]
+        assert [INF, INF] == numbers(value)
     else:
-        assert_near(
-            value, *truth_of(x[:, [0, 2]], np.array([1, 1]))[:2], fmt, 4, f"{fmt.name} value"
-        )
-        assert float(value[1]) == 0.0
+        expected = reference(x[:, [0, 2]], np.array([1, 1]))
+        terms = expected.value_terms
+        assert_near(expected.value, value, terms, fmt, 4, f"{fmt.name} value")
+        assert 0.0 == float(value[1])
     share = float(fmt.array(-smoothing / 4))
-    assert numbers(gradient[0, [1, 3]]) == [share, share]
-    assert numbers(gradient[1]) == [share, share, float(fmt.array(smoothing * 0.75)), share]
-
-
-def truth_of(x: Array, labels: Array) -> tuple[Array, Array]:
-    wanted = truth(x, labels)
-    return wanted.value, wanted.value_terms
+    assert [share, share] == numbers(gradient[0, [1, 3]])
+    assert [share, share, float(fmt.array(smoothing * 0.75)), share] == numbers(gradient[1])
 
 
 @FMT
 def test_cross_entropy_of_an_impossible_label(fmt: Format) -> None:
     x = fmt.array(np.array([[0.0, -INF, 0.0], [-INF, 3.0, -INF]]))
     value, gradient = cross_entropy(x, np.array([1, 2]))
-    assert numbers(value) == [INF, INF]
-    assert numbers(gradient) == [0.5, -1.0, 0.5, 0.0, 1.0, -1.0]
+    assert [INF, INF] == numbers(value)
+    assert [0.5, -1.0, 0.5, 0.0, 1.0, -1.0] == numbers(gradient)
 
 
 @FMT
@@ -96,10 +91,10 @@ def test_cross_entropy_of_impossible_classes_beside_probabilities(fmt: Format) -
     x = fmt.array(np.array([[0.0, -INF, 0.0], [0.0, -INF, 0.0], [3.0, -INF, -INF]]))
     p = fmt.array(np.array([[0.25, 0.0, 0.75], [0.5, 0.25, 0.25], [1.0, -0.0, 0.0]]))
     value, gradient = cross_entropy(x, p)
-    assert numbers(value) == [float(fmt.array(np.log(2.0))), INF, 0.0]
-    assert numbers(gradient) == [0.25, 0.0, -0.25, 0.0, -0.25, 0.25, 0.0, 0.0, 0.0]
+    assert [float(fmt.array(np.log(2.0))), INF, 0.0] == numbers(value)
+    assert [0.25, 0.0, -0.25, 0.0, -0.25, 0.25, 0.0, 0.0, 0.0] == numbers(gradient)
     value, gradient = cross_entropy(x, p, smoothing=0.5)
-    assert numbers(value) == [INF] * 3
+    assert [INF] * 3 == numbers(value)
 
 
 @pytest.mark.parametrize("classes", [3, 40, 70])
@@ -107,8 +102,8 @@ def test_cross_entropy_of_a_distance_that_overflows_beside_no_probability(classe
     x, p = np.full((1, classes), -FLOAT64.largest), np.zeros((1, classes))
     x[0, 1], p[0, 1] = FLOAT64.largest, 0.5
     value, gradient = cross_entropy(x, p)
-    assert numbers(value) == [0.0]
-    assert numbers(gradient) == [0.0] * classes
+    assert [0.0] == numbers(value)
+    assert [0.0] * classes == numbers(gradient)
 
 
 @FMT
@@ -119,8 +114,8 @@ def test_cross_entropy_of_no_probabilities(
     """A row of zeros, as one-hot encoding makes of a label to ignore."""
     x = fmt.array(rng.normal(0.0, 3.0, (2, classes)))
     value, gradient = cross_entropy(x, np.zeros_like(x))
-    assert numbers(value) == [0.0] * 2
-    assert numbers(gradient) == [0.0] * gradient.size
+    assert [0.0] * 2 == numbers(value)
+    assert [0.0] * gradient.size == numbers(gradient)
 
 
 @FMT
@@ -141,11 +136,11 @@ def test_cross_entropy_nan_stays_in_its_row(
     given = np.asarray(np.eye(classes)[targets].astype(fmt.dtype)) if soft else targets
     value, gradient = cross_entropy(x, given, smoothing=smoothing)
     wrong = [0, 2, 4, 6, 7]
-    assert list(np.flatnonzero(np.isnan(value))) == wrong
-    assert list(np.flatnonzero(np.isnan(gradient).any(axis=1))) == wrong
+    assert wrong == list(np.flatnonzero(np.isnan(value)))
+    assert wrong == list(np.flatnonzero(np.isnan(gradient).any(axis=1)))
     assert np.all(np.isnan(gradient[wrong]))
-    assert len({part.tobytes() for part in gradient[[1, 3, 5, 8]]}) == 1
-    assert len(set(numbers(value[[1, 3, 5, 8]]))) == 1
+    assert 1 == len({part.tobytes() for part in gradient[[1, 3, 5, 8]]})
+    assert 1 == len(set(numbers(value[[1, 3, 5, 8]])))
 
 
 @FMT
@@ -163,8 +158,8 @@ def test_cross_entropy_left_out_rows_may_hold_anything(
         assert not value[~where].any()
         value = value[where]
     if reduction == "none" or fmt is not FLOAT64:
-        assert value.tobytes() == kept[0].tobytes()
-        assert gradient[where].tobytes() == kept[1].tobytes()
+        assert kept[0].tobytes() == value.tobytes()
+        assert kept[1].tobytes() == gradient[where].tobytes()
     else:  # the rows that are left out have their place in the order of the sum
         assert np.all(np.abs(value - kept[0]) <= 2 * fmt.spacing(kept[0]))
         assert np.all(np.abs(gradient[where] - kept[1]) <= 2 * fmt.spacing(kept[1]))
@@ -177,10 +172,10 @@ def test_cross_entropy_of_nothing(fmt: Format, reduction: Any) -> None:
     x, labels = fmt.array(np.ones((6, 3))), np.full(6, 9)
     value, gradient = cross_entropy(x, labels, where=np.zeros(6, bool), reduction=reduction)
     assert value == 0.0 if reduction == "sum" else np.isnan(value)
-    assert numbers(gradient) == [0.0] * 18
+    assert [0.0] * 18 == numbers(gradient)
     value, gradient = cross_entropy(x[:0], labels[:0], reduction=reduction)
     assert value == 0.0 if reduction == "sum" else np.isnan(value)
-    assert gradient.shape == (0, 3)
+    assert (0, 3) == gradient.shape
 
 
 @FMT
@@ -192,7 +187,7 @@ def test_cross_entropy_weights_that_cancel(fmt: Format) -> None:
     )
     assert np.isnan(value)
     assert np.all(np.isnan(gradient[:2]))
-    assert numbers(gradient[2]) == [0.0] * 3
+    assert [0.0] * 3 == numbers(gradient[2])
 
 
 @pytest.mark.parametrize("fmt", [FLOAT32, FLOAT64], ids=str)
@@ -201,12 +196,14 @@ def test_cross_entropy_subnormal_probabilities(fmt: Format) -> None:
     lowest = -744.4 if fmt is FLOAT64 else -103.2
     x = fmt.array(np.stack([np.zeros(400), np.linspace(lowest - 3, lowest + 45, 400)], axis=-1))
     labels = np.zeros(400, np.int64)
-    wanted = truth(x, labels, precision=1400)
+    expected = reference(x, labels, precision=1400)
     value, gradient = cross_entropy(x, labels)
     assert 0.0 < np.min(value[value > 0]) < 3 * fmt.smallest
-    assert value[0] == gradient[0, 1] == 0.0
-    assert_near(value, wanted.value, wanted.value_terms, fmt, 2, f"{fmt.name} value")
-    assert_near(gradient, wanted.gradient, wanted.gradient_terms, fmt, 2, f"{fmt.name} gradient")
+    assert 0.0 == value[0] == gradient[0, 1]
+    assert_near(expected.value, value, expected.value_terms, fmt, 2, f"{fmt.name} value")
+    assert_near(
+        expected.gradient, gradient, expected.gradient_terms, fmt, 2, f"{fmt.name} gradient"
+    )
 
 
 def test_cross_entropy_keeps_subnormals_whatever_the_caller_does() -> None:

@@ -50,20 +50,20 @@ def extremes(_: np.random.Generator) -> tuple[Array, Array]:
 
 @pytest.mark.parametrize("points", [residuals, pairs, extremes])
 @pytest.mark.parametrize("case", cases([FLOAT64]))
-def test_loss_float64(case: Case, points: Any, rng: np.random.Generator) -> None:
+def test_float64_keeps_the_contract(case: Case, points: Any, rng: np.random.Generator) -> None:
     x, t = points(rng)
     for index, parameters in enumerate(case.loss.settings):
         if index == 1:  # the default takes all points, the other parameters a tenth
             x, t = x[::10], t[::10]
-        truths = defaultdict(list)
+        expected = defaultdict(list)
         with mp.workprec(160):
             for output in OUTPUTS:
                 for number, target in zip(x.tolist(), t.tolist(), strict=True):
-                    truths[output].append(real(case.loss, output, number, target, **parameters))
-        for output, call, got in case.element_wise(x, t, **parameters):
+                    expected[output].append(real(case.loss, output, number, target, **parameters))
+        for output, call, actual in case.element_wise(x, t, **parameters):
             bound = case.loss.ulp_float64[output]
             what = f"{case} {output} from {call} {parameters or ''}"
-            assert_ulp(got, truths[output], FLOAT64, bound, what, x, t)
+            assert_ulp(expected[output], actual, FLOAT64, bound, what, x, t)
 
 
 @pytest.mark.parametrize("delta", [5e-324, 1e-310, 1e-300, 1e-154, 1e154, 1.7e308])
@@ -73,10 +73,10 @@ def test_huber_float64_extreme_delta(case: Case, delta: Any, rng: np.random.Gene
     x = np.concatenate([rng.normal(0.1, 3.0, 99), near * rng.uniform(-2, 2, 99)])
     x = np.concatenate([x, rng.uniform(-1, 1, 99) * 1e300])
     t = np.concatenate([rng.normal(0.5, 1.0, 99), near * rng.uniform(-0.3, 0.3, 198)])
-    for output, call, got in case.element_wise(x, t, delta=delta):
-        truths = [
+    for output, call, actual in case.element_wise(x, t, delta=delta):
+        expected = [
             real(case.loss, output, number, target, delta=delta)
             for number, target in zip(x.tolist(), t.tolist(), strict=True)
         ]
         bound = case.loss.ulp_float64[output]
-        assert_ulp(got, truths, FLOAT64, bound, f"{output} from {call} delta={delta}", x, t)
+        assert_ulp(expected, actual, FLOAT64, bound, f"{output} from {call} delta={delta}", x, t)

@@ -46,7 +46,7 @@ def misaligned(array: Array) -> Array:
     raw = np.zeros(array.nbytes + 1, np.uint8)
     view = raw[1:].view(array.dtype).reshape(array.shape)
     view[...] = array
-    assert not view.flags.aligned or array.itemsize == 1
+    assert not view.flags.aligned or 1 == array.itemsize
     return view
 
 
@@ -97,23 +97,23 @@ def results(case: Case, **arguments: Any) -> list[Array]:
     return [*derivatives, *plain, *rows, *total, case.value(**arguments, reduction="sum")]
 
 
-def assert_same_results(case: Case, got: list[Array], wanted: list[Array], what: str) -> None:
-    for index, (a, b) in enumerate(zip(got, wanted, strict=True)):
-        assert_same_bits(a, b, case.fmt, f"{case} {what}, result {index}")
+def assert_same_results(case: Case, expected: list[Array], actual: list[Array], what: str) -> None:
+    for index, (a, b) in enumerate(zip(actual, expected, strict=True)):
+        assert_same_bits(b, a, case.fmt, f"{case} {what}, result {index}")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=IDS)
-def test_loss_layouts(case: Case, layout: Any, rng: np.random.Generator) -> None:
+def test_layouts_change_no_bit(case: Case, layout: Any, rng: np.random.Generator) -> None:
     """One argument after another in this layout, then all of them."""
     arrays = data(case, rng)
     plain = {name: arrays[name] for name in ("inputs", "targets")}
     for arguments in (plain, arrays):
-        wanted = results(case, **arguments)
+        expected = results(case, **arguments)
         for name in arguments:
             changed = arguments | {name: layout(arguments[name])}
-            assert_same_results(case, results(case, **changed), wanted, f"{name}")
+            assert_same_results(case, expected, results(case, **changed), f"{name}")
         changed = {name: layout(array) for name, array in arguments.items()}
-        assert_same_results(case, results(case, **changed), wanted, "everything")
+        assert_same_results(case, expected, results(case, **changed), "everything")
 
 
 @pytest.mark.kernel
@@ -133,17 +133,17 @@ def test_every_loss_reads_what_is_not_aligned_or_contiguous(
     for layout in (strided, reversed_rows, misaligned, byte_swapped, misaligned_in_records):
         moved = [layout(array) for array in (x, t)]
         same = {name: layout(array) for name, array in parameters.items()}
-        for (output, call, got), (_, _, wanted) in zip(
+        for (output, call, actual), (_, _, expected) in zip(
             case.element_wise(*moved, **same), plain, strict=True
         ):
             what = f"{case} {output} from {call}, {layout.__name__}"
-            assert_same_bits(got, wanted, case.fmt, what, x, t)
+            assert_same_bits(expected, actual, case.fmt, what, x, t)
         options |= same | {name: layout(array) for name, array in weights.items()}
         both = case.value_and_grad(*moved, **options)
-        assert_same_results(case, list(both), list(weighted), layout.__name__)
+        assert_same_results(case, list(weighted), list(both), layout.__name__)
 
 
-def test_loss_broadcast_views(case: Case, rng: np.random.Generator) -> None:
+def test_broadcast_views(case: Case, rng: np.random.Generator) -> None:
     """Views with strides of 0, of every argument at once and of each alone."""
     arrays = data(case, rng)
     views = {
@@ -154,64 +154,64 @@ def test_loss_broadcast_views(case: Case, rng: np.random.Generator) -> None:
     }
     views |= {name: np.broadcast_to(arrays[name][0], SHAPE) for name in case.loss.parameters}
     copies = {name: view.copy() for name, view in views.items()}
-    assert_same_results(case, results(case, **views), results(case, **copies), "all views")
+    assert_same_results(case, results(case, **copies), results(case, **views), "all views")
     for name, view in views.items():
-        got = results(case, **(arrays | {name: view}))
-        wanted = results(case, **(arrays | {name: copies[name]}))
-        assert_same_results(case, got, wanted, f"{name} as a view")
+        actual = results(case, **(arrays | {name: view}))
+        expected = results(case, **(arrays | {name: copies[name]}))
+        assert_same_results(case, expected, actual, f"{name} as a view")
 
 
-def test_loss_one_array_twice(case: Case, rng: np.random.Generator) -> None:
+def test_one_array_twice(case: Case, rng: np.random.Generator) -> None:
     """inputs and targets may share memory: reversed against itself."""
     x = data(case, rng)["inputs"]
-    got = results(case, inputs=x, targets=x[::-1])
-    assert_same_results(case, got, results(case, inputs=x, targets=x[::-1].copy()), "shared")
+    actual = results(case, inputs=x, targets=x[::-1])
+    assert_same_results(case, results(case, inputs=x, targets=x[::-1].copy()), actual, "shared")
 
 
-def test_loss_does_not_write_to_its_arguments(case: Case, rng: np.random.Generator) -> None:
+def test_arguments_are_not_written_to(case: Case, rng: np.random.Generator) -> None:
     arrays = data(case, rng)
     before = {name: array.tobytes() for name, array in arrays.items()}
     results(case, **arrays)
-    assert {name: array.tobytes() for name, array in arrays.items()} == before
+    assert before == {name: array.tobytes() for name, array in arrays.items()}
 
 
 @pytest.mark.kernel
-def test_loss_every_length(case: Case, rng: np.random.Generator) -> None:
+def test_every_length(case: Case, rng: np.random.Generator) -> None:
     """Whole vectors, remainders, and the ends of blocks: each element as if it were alone."""
     longest = 300
     x = case.fmt.array(rng.normal(0.5, 2.0, longest))
     t = case.fmt.array(rng.normal(-0.5, 1.0, longest))
-    wanted = list(case.element_wise(x, t))
+    expected = list(case.element_wise(x, t))
     for length in [*range(1, 70), 127, 128, 129, 255, 256, 257]:
         for start in (0, longest - length):
             part = slice(start, start + length)
-            for (output, call, got), (_, _, full) in zip(
-                case.element_wise(x[part], t[part]), wanted, strict=True
+            for (output, call, actual), (_, _, full) in zip(
+                case.element_wise(x[part], t[part]), expected, strict=True
             ):
                 what = f"{case} {output} from {call}, {length} elements from {start}"
-                assert_same_bits(got, full[part], case.fmt, what, x[part], t[part])
+                assert_same_bits(full[part], actual, case.fmt, what, x[part], t[part])
 
 
-def test_loss_zero_dimensional_arrays(case: Case) -> None:
+def test_zero_dimensional_arrays(case: Case) -> None:
     x, t = case.fmt.array(1.5), case.fmt.array(-0.75)
-    wanted = list(case.element_wise(x.reshape(1), t.reshape(1)))
-    for (output, call, got), (_, _, full) in zip(case.element_wise(x, t), wanted, strict=True):
-        assert_same_bits(got, full[0], case.fmt, f"{case} {output} from {call}")
+    expected = list(case.element_wise(x.reshape(1), t.reshape(1)))
+    for (output, call, actual), (_, _, full) in zip(case.element_wise(x, t), expected, strict=True):
+        assert_same_bits(full[0], actual, case.fmt, f"{case} {output} from {call}")
 
 
-def test_loss_one_array_and_one_number(case: Case, rng: np.random.Generator) -> None:
+def test_one_array_and_one_number(case: Case, rng: np.random.Generator) -> None:
     """A Python number, a NumPy scalar and a 0-d array stand for a full array."""
     x = case.fmt.array(rng.normal(0.5, 2.0, (3, 23)))
     full = case.fmt.array(np.full(x.shape, 0.75))
     for number in (0.75, full[0, 0], np.asarray(full[0, 0])):
-        wanted = list(case.element_wise(x, full))
-        for (output, call, got), (_, _, right) in zip(
-            case.element_wise(x, number), wanted, strict=True
+        expected = list(case.element_wise(x, full))
+        for (output, call, actual), (_, _, right) in zip(
+            case.element_wise(x, number), expected, strict=True
         ):
             what = f"{case} {output} from {call} with {type(number)}"
-            assert_same_bits(got, right, case.fmt, what, x, full)
-        got = case.value(number, x)
-        assert_same_bits(got, case.value(full, x), case.fmt, f"{case} {type(number)} first")
+            assert_same_bits(right, actual, case.fmt, what, x, full)
+        actual = case.value(number, x)
+        assert_same_bits(case.value(full, x), actual, case.fmt, f"{case} {type(number)} first")
 
 
 class Series:
@@ -225,20 +225,20 @@ class Series:
 
 
 @pytest.mark.parametrize("convert", [Series, lambda array: Series(array[::-1])])
-def test_loss_takes_what_numpy_converts(
+def test_what_numpy_converts_is_taken(
     case: Case, convert: Callable[[Array], Series], rng: np.random.Generator
 ) -> None:
     x = case.fmt.array(rng.normal(0.5, 2.0, 9))
     t = case.fmt.array(rng.normal(-0.5, 2.0, 9))
     x_like, t_like = convert(x), convert(t)
-    wanted = case.value(np.asarray(x_like), np.asarray(t_like), reduction="mean")
-    got = case.value(x_like, t_like, reduction="mean")
-    assert_same_bits(got, wanted, case.fmt, str(case))
+    expected = case.value(np.asarray(x_like), np.asarray(t_like), reduction="mean")
+    actual = case.value(x_like, t_like, reduction="mean")
+    assert_same_bits(expected, actual, case.fmt, str(case))
 
 
 @pytest.mark.parametrize("case", cases([FLOAT64]))
-def test_loss_takes_lists(case: Case) -> None:
+def test_lists_are_taken(case: Case) -> None:
     x, t = [[1.5, -2.25], [0.5, 3.0]], [[1.0, 2.0], [-4.5, 0.1]]
-    wanted = case.value(np.array(x), np.array(t))
-    assert_same_bits(case.value(x, t), wanted, case.fmt, str(case))
-    assert_same_bits(case.value(tuple(x), np.array(t)), wanted, case.fmt, str(case))
+    expected = case.value(np.array(x), np.array(t))
+    assert_same_bits(expected, case.value(x, t), case.fmt, str(case))
+    assert_same_bits(expected, case.value(tuple(x), np.array(t)), case.fmt, str(case))

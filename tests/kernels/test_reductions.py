@@ -19,7 +19,7 @@ from lossless.verification.losses import LOSSES
 from lossless.verification.reference import rounded
 from support.cases import EVERYWHERE_BUT_JAX, Case, cases
 from support.checks import assert_same_bits
-from support.reference_calls import assert_true
+from support.reference_calls import assert_keeps_contract
 
 HUBER = [LOSSES["huber"]]
 BLOCK = 1 << 16  # elements that one thread adds up at a time
@@ -65,21 +65,21 @@ def test_huber_sums_of_whole_numbers_are_exact(
         total = values.sum(axis=axis)
         count = values.size // max(1, total.size)
         what = f"{case} {shape} axis={axis}"
-        got, gradient = case.value_and_grad(x, t, delta=4.0, reduction="sum", axis=axis)
-        assert_same_bits(got, case.fmt.array(total), case.fmt, f"{what} sum")
-        assert_same_bits(gradient, case.fmt.array(slopes), case.fmt, f"{what} sum gradient", x, t)
-        got = case.value(x, t, delta=4.0, reduction="mean", axis=axis)
+        actual, gradient = case.value_and_grad(x, t, delta=4.0, reduction="sum", axis=axis)
+        assert_same_bits(case.fmt.array(total), actual, case.fmt, f"{what} sum")
+        assert_same_bits(case.fmt.array(slopes), gradient, case.fmt, f"{what} sum gradient", x, t)
+        actual = case.value(x, t, delta=4.0, reduction="mean", axis=axis)
         if case.fmt.name != "float64":
             # The quotient of whole numbers below 2**53 rounds once more, in float64: no narrow
             # midpoint is closer to it than that.
-            assert_same_bits(got, case.fmt.array(total / count), case.fmt, f"{what} mean")
+            assert_same_bits(case.fmt.array(total / count), actual, case.fmt, f"{what} mean")
         else:
-            np.testing.assert_allclose(got, total / count, rtol=2.0**-52, atol=0, err_msg=what)
+            np.testing.assert_allclose(actual, total / count, rtol=2.0**-52, atol=0, err_msg=what)
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean", "weighted_mean"])
 @pytest.mark.parametrize("shape", [(4, 3, 5), (2, 700, 3), (3, BLOCK + 5)], ids=str)
-def test_loss_axis_is_moveaxis(
+def test_axis_is_moveaxis(
     case: Case, shape: tuple[int, ...], reduction: Any, rng: np.random.Generator
 ) -> None:
     """Reducing some axes gives the bits of moving them to the end, copying and reducing those."""
@@ -93,17 +93,17 @@ def test_loss_axis_is_moveaxis(
         options = {"reduction": reduction, "weights": w, "axis": axes}
         value, gradient = case.value_and_grad(x, t, **options)
         options |= {"weights": moved[2], "axis": last}
-        wanted, wanted_gradient = case.value_and_grad(*moved[:2], **options)
+        expected, wanted_gradient = case.value_and_grad(*moved[:2], **options)
         what = f"{case} {shape} {reduction} axis={axes}"
-        assert_same_bits(value, wanted, case.fmt, what)
+        assert_same_bits(expected, value, case.fmt, what)
         back = np.moveaxis(wanted_gradient, last, axes)
-        assert_same_bits(gradient, back, case.fmt, f"{what} gradient", x, t)
+        assert_same_bits(back, gradient, case.fmt, f"{what} gradient", x, t)
         again = case.value(x, t, reduction=reduction, weights=w, axis=axes[::-1])
-        assert_same_bits(again, value, case.fmt, f"{what}, the axes in another order")
+        assert_same_bits(value, again, case.fmt, f"{what}, the axes in another order")
 
 
 @pytest.mark.parametrize("case", cases([FLOAT32]))
-def test_loss_mean_of_two_to_the_25_is_correctly_rounded(case: Case) -> None:
+def test_mean_of_two_to_the_25_is_correctly_rounded(case: Case) -> None:
     rng = np.random.default_rng(2025)
     parts, total, magnitude = [], np.longdouble(0), 1 << 25
     for _ in range(32):
@@ -115,51 +115,51 @@ def test_loss_mean_of_two_to_the_25_is_correctly_rounded(case: Case) -> None:
     x, t = (np.concatenate(part) for part in zip(*parts, strict=True))
     del parts
     mean = total / magnitude
-    low, wanted = (np.float32(mean * (1 + sign * np.longdouble(2.0**-44))) for sign in (-1, 1))
-    assert low == wanted, "the data must not put the mean next to a midpoint"
-    got, gradient = case.value_and_grad(x, t, reduction="mean")
-    assert got == wanted, f"{case}: got {got!r}, wanted {wanted!r}"
-    assert case.value(x, t, reduction="mean") == wanted
+    low, expected = (np.float32(mean * (1 + sign * np.longdouble(2.0**-44))) for sign in (-1, 1))
+    assert expected == low, "the data must not put the mean next to a midpoint"
+    actual, gradient = case.value_and_grad(x, t, reduction="mean")
+    assert expected == actual, f"{case}: expected {expected!r}, got {actual!r}"
+    assert expected == case.value(x, t, reduction="mean")
     # A power of two scales without rounding: the gradient is the element-wise one, scaled.
     plain, _ = case.grad_and_hess(x, t)
-    assert_same_bits(gradient, plain / np.float32(magnitude), case.fmt, f"{case} gradient", x, t)
+    assert_same_bits(plain / np.float32(magnitude), gradient, case.fmt, f"{case} gradient", x, t)
 
 
 @pytest.mark.parametrize("element", [2.5, 299.5])
 @pytest.mark.parametrize("case", cases([FLOAT16], HUBER))
 def test_huber_mean_of_100000_float16_does_not_overflow(case: Case, element: float) -> None:
     x, t = case.fmt.array(np.full(100_000, element)), case.fmt.array(np.full(100_000, -0.5))
-    assert case.value(x, t, reduction="mean") == element
+    assert element == case.value(x, t, reduction="mean")
     value, gradient = case.value_and_grad(x, t, reduction="mean")
-    assert value == element
-    assert_same_bits(gradient, case.fmt.array(np.full(100_000, 1e-5)), case.fmt, str(case))
-    assert case.value(x, t, reduction="sum") == math.inf
+    assert element == value
+    assert_same_bits(case.fmt.array(np.full(100_000, 1e-5)), gradient, case.fmt, str(case))
+    assert math.inf == case.value(x, t, reduction="sum")
 
 
-def test_loss_mean_of_equal_elements_is_the_element(narrow_case: Case) -> None:
+def test_mean_of_equal_elements_is_the_element(narrow_case: Case) -> None:
     fmt, loss = narrow_case.fmt, narrow_case.loss
     for number, count in [(300.0, 100_000), (1.75, 70_001), (0.125, 333)]:
         x, t = fmt.array(np.full(count, number)), fmt.array(np.full(count, -0.25))
-        wanted = rounded(loss, "value", float(x[0]), float(t[0]), fmt, **loss.parameters)
-        got = narrow_case.value(x, t, reduction="mean")
-        assert float(got) == wanted, f"{narrow_case}: {count} times {number}: {got!r}, {wanted!r}"
+        expected = rounded(loss, "value", float(x[0]), float(t[0]), fmt, **loss.parameters)
+        actual = narrow_case.value(x, t, reduction="mean")
+        assert expected == float(actual), (
+            f"{narrow_case}: {count} times {number}: {actual!r}, {expected!r}"
+        )
 
 
 @EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("reduction", ["sum", "mean", "weighted_mean"])
-def test_loss_reductions_against_mpmath(
-    case: Case, reduction: Any, rng: np.random.Generator
-) -> None:
+def test_reductions_against_mpmath(case: Case, reduction: Any, rng: np.random.Generator) -> None:
     """Elements of very different sizes, so that the order of a float32 sum would show."""
     x = case.fmt.array(rng.normal(0.0, 1.0, (5, 61)) * np.exp2(rng.integers(-6, 7, (5, 61))))
     t = case.fmt.array(rng.normal(0.0, 1.0, (5, 61)))
     for axis in (None, 0, 1, (0, 1), -1):
-        assert_true(case, x, t, reduction=reduction, axis=axis, **case.loss.parameters)
+        assert_keeps_contract(case, x, t, reduction=reduction, axis=axis, **case.loss.parameters)
 
 
 @EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
-def test_loss_gradient_of_a_scalar_is_the_sum(
+def test_gradient_of_a_scalar_is_the_sum(
     case: Case, reduction: Any, rng: np.random.Generator
 ) -> None:
     """One number against an array, on either side."""
@@ -167,41 +167,45 @@ def test_loss_gradient_of_a_scalar_is_the_sum(
     scalar = case.fmt.array(0.75)
     for axis in (None, 0, (1,)):
         for x, t in ((scalar, array), (array, scalar)):
-            assert_true(case, x, t, reduction=reduction, axis=axis, **case.loss.parameters)
-    assert_true(case, scalar, array, **case.loss.parameters)
+            assert_keeps_contract(
+                case, x, t, reduction=reduction, axis=axis, **case.loss.parameters
+            )
+    assert_keeps_contract(case, scalar, array, **case.loss.parameters)
     _, gradient = case.value_and_grad(scalar, array, reduction=reduction)
-    assert gradient.shape == ()
+    assert () == gradient.shape
 
 
 @EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("reduction", ["mean", "sum", "weighted_mean"])
 @pytest.mark.parametrize("weights", [None, 0.5])
-def test_loss_gradient_of_a_subnormal_scalar_is_the_sum(
+def test_gradient_of_a_subnormal_scalar_is_the_sum(
     case: Case, reduction: Any, weights: float | None
 ) -> None:
     """Each element's part is half a unit of the dtype: it must not round before it is added."""
     x = case.fmt.array(9 * case.fmt.smallest)
     zeros = case.fmt.array(np.zeros((2, 3, 3)))
-    assert_true(case, x, zeros, reduction=reduction, weights=weights, **case.loss.parameters)
+    assert_keeps_contract(
+        case, x, zeros, reduction=reduction, weights=weights, **case.loss.parameters
+    )
 
 
 @EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 4)], ids=str)
-def test_loss_nothing_to_reduce(case: Case, shape: tuple[int, ...]) -> None:
+def test_nothing_to_reduce(case: Case, shape: tuple[int, ...]) -> None:
     """An empty sum is 0, an empty mean NaN, without a warning; gradients are empty."""
     x, t = case.fmt.array(np.ones(shape)), case.fmt.array(np.ones(shape))
     for axis in axis_choices(len(shape)):
-        wanted = np.ones(shape).sum(axis=axis)
+        expected = np.ones(shape).sum(axis=axis)
         for reduction, nothing in [("sum", 0.0), ("mean", math.nan), ("weighted_mean", math.nan)]:
             what = f"{case} {shape} {reduction} axis={axis}"
             value, gradient = case.value_and_grad(x, t, reduction=reduction, axis=axis)
-            empty = case.fmt.array(np.full(wanted.shape, nothing))
-            assert_same_bits(value, empty, case.fmt, what)
-            assert gradient.shape == shape
-    assert case.value(x, t).shape == shape
+            empty = case.fmt.array(np.full(expected.shape, nothing))
+            assert_same_bits(empty, value, case.fmt, what)
+            assert shape == gradient.shape
+    assert shape == case.value(x, t).shape
 
 
-def test_loss_scalar_results_are_numpy_scalars(case: Case, rng: np.random.Generator) -> None:
+def test_scalar_results_are_numpy_scalars(case: Case, rng: np.random.Generator) -> None:
     x, t = (case.fmt.array(rng.normal(mean, 1.0, 5)) for mean in (0, 1))
     scalar = case.fmt.dtype.type
     for value in (
@@ -223,8 +227,8 @@ def test_huber_many_short_rows(case: Case, rng: np.random.Generator) -> None:
     x, t = whole_numbers(case, (100_000, 3), rng)
     values, slopes = exact_huber(x, t)
     value, gradient = case.value_and_grad(x, t, delta=4.0, reduction="mean", axis=1)
-    assert_same_bits(value, case.fmt.array(values.sum(1) / 3), case.fmt, f"{case}")
-    assert_same_bits(gradient, case.fmt.array(slopes / 3), case.fmt, f"{case} gradient", x, t)
+    assert_same_bits(case.fmt.array(values.sum(1) / 3), value, case.fmt, f"{case}")
+    assert_same_bits(case.fmt.array(slopes / 3), gradient, case.fmt, f"{case} gradient", x, t)
 
 
 @pytest.mark.kernel
@@ -240,7 +244,7 @@ def test_huber_sums_in_float64_of_narrower_numbers_are_exact(
     expected = np.sum(exact_huber(x, t)[0] * weights, axis=1)
     assert (expected != expected.astype(np.float32)).any()
     actual = numpy.sums("huber", x, t, (4.0,), weights if weighted else None)
-    assert actual.dtype == np.float64
+    assert np.float64 == actual.dtype
     np.testing.assert_array_equal(expected, actual)
 
 

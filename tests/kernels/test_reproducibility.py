@@ -54,29 +54,29 @@ def fingerprint(case: Case, arrays: dict[str, Array]) -> dict[str, bytes]:
     }
 
 
-def assert_same(got: dict[str, bytes], wanted: dict[str, bytes], what: str) -> None:
-    different = [name for name in wanted if got[name] != wanted[name]]
+def assert_same(expected: dict[str, bytes], actual: dict[str, bytes], what: str) -> None:
+    different = [name for name in expected if actual[name] != expected[name]]
     assert not different, f"{what}: {different}"
 
 
-def test_loss_bits_do_not_depend_on_threads_or_instructions(
+def test_bits_do_not_depend_on_threads_or_instructions(
     case: Case, rng: np.random.Generator
 ) -> None:
     arrays = arguments(case, SIZE, rng)
-    wanted = fingerprint(case, arrays)
+    expected = fingerprint(case, arrays)
     for instructions in lossless.info()["instruction_sets"]:
         lossless._core.set_instruction_set(instructions)
-        assert lossless.info()["instruction_set"] == instructions
+        assert instructions == lossless.info()["instruction_set"]
         for threads in (1, 2, 3):
             lossless.set_num_threads(threads)
-            assert lossless.info()["threads"] == threads
+            assert threads == lossless.info()["threads"]
             what = f"{case} {instructions} {threads} threads"
-            assert_same(fingerprint(case, arrays), wanted, what)
+            assert_same(expected, fingerprint(case, arrays), what)
 
 
-def test_loss_bits_do_not_depend_on_alignment(case: Case, rng: np.random.Generator) -> None:
+def test_bits_do_not_depend_on_alignment(case: Case, rng: np.random.Generator) -> None:
     arrays = arguments(case, 2053, rng)
-    wanted = fingerprint(case, arrays)
+    expected = fingerprint(case, arrays)
     for instructions in lossless.info()["instruction_sets"]:
         lossless._core.set_instruction_set(instructions)
         for offset in OFFSETS:
@@ -85,20 +85,20 @@ def test_loss_bits_do_not_depend_on_alignment(case: Case, rng: np.random.Generat
                 room = np.empty(array.size + offset * (place + 1), array.dtype)
                 room[-array.size :] = array
                 moved[name] = room[-array.size :]
-            assert_same(fingerprint(case, moved), wanted, f"{case} {instructions} {offset}")
+            assert_same(expected, fingerprint(case, moved), f"{case} {instructions} {offset}")
 
 
-def test_loss_bits_do_not_depend_on_the_run(case: Case, rng: np.random.Generator) -> None:
+def test_bits_do_not_depend_on_the_run(case: Case, rng: np.random.Generator) -> None:
     """Threads claim blocks in another order each time."""
     lossless.set_num_threads(3)
     arrays = arguments(case, SIZE, rng)
-    wanted = fingerprint(case, arrays)
+    expected = fingerprint(case, arrays)
     for _ in range(5):
-        assert_same(fingerprint(case, arrays), wanted, str(case))
+        assert_same(expected, fingerprint(case, arrays), str(case))
 
 
 @pytest.mark.kernel
-def test_loss_special_numbers_on_every_instruction_set(narrow_case: Case) -> None:
+def test_special_numbers_on_every_instruction_set(narrow_case: Case) -> None:
     """Any bits at all, NaN and infinities among them; all 2**16 of the half types."""
     fmt = narrow_case.fmt
     x = fmt.from_bits(np.arange(0, 1 << 32, 65521) if fmt.name == "float32" else np.arange(1 << 16))
@@ -108,5 +108,5 @@ def test_loss_special_numbers_on_every_instruction_set(narrow_case: Case) -> Non
         lossless._core.set_instruction_set(instructions)
         found.append([fmt.bits(part) for _, _, part in narrow_case.element_wise(x, t)])
     for other in found[1:]:
-        for part, wanted in zip(other, found[0], strict=True):
-            np.testing.assert_array_equal(part, wanted)
+        for part, expected in zip(other, found[0], strict=True):
+            np.testing.assert_array_equal(part, expected)

@@ -1,4 +1,4 @@
-"""Element-wise results of the narrow dtypes are the truth, rounded once: not one is off."""
+"""Element-wise results of the narrow dtypes are the reference, rounded once: not one is off."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STRIDE = 4099  # prime: every exponent, and low bits that never repeat
 def assert_none_wrong(found: Tallies) -> None:
     for output, tally in found.items():
         assert tally.results > 0, output
-        assert tally.wrong == 0, "\n".join(
+        assert 0 == tally.wrong, "\n".join(
             [f"{tally.wrong} of {tally.results}, worst {tally.worst} ULP", *tally.examples]
         )
 
@@ -42,14 +42,14 @@ def log_spaced(count: int, rng: np.random.Generator) -> Array:
 
 
 @pytest.mark.parametrize("case", cases([FLOAT16, BFLOAT16]))
-def test_loss_every_half_precision_residual(case: Case) -> None:
+def test_every_half_precision_residual(case: Case) -> None:
     everything = case.fmt.from_bits(np.arange(1 << 16))
     for parameters in case.loss.settings:
         assert_correctly_rounded(case, everything, None, **parameters)
 
 
 @pytest.mark.parametrize("case", cases([FLOAT32]))
-def test_loss_strided_float32_residuals(case: Case) -> None:
+def test_strided_float32_residuals(case: Case) -> None:
     for offset, parameters in enumerate(case.loss.settings[:2]):
         found = tallies()
         for x in batches_of_inputs(case.fmt, offset, bit_patterns(case.fmt), STRIDE):
@@ -58,7 +58,7 @@ def test_loss_strided_float32_residuals(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", cases([FLOAT32]))
-def test_loss_two_million_residuals(case: Case, rng: np.random.Generator) -> None:
+def test_two_million_residuals(case: Case, rng: np.random.Generator) -> None:
     default, *others = case.loss.settings
     for parameters, count in [(default, 2_000_000), *((other, 300_000) for other in others)]:
         x = case.fmt.array(log_spaced(count, rng))
@@ -75,7 +75,7 @@ def test_other_losses_as_verify_tries_them(loss: Loss) -> None:
         assert_none_wrong(found)
 
 
-def test_loss_random_pairs(narrow_case: Case, rng: np.random.Generator) -> None:
+def test_random_pairs(narrow_case: Case, rng: np.random.Generator) -> None:
     """Any bits, like sizes, near cancellation, targets tiny against inputs."""
     count = (1 << 19) // len(narrow_case.loss.settings)
     for parameters in narrow_case.loss.settings:
@@ -85,7 +85,7 @@ def test_loss_random_pairs(narrow_case: Case, rng: np.random.Generator) -> None:
         assert_none_wrong(found)
 
 
-def test_loss_hard_pairs(narrow_case: Case, rng: np.random.Generator) -> None:
+def test_hard_pairs(narrow_case: Case, rng: np.random.Generator) -> None:
     """Pairs whose targets steer the result next to a midpoint."""
     for parameters in narrow_case.loss.settings:
         found = tallies()
@@ -102,13 +102,13 @@ def dyadic_pairs(case: Case, tiny: float) -> tuple[Array, Array]:
 
 
 @pytest.mark.parametrize("tiny", [1e-20, 1e-38, 1e-45, 2.0**-40])
-def test_loss_dyadic_inputs_with_tiny_targets(narrow_case: Case, tiny: float) -> None:
+def test_dyadic_inputs_with_tiny_targets(narrow_case: Case, tiny: float) -> None:
     x, t = dyadic_pairs(narrow_case, tiny)
     for parameters in narrow_case.loss.settings[:1]:
         assert_correctly_rounded(narrow_case, x, t, **parameters)
 
 
-def test_loss_cancelling_pairs(narrow_case: Case, rng: np.random.Generator) -> None:
+def test_cancelling_pairs(narrow_case: Case, rng: np.random.Generator) -> None:
     """Neighbours up to 8 steps apart, of every exponent: tiny exact residuals of large numbers."""
     fmt = narrow_case.fmt
     bits = rng.integers(8, bit_patterns(fmt) - 9, 20_000)

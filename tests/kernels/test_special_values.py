@@ -28,20 +28,20 @@ COPIES = 13  # each special number in the middle and at the end of vectors
         for case in cases(losses=[LOSSES[name]])
     ],
 )
-def test_loss_special_values(case: Case, parameters: dict[str, float], table: Any) -> None:
+def test_special_values_by_hand(case: Case, parameters: dict[str, float], table: Any) -> None:
     fmt = case.fmt
     x, t = (
         np.tile(fmt.array([number(pair[i], case, parameters) for pair, _ in table]), COPIES)
         for i in range(2)
     )
     places = {"value": 0, "gradient": 1, "second_derivative": 2}
-    for output, call, got in case.element_wise(x, t, **parameters):
-        wanted = [number(results[places[output]], case, parameters) for _, results in table]
+    for output, call, actual in case.element_wise(x, t, **parameters):
+        expected = [number(results[places[output]], case, parameters) for _, results in table]
         what = f"{case} {output} from {call} {parameters or ''}"
-        assert_same_bits(got, np.tile(fmt.array(wanted), COPIES), fmt, what, x, t)
+        assert_same_bits(np.tile(fmt.array(expected), COPIES), actual, fmt, what, x, t)
 
 
-def test_loss_nan_and_inf_stay_in_their_element(case: Case, rng: np.random.Generator) -> None:
+def test_nan_and_inf_stay_in_their_element(case: Case, rng: np.random.Generator) -> None:
     x = case.fmt.array(rng.normal(0.3, 2.0, 301))
     t = case.fmt.array(rng.normal(-0.2, 1.0, 301))
     spoiled = x.copy()
@@ -49,13 +49,13 @@ def test_loss_nan_and_inf_stay_in_their_element(case: Case, rng: np.random.Gener
     spoiled[places] = case.fmt.array([NAN, INF, -INF, NAN, NAN, INF, NAN])
     others = np.setdiff1d(np.arange(301), places)
     clean = case.element_wise(x, t)
-    for (output, call, wanted), (_, _, got) in zip(
+    for (output, call, expected), (_, _, actual) in zip(
         clean, case.element_wise(spoiled, t), strict=True
     ):
         what = f"{case} {output} from {call}"
-        assert_same_bits(got[others], wanted[others], case.fmt, what, x[others], t[others])
+        assert_same_bits(expected[others], actual[others], case.fmt, what, x[others], t[others])
         if output == "value":
-            assert not np.isfinite(got[places]).any(), f"{what}: got {got[places]}"
+            assert not np.isfinite(actual[places]).any(), f"{what}: got {actual[places]}"
 
 
 @pytest.mark.parametrize("delta", [1e-45, 2.0**-149, 0.1, 1 / 3, 1.0, 1.345, 7.0, 3e4, 1e30, 3e38])
@@ -74,18 +74,18 @@ def test_huber_steps_around_delta(case: Case, delta: Any) -> None:
 @pytest.mark.parametrize("case", cases(losses=[LOSSES["huber"]]))
 def test_huber_delta_may_be_any_real_number(case: Case) -> None:
     x, t = case.fmt.array([0.5, -3.0, 2.0, 9.0]), case.fmt.array([2.0, 1.0, -0.25, 2.5])
-    wanted = case.value(x, t, delta=2.0)
+    expected = case.value(x, t, delta=2.0)
     for delta in (2, np.float32(2), np.float64(2), np.float16(2), np.int8(2)):
-        got = case.value(x, t, delta=delta)
-        assert_same_bits(got, wanted, case.fmt, f"delta={delta!r}", x, t)
+        actual = case.value(x, t, delta=delta)
+        assert_same_bits(expected, actual, case.fmt, f"delta={delta!r}", x, t)
 
 
 def test_huber_float64_keeps_a_difference_that_overflows() -> None:
     case = cases(losses=[LOSSES["huber"]])[-1].values[0]
     x, t = case.fmt.array([1.75e308, -1.5e308]), case.fmt.array([-1.75e308, 1.5e308])
-    wanted = {"value": [0.25 * 1.75e308 * 2, 0.25 * 1.5e308 * 2], "gradient": [0.25, -0.25]}
-    wanted["second_derivative"] = [0.0, 0.0]
-    for output, call, got in case.element_wise(x, t, delta=0.25):
+    expected = {"value": [0.25 * 1.75e308 * 2, 0.25 * 1.5e308 * 2], "gradient": [0.25, -0.25]}
+    expected["second_derivative"] = [0.0, 0.0]
+    for output, call, actual in case.element_wise(x, t, delta=0.25):
         assert_same_bits(
-            got, case.fmt.array(wanted[output]), case.fmt, f"{output} from {call}", x, t
+            case.fmt.array(expected[output]), actual, case.fmt, f"{output} from {call}", x, t
         )

@@ -13,14 +13,14 @@ from tables import read
 pytestmark = pytest.mark.kernel
 
 
-def test_loss_hard_points(narrow_case: Case) -> None:
+def test_hard_points(narrow_case: Case) -> None:
     fmt = narrow_case.fmt
     for delta, rows in read(f"{narrow_case.loss.name}_{fmt.name}").items():
         parameters = {} if delta < 0 else {"delta": delta}
-        x, t, *wanted = (fmt.array(column) for column in zip(*rows, strict=True))
-        for output, call, got in narrow_case.element_wise(x, t, **parameters):
+        x, t, *expected = (fmt.array(column) for column in zip(*rows, strict=True))
+        for output, call, actual in narrow_case.element_wise(x, t, **parameters):
             what = f"{narrow_case} {output} from {call} {parameters or ''}"
-            assert_same_bits(got, wanted[OUTPUTS.index(output)], fmt, what, x, t)
+            assert_same_bits(expected[OUTPUTS.index(output)], actual, fmt, what, x, t)
 
 
 @pytest.mark.parametrize("fmt", NARROW, ids=lambda fmt: fmt.name)
@@ -29,6 +29,9 @@ def test_table_says_what_mpmath_says(loss: Loss, fmt: Format) -> None:
     """Every seventh row again, so that a table made by an older reference shows."""
     for delta, rows in read(f"{loss.name}_{fmt.name}").items():
         parameters = {} if delta < 0 else {"delta": delta}
-        for x, t, *wanted in rows[::7]:
-            got = [rounded(loss, output, x, t, fmt, **parameters) for output in OUTPUTS]
-            assert [number.hex() for number in got] == [number.hex() for number in wanted], (x, t)
+        for x, t, *expected in rows[::7]:
+            actual = [rounded(loss, output, x, t, fmt, **parameters) for output in OUTPUTS]
+            assert [number.hex() for number in expected] == [number.hex() for number in actual], (
+                x,
+                t,
+            )

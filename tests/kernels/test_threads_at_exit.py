@@ -76,4 +76,4 @@ def test_daemon_threads_in_calls_let_the_process_end(call: str) -> None:
             timeout=LIMIT,
             check=False,
         )
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert (0, "", "") == (done.returncode, done.stdout, done.stderr)

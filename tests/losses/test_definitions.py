@@ -17,7 +17,7 @@ from lossless.verification.reference import OUTPUTS, Loss, real, rounded
 from support.cases import Backend, Case
 from support.checks import WEIGHTED_ULP, assert_same_bits, assert_ulp, composed_ulp
 from support.element_wise_points import OTHERS, is_kink, points, slacks
-from support.reference_calls import assert_true
+from support.reference_calls import assert_keeps_contract
 
 NAN, INF = math.nan, math.inf
 LOSS = pytest.mark.parametrize("loss", OTHERS.values(), ids=lambda loss: loss.name)
@@ -42,17 +42,17 @@ def on_numpy(loss: Loss, fmt: Format) -> Case:
 
 
 def assert_rounded(case: Case, x: Array, t: Array, **parameters: float) -> None:
-    """Every result is the truth, rounded once; zeros have any sign."""
-    wanted: dict[str, Array] = {}
-    for output, call, got in case.element_wise(x, t, **parameters):
-        if output not in wanted:
+    """Every result is the reference, rounded once; zeros have any sign."""
+    expected: dict[str, Array] = {}
+    for output, call, actual in case.element_wise(x, t, **parameters):
+        if output not in expected:
             numbers = [
                 rounded(case.loss, output, float(a), float(b), case.fmt, **parameters)
                 for a, b in zip(x, t, strict=True)
             ]
-            wanted[output] = case.fmt.array(numbers) + case.fmt.array(0.0)
+            expected[output] = case.fmt.array(numbers) + case.fmt.array(0.0)
         what = f"{case} {output} from {call} {parameters or ''}"
-        assert_same_bits(got + case.fmt.array(0.0), wanted[output], case.fmt, what, x, t)
+        assert_same_bits(expected[output], actual + case.fmt.array(0.0), case.fmt, what, x, t)
 
 
 # Kernels
@@ -61,7 +61,7 @@ def assert_rounded(case: Case, x: Array, t: Array, **parameters: float) -> None:
 @LOSS
 @NARROW_FMT
 @pytest.mark.kernel
-def test_loss_is_correctly_rounded(loss: Loss, fmt: Format, rng: Any) -> None:
+def test_narrow_dtypes_are_correctly_rounded(loss: Loss, fmt: Format, rng: Any) -> None:
     for parameters in loss.settings:
         x, t = points(loss, fmt, 240, rng)
         assert_rounded(on_numpy(loss, fmt), x, t, **parameters)
@@ -75,7 +75,7 @@ def test_kernels_say_whether_only_the_residual_counts() -> None:
 
 @LOSS
 @pytest.mark.kernel
-def test_loss_of_float16_inputs(loss: Loss) -> None:
+def test_float16_inputs_are_correctly_rounded(loss: Loss) -> None:
     """Every 61st of all of them, with targets of 0, 1 and in between."""
     x = FLOAT16.from_bits(np.arange(0, 1 << 16, 61))
     x = x[np.isfinite(x)]
@@ -87,12 +87,12 @@ def test_loss_of_float16_inputs(loss: Loss) -> None:
 
 @LOSS
 @pytest.mark.kernel
-def test_loss_float64(loss: Loss, rng: Any) -> None:
+def test_float64_keeps_the_contract(loss: Loss, rng: Any) -> None:
     """Within the documented ULP, and so many of the terms where these cancel."""
     case, unit = on_numpy(loss, FLOAT64), mp.ldexp(8, -53)
     x, t = points(loss, FLOAT64, 300, rng)
     for parameters in loss.settings:
-        for output, call, got in case.element_wise(x, t, **parameters):
+        for output, call, actual in case.element_wise(x, t, **parameters):
             pairs = list(zip(map(float, x), map(float, t), strict=True))
             with mp.workprec(400):
                 true = [real(loss, output, *pair, **parameters) for pair in pairs]
@@ -101,13 +101,13 @@ def test_loss_float64(loss: Loss, rng: Any) -> None:
                     for a, b in pairs
                 ]
             what = f"{case} {output} from {call} {parameters or ''}"
-            assert_ulp(got, true, FLOAT64, loss.ulp_float64[output], what, x, t, slack=slack)
+            assert_ulp(true, actual, FLOAT64, loss.ulp_float64[output], what, x, t, slack=slack)
 
 
 @LOSS
 @NARROW_FMT
 @pytest.mark.kernel
-def test_loss_weighted_and_scaled(loss: Loss, fmt: Format, rng: Any) -> None:
+def test_weighted_and_scaled_losses(loss: Loss, fmt: Format, rng: Any) -> None:
     """Also where the terms of an element cancel, the promised digits are there."""
     x, t = points(loss, fmt, 150, rng)
     weights = rng.uniform(0.5, 2.0, x.size)
@@ -121,15 +121,15 @@ def test_loss_weighted_and_scaled(loss: Loss, fmt: Format, rng: Any) -> None:
             weighted = [mp.mpf(float(w)) * slope for w, slope in zip(weights, slopes, strict=True)]
         calls: list[tuple[dict[str, Any], Any]] = [({}, slopes), ({"weights": weights}, weighted)]
         for options, true in calls:
-            _, got = case.value_and_grad(x, t, reduction="mean", **options, **parameters)
+            _, actual = case.value_and_grad(x, t, reduction="mean", **options, **parameters)
             what = f"{case} gradient {sorted(options)} {parameters or ''}"
-            assert_ulp(got, true, fmt, WEIGHTED_ULP, what, x, t)
+            assert_ulp(true, actual, fmt, WEIGHTED_ULP, what, x, t)
 
 
 @LOSS
 @pytest.mark.kernel
 @pytest.mark.usefixtures("native")
-def test_loss_same_bits_for_every_instruction_set(loss: Loss, rng: Any) -> None:
+def test_same_bits_for_every_instruction_set(loss: Loss, rng: Any) -> None:
     for fmt in FORMATS.values():
         case = on_numpy(loss, fmt)
         x, t = (np.resize(array, 70_001) for array in points(loss, fmt, 999, rng))
@@ -144,7 +144,7 @@ def test_loss_same_bits_for_every_instruction_set(loss: Loss, rng: Any) -> None:
                     *case.grad_and_hess(x[::3], t[::3], **loss.parameters),
                 ]
                 found.add(b"".join(np.asarray(result).tobytes() for result in results))
-        assert len(found) == 1, case
+        assert 1 == len(found), case
 
 
 # Special values: (inputs, targets) and value, gradient, second derivative
@@ -224,60 +224,66 @@ OF_RESIDUALS: dict[str, list[Any]] = {
 
 
 @everywhere(*NARROW, FLOAT64)
-def test_loss_special_values(case: Case) -> None:
+def test_special_values(case: Case) -> None:
     name = case.loss.name.removeprefix("full_")
     x, t = (case.fmt.array([pair[place] for pair, _ in OF_RESIDUALS[name]]) for place in range(2))
     constant = 0.5 * math.log(2 * math.pi) if name != case.loss.name else 0.0
     variances = {"vars": 1.0} if "vars" in case.loss.parameters else {}
-    for output, call, got in case.element_wise(x, t, **{**case.loss.parameters, **variances}):
+    for output, call, actual in case.element_wise(x, t, **{**case.loss.parameters, **variances}):
         place = OUTPUTS.index(output)
-        wanted = [
+        expected = [
             row[place] + (constant if output == "value" else 0) for _, row in OF_RESIDUALS[name]
         ]
         what = f"{case} {output} from {call}"
         if case.backend.native and not constant:
             fmt = case.fmt
-            numbers = fmt.array(wanted) + fmt.array(0.0)
-            assert_same_bits(got + fmt.array(0.0), numbers, fmt, what, x, t)
+            numbers = fmt.array(expected) + fmt.array(0.0)
+            assert_same_bits(numbers, actual + fmt.array(0.0), fmt, what, x, t)
         else:
             bound = composed_ulp(case, output)
             with np.errstate(all="ignore"):
-                near = np.abs(got.astype(np.float64) - wanted) <= bound * case.fmt.spacing(wanted)
-                same = (got == np.asarray(wanted)) | (np.isnan(got) & np.isnan(wanted)) | near
-            assert same.all(), f"{what}: got {got}, wanted {wanted}"
+                near = np.abs(actual.astype(np.float64) - expected) <= bound * case.fmt.spacing(
+                    expected
+                )
+                same = (
+                    (actual == np.asarray(expected))
+                    | (np.isnan(actual) & np.isnan(expected))
+                    | near
+                )
+            assert same.all(), f"{what}: expected {expected}, got {actual}"
 
 
 @everywhere(FLOAT32)
-def test_loss_of_nothing_and_of_numbers(case: Case) -> None:
+def test_losses_of_nothing_and_of_numbers(case: Case) -> None:
     empty = case.fmt.array([])
     value, gradient = case.value_and_grad(empty, empty, reduction="sum", **case.loss.parameters)
-    assert value == 0
-    assert gradient.shape == (0,)
+    assert 0 == value
+    assert (0,) == gradient.shape
     assert np.isnan(case.value(empty, empty, reduction="mean", **case.loss.parameters))
     x, t = case.fmt.array(0.75), case.fmt.array(0.25)
-    wanted = case.value(x.reshape(1), t.reshape(1), **case.loss.parameters)
-    assert case.value(x, 0.25, **case.loss.parameters) == wanted[0]
+    expected = case.value(x.reshape(1), t.reshape(1), **case.loss.parameters)
+    assert expected[0] == case.value(x, 0.25, **case.loss.parameters)
 
 
 # Formulas, and calls with options
 
 
 @everywhere(*NARROW, FLOAT64)
-def test_loss_formulas_keep_the_contract(case: Case, rng: Any) -> None:
+def test_formulas_keep_the_contract(case: Case, rng: Any) -> None:
     """And native paths in other frameworks: NumPy's bits."""
     x, t = points(case.loss, case.fmt, 120, rng)
     if case.backend.flushes:  # XLA makes t/x² of t/x/x, which vanishes
         x, t = x[np.abs(x) > 2.0**-40], t[np.abs(x) > 2.0**-40]
     for parameters in case.loss.settings[:3]:
         numpy = Case(case.loss, Backend.NUMPY, case.fmt)
-        wanted = {output: got for output, _, got in numpy.element_wise(x, t, **parameters)}
+        expected = {output: actual for output, _, actual in numpy.element_wise(x, t, **parameters)}
         unit = mp.ldexp(16 if case.backend.value.startswith("jax") else 8, -24)
         if case.fmt is FLOAT64:
             unit = mp.ldexp(64, -53)
-        for output, call, got in case.element_wise(x, t, **parameters):
+        for output, call, actual in case.element_wise(x, t, **parameters):
             what = f"{case} {output} from {call} {parameters or ''}"
             if case.backend.native:
-                assert_same_bits(got, wanted[output], case.fmt, what, x, t)
+                assert_same_bits(expected[output], actual, case.fmt, what, x, t)
                 continue
             pairs = list(zip(map(float, x), map(float, t), strict=True))
             place = OUTPUTS.index(output)
@@ -291,12 +297,12 @@ def test_loss_formulas_keep_the_contract(case: Case, rng: Any) -> None:
             if output != "value":  # a kink has two sides, and float32 may be on the other
                 smooth = [not is_kink(case.loss, *pair, **parameters) for pair in pairs]
                 true, slack = list(compress(true, smooth)), list(compress(slack, smooth))
-                got = got[smooth]
-            assert_ulp(got, true, case.fmt, composed_ulp(case, output), what, slack=slack)
+                actual = actual[smooth]
+            assert_ulp(true, actual, case.fmt, composed_ulp(case, output), what, slack=slack)
 
 
 @everywhere(FLOAT32)
-def test_loss_with_options(case: Case, rng: Any) -> None:
+def test_options_keep_the_contract(case: Case, rng: Any) -> None:
     x, t = points(case.loss, case.fmt, 60, rng)
     if case.loss.name == "hinge":
         t = case.fmt.array(np.sign(t))  # so that no product is 1 but for its rounding
@@ -312,23 +318,23 @@ def test_loss_with_options(case: Case, rng: Any) -> None:
         {"reduction": "weighted_mean", "axis": (0, 2), "weights": weights, "where": mask},
         {"reduction": "none", "weights": weights},
     ):
-        assert_true(case, x, t, **options, **arrays)
+        assert_keeps_contract(case, x, t, **options, **arrays)
 
 
 @everywhere(FLOAT32)
-def test_loss_mask_keeps_everything_out(case: Case, rng: Any) -> None:
+def test_mask_keeps_everything_out(case: Case, rng: Any) -> None:
     """A masked element may hold anything, in any operand: also its gradient is 0."""
     x, t = points(case.loss, case.fmt, 40, rng)
     mask = rng.random(40) < 0.6
     arrays = {
         name: np.full(40, number, np.float32) for name, number in case.loss.parameters.items()
     }
-    wanted = case.value_and_grad(
+    expected = case.value_and_grad(
         x[mask], t[mask], reduction="mean", **{name: a[mask] for name, a in arrays.items()}
     )
     for array in (x, t, *arrays.values()):
         array[~mask] = np.resize([NAN, INF, -INF], (~mask).sum())
     value, gradient = case.value_and_grad(x, t, reduction="mean", where=mask, **arrays)
-    np.testing.assert_allclose(value, wanted[0], rtol=1e-6, atol=0)
-    np.testing.assert_allclose(gradient[mask], wanted[1], rtol=1e-6, atol=0)
+    np.testing.assert_allclose(value, expected[0], rtol=1e-6, atol=0)
+    np.testing.assert_allclose(gradient[mask], expected[1], rtol=1e-6, atol=0)
     assert (gradient[~mask] == 0).all()

@@ -37,13 +37,13 @@ def case_for(loss: Loss, fmt: Format) -> Case:
 
 
 @EVERYWHERE_BUT_JAX
-def test_loss_keeps_the_dtype(case: Case, rng: np.random.Generator) -> None:
+def test_one_dtype_is_kept(case: Case, rng: np.random.Generator) -> None:
     x, t = (case.fmt.array(rng.normal(mean, 1.0, (3, 4))) for mean in (0, 1))
     for reduction in ("none", "sum", "mean", "weighted_mean"):
         for part in case.value_and_grad(x, t, reduction=reduction):
-            assert part.dtype == case.fmt.dtype
+            assert case.fmt.dtype == part.dtype
     for part in case.grad_and_hess(x, t):
-        assert part.dtype == case.fmt.dtype
+        assert case.fmt.dtype == part.dtype
 
 
 MIXED = [(a, b) for a in FORMATS.values() for b in FORMATS.values() if {a, b} != HALVES]
@@ -51,28 +51,26 @@ MIXED = [(a, b) for a in FORMATS.values() for b in FORMATS.values() if {a, b} !=
 
 @pytest.mark.kernel
 @pytest.mark.parametrize(("first", "second"), MIXED, ids=lambda fmt: fmt.name)
-def test_loss_mixed_dtypes(
-    loss: Loss, first: Format, second: Format, rng: np.random.Generator
-) -> None:
+def test_mixed_dtypes(loss: Loss, first: Format, second: Format, rng: np.random.Generator) -> None:
     """Neither side is rounded to the other's dtype before the difference, nor after it."""
     fmt = FORMATS[np.promote_types(first.dtype, second.dtype).name]
     case = case_for(loss, fmt)
     x = first.array(rng.normal(0.5, 2.0, 2000) * np.exp2(rng.integers(-8, 4, 2000)))
     t = second.array(rng.normal(-0.5, 1.0, 2000) * np.exp2(rng.integers(-20, 4, 2000)))
     wide = x.astype(fmt.dtype), t.astype(fmt.dtype)
-    for output, call, got in case.element_wise(x, t):
+    for output, call, actual in case.element_wise(x, t):
         what = f"{case} {output} from {call}, {first.name} and {second.name}"
         if fmt in NARROW:
             residual = Residual.of(*wide, fmt)
-            wanted = rounded_array(loss, output, *wide, fmt, residual, **loss.parameters)
+            expected = rounded_array(loss, output, *wide, fmt, residual, **loss.parameters)
         else:
-            wanted = {o: array for o, _, array in case.element_wise(*wide)}[output]
-        assert_same_bits(got, wanted, fmt, what, x, t)
+            expected = {o: array for o, _, array in case.element_wise(*wide)}[output]
+        assert_same_bits(expected, actual, fmt, what, x, t)
     strided = case.value(np.repeat(x, 2)[::2], t[::-1][::-1])
-    assert_same_bits(strided, case.value(x, t), fmt, f"{case} strided and mixed", x, t)
+    assert_same_bits(case.value(x, t), strided, fmt, f"{case} strided and mixed", x, t)
 
 
-def test_loss_float16_and_bfloat16_have_no_common_dtype(loss: Loss) -> None:
+def test_float16_and_bfloat16_have_no_common_dtype(loss: Loss) -> None:
     """NumPy promotes them to nothing, so neither do we."""
     a, b = FLOAT16.array([0.5, 1.5]), BFLOAT16.array([1.0, -2.0])
     for x, t in ((a, b), (b, a)):
@@ -84,62 +82,62 @@ def test_loss_float16_and_bfloat16_have_no_common_dtype(loss: Loss) -> None:
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
-def test_loss_integers_become_float64_before_subtracting(loss: Loss, dtype: Any) -> None:
+def test_integers_become_float64_before_subtracting(loss: Loss, dtype: Any) -> None:
     case = case_for(loss, FLOAT64)
     largest = True if dtype == "bool" else np.iinfo(dtype).max
     x = np.array([0, 1, 1, largest, 0], dtype)
     t = np.array([1, 0, 1, 0, largest], dtype)
     wide = x.astype(np.float64), t.astype(np.float64)
     for other in (t, wide[1], wide[1].astype(np.float32)):
-        for (output, call, got), (_, _, wanted) in zip(
+        for (output, call, actual), (_, _, expected) in zip(
             case.element_wise(x, other),
             case.element_wise(wide[0], other.astype(np.float64)),
             strict=True,
         ):
             what = f"{case} {output} from {call}, {dtype} and {other.dtype}"
-            assert_same_bits(got, wanted, FLOAT64, what, x, t)
+            assert_same_bits(expected, actual, FLOAT64, what, x, t)
 
 
 def test_huber_unsigned_integers_do_not_wrap_around() -> None:
     case = case_for(LOSSES["huber"], FLOAT64)
-    assert case.value(np.array([0], np.uint8), np.array([3], np.uint8)).tolist() == [2.5]
-    assert case.value([0, 255], [3, 0]).tolist() == [2.5, 254.5]
+    assert [2.5] == case.value(np.array([0], np.uint8), np.array([3], np.uint8)).tolist()
+    assert [2.5, 254.5] == case.value([0, 255], [3, 0]).tolist()
 
 
 @EVERYWHERE_BUT_JAX
-def test_loss_python_numbers_are_weak(case: Case) -> None:
+def test_python_numbers_are_weak(case: Case) -> None:
     """They take the array's dtype, as in NumPy, whatever the side."""
     x = case.fmt.array([0.3, 1.7, -2.0])
     for number in (0.1, 3, True):
         rounded = case.fmt.array(number)
-        for got, wanted in (
+        for actual, expected in (
             (case.value(x, number), case.value(x, rounded)),
             (case.value(number, x), case.value(rounded, x)),
         ):
-            assert_same_bits(got, wanted, case.fmt, f"{case} {number!r}", x)
+            assert_same_bits(expected, actual, case.fmt, f"{case} {number!r}", x)
 
 
-def test_loss_python_numbers_alone_are_float64(loss: Loss) -> None:
+def test_python_numbers_alone_are_float64(loss: Loss) -> None:
     case = case_for(loss, FLOAT64)
     for x, t in ((1.5, 0.25), (3, 1), (2, 0.5), (True, -1)):
-        got = case.function(x, t)
-        assert type(got) is np.float64
-        assert got == case.value(np.array([float(x)]), np.array([float(t)]))[0]
+        actual = case.function(x, t)
+        assert type(actual) is np.float64
+        assert case.value(np.array([float(x)]), np.array([float(t)]))[0] == actual
 
 
-def test_loss_numpy_scalars_are_strong(loss: Loss) -> None:
+def test_numpy_scalars_are_strong(loss: Loss) -> None:
     """np.float64 is a Python float by inheritance, but keeps its dtype."""
     x = FLOAT32.array([0.3, 1.7, -2.0])
-    got = case_for(loss, FLOAT64).value(x, np.float64(0.1))
-    wanted = case_for(loss, FLOAT64).value(x.astype(np.float64), np.full(3, 0.1))
-    assert_same_bits(got, wanted, FLOAT64, f"{loss.name} with np.float64", x)
+    actual = case_for(loss, FLOAT64).value(x, np.float64(0.1))
+    expected = case_for(loss, FLOAT64).value(x.astype(np.float64), np.full(3, 0.1))
+    assert_same_bits(expected, actual, FLOAT64, f"{loss.name} with np.float64", x)
     half = ml_dtypes.bfloat16(0.5)
-    got = case_for(loss, FLOAT32).value(x, half)
-    assert_same_bits(got, case_for(loss, FLOAT32).value(x, np.float32(0.5)), FLOAT32, loss.name)
+    actual = case_for(loss, FLOAT32).value(x, half)
+    assert_same_bits(case_for(loss, FLOAT32).value(x, np.float32(0.5)), actual, FLOAT32, loss.name)
 
 
 @EVERYWHERE_BUT_JAX
-def test_loss_options_never_change_the_dtype(case: Case) -> None:
+def test_options_never_change_the_dtype(case: Case) -> None:
     x, t = case.fmt.array([0.5, 2.0, -1.5]), case.fmt.array([1.5, 0.25, -0.5])
     for wide in (np.float64, np.float32, np.int64):
         options = {"weights": np.array([1, 2, 3], wide)}
@@ -150,7 +148,7 @@ def test_loss_options_never_change_the_dtype(case: Case) -> None:
             *case.value_and_grad(x, t, **options),
             *case.grad_and_hess(x, t, **options),
         ):
-            assert part.dtype == case.fmt.dtype
+            assert case.fmt.dtype == part.dtype
 
 
 # On some platforms a long double is a double.
@@ -173,7 +171,7 @@ LONG_DOUBLES = [np.array([1.5, 2.5], np.longdouble)] if np.dtype("g") != np.dtyp
     ],
     ids=str,
 )
-def test_loss_rejects_other_dtypes(case: Case, bad: Any) -> None:
+def test_other_dtypes_are_rejected(case: Case, bad: Any) -> None:
     good = case.fmt.array([0.5, 1.5])
     with pytest.raises(TypeError, match=rf"^{case.loss.name}_loss: inputs "):
         case.value(bad, good)
@@ -186,7 +184,7 @@ def test_loss_rejects_other_dtypes(case: Case, bad: Any) -> None:
             case.value(good, good, **{name: bad})
 
 
-def test_loss_rejects_complex_scalars(case: Case) -> None:
+def test_complex_scalars_are_rejected(case: Case) -> None:
     x = case.fmt.array([0.5, 1.5])
     for bad in (1j, np.complex64(1j), "1.5", None, object()):
         with pytest.raises(TypeError, match=rf"^{case.loss.name}_loss: targets "):

@@ -38,7 +38,7 @@ def ones(case: Case, *shape: int) -> Array:
 
 
 @EVERYWHERE
-def test_loss_shapes_must_match_exactly(case: Case) -> None:
+def test_shapes_must_match_exactly(case: Case) -> None:
     for call in calls(case, reduced=False):
         message = f"{case.loss.name}_loss: targets must have the shape of inputs (8, 3), got (8,)"
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -52,7 +52,7 @@ def test_loss_shapes_must_match_exactly(case: Case) -> None:
 
 @EVERYWHERE
 @pytest.mark.parametrize("argument", ["weights", "where", "delta"])
-def test_loss_options_broadcast_to_the_shape_and_never_enlarge_it(
+def test_options_broadcast_to_the_shape_and_never_enlarge_it(
     case: Case, pair: tuple[Array, Array], argument: str
 ) -> None:
     if argument == "delta" and not case.loss.parameters:
@@ -102,7 +102,9 @@ def test_huber_reduction_in_place_of_delta(
 
 @EVERYWHERE
 @pytest.mark.parametrize("reduction", ["Mean", "avg", "", None, 1, "batchmean", ("mean",)])
-def test_loss_unknown_reduction(case: Case, pair: tuple[Array, Array], reduction: Any) -> None:
+def test_unknown_reduction_is_an_error(
+    case: Case, pair: tuple[Array, Array], reduction: Any
+) -> None:
     for call in calls(case):
         with pytest.raises(ValueError, match=rf"^{case.loss.name}_loss: reduction ") as caught:
             call(*pair, reduction=reduction)
@@ -114,7 +116,7 @@ def test_loss_unknown_reduction(case: Case, pair: tuple[Array, Array], reduction
 @EVERYWHERE
 @pytest.mark.parametrize("reduction", REDUCTIONS[1:])
 @pytest.mark.parametrize("axis", [2, -3, (0, 2), (0, 0), (1, -1), (0, -2), (-3,)], ids=str)
-def test_loss_axis_out_of_range_or_twice(
+def test_axis_out_of_range_or_twice(
     case: Case, pair: tuple[Array, Array], axis: Any, reduction: Any
 ) -> None:
     for call in calls(case):
@@ -126,7 +128,7 @@ def test_loss_axis_out_of_range_or_twice(
 
 @EVERYWHERE
 @pytest.mark.parametrize("axis", [0, -1, (0, 1)], ids=str)
-def test_loss_axis_needs_a_reduction(case: Case, pair: tuple[Array, Array], axis: Any) -> None:
+def test_axis_needs_a_reduction(case: Case, pair: tuple[Array, Array], axis: Any) -> None:
     for call in calls(case):
         with pytest.raises(ValueError, match=rf"^{case.loss.name}_loss: axis .*reduction"):
             call(*pair, axis=axis)
@@ -134,7 +136,7 @@ def test_loss_axis_needs_a_reduction(case: Case, pair: tuple[Array, Array], axis
 
 @EVERYWHERE
 @pytest.mark.parametrize("axis", [1.0, "0", [0.5], (None,)], ids=str)
-def test_loss_axis_must_be_integers(case: Case, pair: tuple[Array, Array], axis: Any) -> None:
+def test_axis_must_be_integers(case: Case, pair: tuple[Array, Array], axis: Any) -> None:
     for call in calls(case):
         with pytest.raises(TypeError, match=rf"^{case.loss.name}_loss: axis "):
             call(*pair, reduction="mean", axis=axis)
@@ -146,14 +148,14 @@ def test_loss_axis_must_be_integers(case: Case, pair: tuple[Array, Array], axis:
     [np.ones((8, 3)), np.ones((8, 3), np.int8), 1, 0.5, "all", np.ones(3, object)],
     ids=repr,
 )
-def test_loss_where_must_be_boolean(case: Case, pair: tuple[Array, Array], where: Any) -> None:
+def test_where_must_be_boolean(case: Case, pair: tuple[Array, Array], where: Any) -> None:
     for call in calls(case, reduced=False):
         with pytest.raises(TypeError, match=rf"^{case.loss.name}_loss: where "):
             call(*pair, where=where)
 
 
 @EVERYWHERE
-def test_loss_options_are_keywords(case: Case, pair: tuple[Array, Array]) -> None:
+def test_options_are_keywords(case: Case, pair: tuple[Array, Array]) -> None:
     positional = [*case.loss.parameters.values(), "mean", 1.0]
     with pytest.raises(TypeError):
         case.call(case.function, *pair, *positional)

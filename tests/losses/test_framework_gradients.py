@@ -67,10 +67,10 @@ def problem(case: Case, rng: np.random.Generator) -> tuple[list[str], list[Array
 
 @in_frameworks(FLOAT32, FLOAT64)
 @pytest.mark.filterwarnings("ignore:.torch.jit.*is deprecated:DeprecationWarning")
-def test_loss_gradients_by_everything(case: Case, rng: np.random.Generator) -> None:
+def test_gradients_with_respect_to_every_argument(case: Case, rng: np.random.Generator) -> None:
     """By inputs, targets, array parameters and weights: derivatives of the definition."""
     names, arrays = problem(case, rng)
-    assert len(arrays[0]) == SIZE
+    assert SIZE == len(arrays[0])
     found = differentiated(case, function(case, *names), arrays)
     fixed = {key: value for key, value in case.loss.parameters.items() if key not in names}
     columns = [[float(number) for number in array] for array in arrays]
@@ -82,19 +82,19 @@ def test_loss_gradients_by_everything(case: Case, rng: np.random.Generator) -> N
             arguments = (x - t,) if case.loss.of_residual else (x, t)
             return weight * case.loss.real["value"](*arguments, **options)
 
-        for place, got in enumerate(found):
+        for place, actual in enumerate(found):
             order = tuple(int(place == k) for k in range(len(arrays)))
             rows = [tuple(map(mp.mpf, row)) for row in zip(*columns, strict=True)]
             true = [mp.diff(loss, row, order) for row in rows]
             # Terms of a derivative by another operand than inputs may cancel a little.
             slack = [mp.ldexp(abs(loss(*row)) + 1, 4 - case.fmt.precision) for row in rows]
             what = f"{case} by {(['inputs', 'targets', *names, 'weights'])[place]}"
-            assert_ulp(got, true, case.fmt, 16, what, *arrays[:2], slack=slack)
+            assert_ulp(true, actual, case.fmt, 16, what, *arrays[:2], slack=slack)
 
 
 @in_frameworks(FLOAT64)
 @pytest.mark.filterwarnings("ignore:.torch.jit.*is deprecated:DeprecationWarning")
-def test_loss_second_derivatives(case: Case, rng: np.random.Generator) -> None:
+def test_second_derivatives(case: Case, rng: np.random.Generator) -> None:
     """The gradient of the gradient, by inputs, where there is one."""
     names, arrays = problem(case, rng)
     weighted = function(case, *names)
@@ -105,21 +105,21 @@ def test_loss_second_derivatives(case: Case, rng: np.random.Generator) -> None:
 
             with mx.stream(mx.cpu):
                 slope = mx.grad(lambda x: weighted(x, t, *more))
-                got = mx.grad(lambda x: slope(x).sum())(x)
-                mx.eval(got)
+                actual = mx.grad(lambda x: slope(x).sum())(x)
+                mx.eval(actual)
         elif case.backend in JAX:
             import jax
 
             slope = jax.grad(lambda x: weighted(x, t, *more))
-            got = jax.grad(lambda x: slope(x).sum())(x)
+            actual = jax.grad(lambda x: slope(x).sum())(x)
         else:
             import torch
 
             x.requires_grad_()
             (first,) = torch.autograd.grad(weighted(x, t, *more), x, create_graph=True)
-            got = torch.zeros_like(x)
+            actual = torch.zeros_like(x)
             if first.requires_grad:
-                (got,) = torch.autograd.grad(first.sum(), x, materialize_grads=True)
+                (actual,) = torch.autograd.grad(first.sum(), x, materialize_grads=True)
     fixed = {key: value for key, value in case.loss.parameters.items() if key not in names}
     columns = [[float(number) for number in array] for array in arrays]
     with mp.workdps(60):
@@ -128,7 +128,7 @@ def test_loss_second_derivatives(case: Case, rng: np.random.Generator) -> None:
             options = dict(zip(names, others, strict=True)) | fixed
             true.append(weight * real(case.loss, "second_derivative", x, t, **options))
     slack = [mp.ldexp(1, 6 - case.fmt.precision)] * len(true)
-    assert_ulp(case.backend.numpy(got), true, case.fmt, 32, f"{case}", slack=slack)
+    assert_ulp(true, case.backend.numpy(actual), case.fmt, 32, f"{case}", slack=slack)
 
 
 @pytest.mark.parametrize("backend", [*MLX, *TORCH, *JAX], ids=lambda backend: backend.value)
@@ -141,8 +141,8 @@ def test_smooth_l1_with_beta_0_has_the_gradient_of_l1(backend: Backend) -> None:
         return lossless.smooth_l1_loss(x, t, 0.0, "sum", weights=weights)
 
     by_inputs, by_targets, _ = differentiated(case, weighted, [x, t, weights])
-    assert by_inputs.tolist() == [0, -1, -1]
-    assert by_targets.tolist() == [0, 1, 1]
+    assert [0, -1, -1] == by_inputs.tolist()
+    assert [0, 1, 1] == by_targets.tolist()
 
 
 @pytest.mark.parametrize("backend", [*MLX, *TORCH, *JAX], ids=lambda backend: backend.value)
@@ -152,13 +152,13 @@ def test_binary_cross_entropy_at_the_ends(backend: Backend) -> None:
     ones = case.fmt.array([1, 1, 1, 1])
     logits, labels = case.fmt.array([1e4, -1e4, 1e4, 0]), case.fmt.array([1, 1, 0, 1])
     by_logits, *_ = differentiated(case, function(case), [logits, labels, ones])
-    assert by_logits.tolist() == [0, -1, 1, -0.5]
+    assert [0, -1, 1, -0.5] == by_logits.tolist()
     of_probabilities = Case(OTHERS["binary_cross_entropy_of_probabilities"], backend, FLOAT32)
     probabilities, labels = case.fmt.array([0, 1, 0, 1]), case.fmt.array([0, 1, 1, 0])
     by_inputs, *_ = differentiated(
         of_probabilities, function(of_probabilities), [probabilities, labels, ones]
     )
-    assert by_inputs.tolist() == [1, -1, 0, 0]
+    assert [1, -1, 0, 0] == by_inputs.tolist()
 
 
 FAR: dict[str, tuple[dict[str, Any], float]] = {
@@ -181,5 +181,5 @@ def test_slopes_at_infinite_residuals(backend: Backend, name: str) -> None:
         return loss(x, t, **options, reduction="sum")
 
     by_inputs, by_targets = differentiated(case, total, [x, t])
-    assert by_inputs.tolist() == [slope, -slope, 0.0, -slope, slope]
-    assert by_targets.tolist() == [-slope, slope, 0.0, slope, -slope]
+    assert [slope, -slope, 0.0, -slope, slope] == by_inputs.tolist()
+    assert [-slope, slope, 0.0, slope, -slope] == by_targets.tolist()

@@ -37,9 +37,9 @@ def test_gaussian_nll_of_fewer_variances_is_that_of_repeated_ones(
         few, many = function(x, t, v, **options), function(x, t, repeated, **options)
         pairs = zip(few, many, strict=True) if isinstance(few, tuple) else [(few, many)]
         for one, other in pairs:
-            assert_same_bits(one, other, FLOAT64, f"{shape}")
+            assert_same_bits(other, one, FLOAT64, f"{shape}")
     second = lossless.grad_and_hess(LOSS)(x, t, v)[1]
-    assert second.tolist() == np.divide(1.0, repeated).tolist()
+    assert np.divide(1.0, repeated).tolist() == second.tolist()
 
 
 # JAX compiles each of them.
@@ -58,7 +58,7 @@ def test_gaussian_nll_gradient_by_variances_is_a_sum(
     def total(x: Any, t: Any, v: Any) -> Any:
         return LOSS(x, t, v, reduction="sum")
 
-    by_inputs, by_targets, got = differentiated(case, total, [x, t, v])
+    by_inputs, by_targets, actual = differentiated(case, total, [x, t, v])
     with mp.workprec(200):
         residuals = [mp.mpf(a) - mp.mpf(b) for a, b in zip(x.flat, t.flat, strict=True)]
         variances = [mp.mpf(float(number)) for number in np.broadcast_to(v, SHAPE).flat]
@@ -69,15 +69,15 @@ def test_gaussian_nll_gradient_by_variances_is_a_sum(
             true[place] += (1 / s - r * r / s / s) / 2
             terms[place] += (1 / s + r * r / s / s) / 2
         slack = [term * mp.ldexp(1, -47) for term in terms]
-        assert_ulp(got, true, FLOAT64, 16, f"{case} by vars {shape}", slack=slack)
-        assert_ulp(by_inputs, [r / s for r, s in pairs], FLOAT64, 16, f"{case} by inputs {shape}")
-        assert_ulp(by_targets, [-r / s for r, s in pairs], FLOAT64, 16, f"{case} {shape}")
-    assert got.shape == shape
+        assert_ulp(true, actual, FLOAT64, 16, f"{case} by vars {shape}", slack=slack)
+        assert_ulp([r / s for r, s in pairs], by_inputs, FLOAT64, 16, f"{case} by inputs {shape}")
+        assert_ulp([-r / s for r, s in pairs], by_targets, FLOAT64, 16, f"{case} {shape}")
+    assert shape == actual.shape
 
 
 def test_gaussian_nll_of_one_variance_that_is_known() -> None:
     """-0.5 each: log 1 + 1²/1 and so on, for a column of variances 1 and 4."""
     x = np.array([[1.0, 2.0], [2.0, 4.0]])
-    got = LOSS(x, np.zeros((2, 2)), np.array([[1.0], [4.0]]), reduction="none")
+    actual = LOSS(x, np.zeros((2, 2)), np.array([[1.0], [4.0]]), reduction="none")
     expected = [[0.5, 2.0], [0.5 + np.log(2), 2.0 + np.log(2)]]
-    np.testing.assert_allclose(got, expected, rtol=4e-16, atol=0)
+    np.testing.assert_allclose(actual, expected, rtol=4e-16, atol=0)

@@ -17,12 +17,12 @@ ARGUMENTS = [(name, argument) for name, given in CALLS.items() for argument in (
 
 
 def test_every_loss_is_here() -> None:
-    assert {n for n in lossless.__all__ if n.endswith(("_loss", "_entropy"))} == set(CALLS)
+    assert set(CALLS) == {n for n in lossless.__all__ if n.endswith(("_loss", "_entropy"))}
     for name, given in CALLS.items():
         arrays = set(inspect.signature(getattr(lossless, name)).parameters)
         arrays -= {"reduction", "axis", "full", "with_logits", "label_smoothing", "p", "where"}
         arrays -= {"eps", "margin"} - set(given)
-        assert arrays == set(given)
+        assert set(given) == arrays
 
 
 def first_masked(data: Array) -> Any:
@@ -57,5 +57,5 @@ def test_comparison_of_a_masked_array() -> None:
     x, t = np.array([1.0, 9.0]), np.array([2.0, 5.0])
     with pytest.raises(TypeError, match="masked array"):
         lossless.mse_loss(x, t, where=seen > 0)
-    assert lossless.mse_loss(x, t, where=(seen > 0).filled(False)) == 1.0
-    assert lossless.mse_loss(seen.data, t, where=~seen.mask) == 1.0
+    assert 1.0 == lossless.mse_loss(x, t, where=(seen > 0).filled(False))
+    assert 1.0 == lossless.mse_loss(seen.data, t, where=~seen.mask)

@@ -12,7 +12,7 @@ from lossless.verification.formats import NARROW, Array
 from lossless.verification.losses import LOSSES
 from support.cases import EVERYWHERE_BUT_JAX, REDUCTIONS, Case, cases
 from support.checks import WEIGHTED_ULP, assert_same_bits, assert_ulp
-from support.reference_calls import assert_true, truth
+from support.reference_calls import assert_keeps_contract, reference_call
 
 HUBER = [LOSSES["huber"]]
 SHAPE = (4, 37)
@@ -31,7 +31,7 @@ def pair(case: Case, rng: np.random.Generator) -> tuple[Array, Array]:
 @pytest.mark.parametrize(
     "kind", ["number", "integer", "element", "row", "sample", "0-d", "float16"]
 )
-def test_loss_weights(
+def test_weights_keep_the_contract(
     case: Case, pair: tuple[Array, Array], kind: str, reduction: Any, rng: np.random.Generator
 ) -> None:
     """They multiply the exact loss, in float64, and broadcast to its shape."""
@@ -46,49 +46,49 @@ def test_loss_weights(
     }[kind]
     for axis in (None,) if reduction == "none" else (None, 0, 1):
         options: dict[str, Any] = {"reduction": reduction, "axis": axis, "weights": weights}
-        assert_true(case, *pair, **options, **case.loss.parameters)
+        assert_keeps_contract(case, *pair, **options, **case.loss.parameters)
 
 
 @EVERYWHERE_BUT_JAX
-def test_loss_negative_and_huge_weights(
+def test_negative_and_huge_weights(
     case: Case, pair: tuple[Array, Array], rng: np.random.Generator
 ) -> None:
     """Products that overflow, underflow and change sign are still the products."""
     sizes = np.exp2(rng.integers(-200, 200, SHAPE)) * rng.choice([-1.0, 1.0], SHAPE)
-    assert_true(case, *pair, weights=sizes, **case.loss.parameters)
+    assert_keeps_contract(case, *pair, weights=sizes, **case.loss.parameters)
 
 
 @EVERYWHERE_BUT_JAX
-def test_loss_weights_of_infinite_losses(case: Case) -> None:
+def test_weights_of_infinite_losses(case: Case) -> None:
     """inf times a weight is inf: the rounding error of an infinite loss is no number."""
     infinite = case.fmt.array([np.inf, -np.inf])
-    got = case.value(infinite, case.fmt.array([1.0, 2.0]), weights=0.75, **case.loss.parameters)
-    np.testing.assert_array_equal(got.astype(np.float64), [np.inf, np.inf])
+    actual = case.value(infinite, case.fmt.array([1.0, 2.0]), weights=0.75, **case.loss.parameters)
+    np.testing.assert_array_equal(actual.astype(np.float64), [np.inf, np.inf])
 
 
 @pytest.mark.parametrize("case", cases(NARROW))
-def test_loss_weight_is_not_rounded_to_the_dtype(case: Case) -> None:
+def test_weight_is_not_rounded_to_the_dtype(case: Case) -> None:
     """A float64 weight a hair above 1 decides ties that the dtype's own 1 would leave."""
     x, t = case.fmt.array([1.5, 3.0, 0.75]), case.fmt.array([0.25, -0.5, 2.25])
     hair = 1 + 2.0 ** -(case.fmt.precision + 1)
-    got = case.value(x, t, weights=np.full(3, hair * (1 + 2.0**-20)))
-    wanted = truth(case, x, t, weights=hair * (1 + 2.0**-20), **case.loss.parameters)
-    assert_ulp(got, list(wanted.value), case.fmt, WEIGHTED_ULP, str(case), x, t)
+    actual = case.value(x, t, weights=np.full(3, hair * (1 + 2.0**-20)))
+    expected = reference_call(case, x, t, weights=hair * (1 + 2.0**-20), **case.loss.parameters)
+    assert_ulp(list(expected.value), actual, case.fmt, WEIGHTED_ULP, str(case), x, t)
 
 
 @pytest.mark.parametrize("reduction", ["none", "sum"])
-def test_loss_weights_of_one_change_no_bit(
+def test_weights_of_one_change_no_bit(
     narrow_case: Case, reduction: Any, rng: np.random.Generator
 ) -> None:
     x, t = (narrow_case.fmt.array(rng.normal(mean, 2.0, SHAPE)) for mean in (0.5, -0.25))
-    wanted = narrow_case.value_and_grad(x, t, reduction=reduction)
-    got = narrow_case.value_and_grad(x, t, reduction=reduction, weights=np.ones(SHAPE))
-    for output, a, b in zip(("value", "gradient"), got, wanted, strict=True):
-        assert_same_bits(a, b, narrow_case.fmt, f"{narrow_case} {output}")
+    expected = narrow_case.value_and_grad(x, t, reduction=reduction)
+    actual = narrow_case.value_and_grad(x, t, reduction=reduction, weights=np.ones(SHAPE))
+    for output, a, b in zip(("value", "gradient"), actual, expected, strict=True):
+        assert_same_bits(b, a, narrow_case.fmt, f"{narrow_case} {output}")
 
 
 @EVERYWHERE_BUT_JAX
-def test_loss_weighted_mean_without_weight_is_nan(
+def test_weighted_mean_without_weight_is_nan(
     case: Case, pair: tuple[Array, Array], rng: np.random.Generator
 ) -> None:
     signs = np.tile([1.5, -1.5], SHAPE[1])[: SHAPE[1]] * np.ones(SHAPE)
@@ -103,7 +103,7 @@ def test_loss_weighted_mean_without_weight_is_nan(
 @EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("kind", ["element", "row", "sample", "0-d"])
-def test_loss_where(
+def test_where_keeps_the_contract(
     case: Case, pair: tuple[Array, Array], kind: str, reduction: Any, rng: np.random.Generator
 ) -> None:
     mask = {
@@ -114,12 +114,12 @@ def test_loss_where(
     }[kind]
     for axis in (None,) if reduction == "none" else (None, 0, 1):
         options: dict[str, Any] = {"reduction": reduction, "axis": axis, "where": mask}
-        assert_true(case, *pair, **options, **case.loss.parameters)
+        assert_keeps_contract(case, *pair, **options, **case.loss.parameters)
 
 
 @EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_loss_masked_nan_leaves_no_trace(
+def test_masked_nan_leaves_no_trace(
     case: Case, pair: tuple[Array, Array], reduction: Any, rng: np.random.Generator
 ) -> None:
     """Whatever stands in a masked-out place, of inputs, targets, weights or parameters."""
@@ -132,45 +132,45 @@ def test_loss_masked_nan_leaves_no_trace(
         for array in spoiled:
             array[~mask] = rng.choice([math.nan, math.inf, -math.inf], int((~mask).sum()))
     bad = {name: np.where(mask, array, -1.0) for name, array in deltas.items()}
-    wanted = case.value_and_grad(x, t, reduction=reduction, weights=weights, where=mask, **deltas)
+    expected = case.value_and_grad(x, t, reduction=reduction, weights=weights, where=mask, **deltas)
     options = {"reduction": reduction, "weights": spoiled[2], "where": mask, **bad}
-    got = case.value_and_grad(*spoiled[:2], **options)
-    for output, a, b in zip(("value", "gradient"), got, wanted, strict=True):
+    actual = case.value_and_grad(*spoiled[:2], **options)
+    for output, a, b in zip(("value", "gradient"), actual, expected, strict=True):
         assert np.isfinite(a).all(), f"{case} {output}"
-        assert_same_bits(a, b, case.fmt, f"{case} {reduction} {output}")
-    assert not got[1][~mask].any()
+        assert_same_bits(b, a, case.fmt, f"{case} {reduction} {output}")
+    assert not actual[1][~mask].any()
     if reduction == "none":
-        assert not case.fmt.bits(got[0][~mask]).any(), f"{case}: masked-out values are +0"
+        assert not case.fmt.bits(actual[0][~mask]).any(), f"{case}: masked-out values are +0"
         first, second = case.grad_and_hess(*spoiled[:2], weights=spoiled[2], where=mask, **bad)
-        assert_same_bits(first, got[1], case.fmt, f"{case} grad_and_hess")
+        assert_same_bits(actual[1], first, case.fmt, f"{case} grad_and_hess")
         assert not second[~mask].any()
         assert np.isfinite(second).all()
 
 
 @EVERYWHERE_BUT_JAX
-def test_loss_everything_masked(case: Case, pair: tuple[Array, Array]) -> None:
+def test_everything_may_be_masked(case: Case, pair: tuple[Array, Array]) -> None:
     nothing = np.zeros(SHAPE, bool)
-    for reduction, wanted in [("sum", 0.0), ("mean", math.nan), ("weighted_mean", math.nan)]:
+    for reduction, expected in [("sum", 0.0), ("mean", math.nan), ("weighted_mean", math.nan)]:
         value, gradient = case.value_and_grad(*pair, reduction=reduction, where=nothing)
-        assert_same_bits(value, case.fmt.array(wanted), case.fmt, f"{case} {reduction}")
+        assert_same_bits(case.fmt.array(expected), value, case.fmt, f"{case} {reduction}")
         assert not gradient.any(), f"{case} {reduction}"
     one_row = np.array([[True], [False], [True], [True]])
     value, gradient = case.value_and_grad(*pair, reduction="mean", where=one_row, axis=1)
-    assert np.isnan(value).tolist() == [False, True, False, False]
+    assert [False, True, False, False] == np.isnan(value).tolist()
     assert not gradient[1].any()
     assert gradient[0].all()
 
 
 @EVERYWHERE_BUT_JAX
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_loss_all_options_together(
+def test_all_options_together(
     case: Case, pair: tuple[Array, Array], reduction: Any, rng: np.random.Generator
 ) -> None:
     options = {"weights": rng.uniform(0.1, 3.0, SHAPE[1]), "where": rng.random(SHAPE) < 0.8}
     if case.loss.parameters:
         options["delta"] = rng.uniform(0.2, 2.0, (SHAPE[0], 1))
     for axis in (None,) if reduction == "none" else (None, 0, 1):
-        assert_true(case, *pair, reduction=reduction, axis=axis, **options)
+        assert_keeps_contract(case, *pair, reduction=reduction, axis=axis, **options)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32])
@@ -188,14 +188,14 @@ def test_huber_array_delta_is_many_scalar_calls(
     delta = np.asarray((1 + rng.uniform(-0.9, 3.0, shape)).astype(dtype))
     delta += delta == 0
     each = np.broadcast_to(delta, SHAPE)
-    wanted = {name: np.empty_like(x) for name in ("value", "gradient", "second_derivative")}
+    expected = {name: np.empty_like(x) for name in ("value", "gradient", "second_derivative")}
     for number in np.unique(each):
         chosen = each == number
         for output, _, result in case.element_wise(x, t, delta=float(number)):
-            wanted[output][chosen] = result[chosen]
-    for output, call, got in case.element_wise(x, t, delta=delta):
+            expected[output][chosen] = result[chosen]
+    for output, call, actual in case.element_wise(x, t, delta=delta):
         what = f"{case} {output} from {call} delta of {shape} {delta.dtype}"
-        assert_same_bits(got, wanted[output], case.fmt, what, x, t, each)
+        assert_same_bits(expected[output], actual, case.fmt, what, x, t, each)
 
 
 @pytest.mark.kernel
@@ -203,9 +203,9 @@ def test_huber_array_delta_is_many_scalar_calls(
 def test_huber_bad_elements_of_delta_give_nan_there(case: Case, rng: np.random.Generator) -> None:
     x, t = case.fmt.array([0.5, 2.0, -1.5, 3.0, 0.25]), case.fmt.array([1.5, 0.5, 1.0, 1.0, 2.0])
     delta = np.array([0.5, 0.0, -1.0, math.nan, math.inf])
-    for output, call, got in case.element_wise(x, t, delta=delta):
-        good = np.isnan(got).tolist()
-        assert good == [False, True, True, True, False], f"{case} {output} from {call}: {got}"
+    for output, call, actual in case.element_wise(x, t, delta=delta):
+        good = np.isnan(actual).tolist()
+        assert [False, True, True, True, False] == good, f"{case} {output} from {call}: {actual}"
     value, gradient = case.value_and_grad(x, t, delta=np.array(-2.0), reduction="sum")
     assert np.isnan(value)
     assert np.isnan(gradient).all()

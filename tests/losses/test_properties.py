@@ -15,7 +15,7 @@ from lossless.verification.formats import FLOAT32, FORMATS, NARROW, Array, Forma
 from lossless.verification.losses import LOSSES
 from support.cases import EVERYWHERE_BUT_JAX, REDUCTIONS, Backend, Case, cases
 from support.checks import assert_same_bits
-from support.reference_calls import assert_true
+from support.reference_calls import assert_keeps_contract
 
 HUBER = LOSSES["huber"]
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=5)
@@ -76,13 +76,13 @@ def calls(draw: st.DrawFn, case: Case) -> tuple[Array, Array, dict[str, Any]]:
 
 @EVERYWHERE_BUT_JAX
 @given(st.data())
-def test_loss_is_the_truth_for_any_call(case: Case, data: st.DataObject) -> None:
+def test_any_call_keeps_the_contract(case: Case, data: st.DataObject) -> None:
     x, t, options = data.draw(calls(case))
-    assert_true(case, x, t, **options)
+    assert_keeps_contract(case, x, t, **options)
 
 
 @given(st.data())
-def test_loss_mirror_images(case: Case, data: st.DataObject) -> None:
+def test_mirror_images_have_equal_losses(case: Case, data: st.DataObject) -> None:
     """Both signs, and both orders, give the same value and the opposite gradient."""
     x, t = (data.draw(numbers(case.fmt, 11, finite=False)) for _ in range(2))
     value, gradient = case.value_and_grad(x, t)
@@ -90,10 +90,10 @@ def test_loss_mirror_images(case: Case, data: st.DataObject) -> None:
     for a, b in ((-x, -t), (t, x)):
         mirrored, slope = case.value_and_grad(a, b)
         what = f"{case} of {a!r}, {b!r}"
-        assert_same_bits(mirrored, value, case.fmt, what, x, t)
-        assert_same_bits(case.grad_and_hess(a, b)[1], second, case.fmt, what, x, t)
+        assert_same_bits(value, mirrored, case.fmt, what, x, t)
+        assert_same_bits(second, case.grad_and_hess(a, b)[1], case.fmt, what, x, t)
         opposite = np.where(np.equal(x, t), slope, -gradient)  # 5 - 5 is +0 either way
-        assert_same_bits(slope, opposite, case.fmt, what, x, t)
+        assert_same_bits(opposite, slope, case.fmt, what, x, t)
 
 
 @given(st.data())
@@ -125,16 +125,16 @@ def test_huber_scales_with_powers_of_two(case: Case, data: st.DataObject) -> Non
     a, b = fmt.array(scale * x), fmt.array(scale * t)
     assume((a == scale * x).all() and (b == scale * t).all())
     value, gradient = case.value_and_grad(fmt.array(x), fmt.array(t), delta=delta)
-    got, slope = case.value_and_grad(a, b, delta=scale * delta)
+    actual, slope = case.value_and_grad(a, b, delta=scale * delta)
     tiny, huge = 2.0 ** (fmt.min_exponent + 6), fmt.largest / 64
     for output, before, after, factor in (
-        ("value", value.astype(np.float64), got, scale**2),
+        ("value", value.astype(np.float64), actual, scale**2),
         ("gradient", gradient.astype(np.float64), slope, scale),
     ):
         normal = (abs(before) > tiny) & (abs(before) < huge)
-        wanted = fmt.array(before * factor)[normal]
+        expected = fmt.array(before * factor)[normal]
         what = f"{case} {output} scale={scale} delta={delta}"
-        assert_same_bits(after[normal], wanted, fmt, what, x[normal], t[normal])
+        assert_same_bits(expected, after[normal], fmt, what, x[normal], t[normal])
 
 
 @given(st.data())
@@ -152,7 +152,7 @@ def test_huber_grows_with_delta(case: Case, data: st.DataObject) -> None:
 
 
 @given(st.data())
-def test_loss_where_is_a_subset(case: Case, data: st.DataObject) -> None:
+def test_where_is_a_subset(case: Case, data: st.DataObject) -> None:
     """Masked sums are the sums of what is left: whole residuals add without rounding."""
     n = data.draw(st.integers(1, 40))
     whole = hnp.arrays(np.int8, n, elements=st.integers(-8, 8))
@@ -160,16 +160,16 @@ def test_loss_where_is_a_subset(case: Case, data: st.DataObject) -> None:
     mask = data.draw(hnp.arrays(bool, n))
     plain = {"delta": 4.0} if case.loss is HUBER else {}
     for reduction in ("none", "mean", "sum") if case.loss is HUBER else ("none",):
-        got, slope = case.value_and_grad(x, t, reduction=reduction, where=mask, **plain)
+        actual, slope = case.value_and_grad(x, t, reduction=reduction, where=mask, **plain)
         want, part = case.value_and_grad(x[mask], t[mask], reduction=reduction, **plain)
         what = f"{case} {reduction} {mask}"
-        assert_same_bits(got[mask] if reduction == "none" else got, want, case.fmt, what)
-        assert_same_bits(slope[mask], part, case.fmt, f"{what} gradient")
+        assert_same_bits(want, actual[mask] if reduction == "none" else actual, case.fmt, what)
+        assert_same_bits(part, slope[mask], case.fmt, f"{what} gradient")
         assert not slope[~mask].any()
 
 
 @given(st.data())
-def test_loss_gradient_is_monotone(narrow_case: Case, data: st.DataObject) -> None:
+def test_gradient_is_monotone(narrow_case: Case, data: st.DataObject) -> None:
     """A convex loss: rounding keeps the order of the gradients."""
     x = np.sort(data.draw(numbers(narrow_case.fmt, 13)).astype(np.float64))
     x = narrow_case.fmt.array(x)
@@ -179,5 +179,5 @@ def test_loss_gradient_is_monotone(narrow_case: Case, data: st.DataObject) -> No
 
 
 def test_every_dtype_has_a_case() -> None:
-    assert {case.values[0].fmt for case in cases()} == set(FORMATS.values())
+    assert set(FORMATS.values()) == {case.values[0].fmt for case in cases()}
     assert Case(HUBER, Backend.NUMPY, FLOAT32) in [case.values[0] for case in cases()]

@@ -167,9 +167,9 @@ PATHS = [(backend, fmt) for backend in Backend if backend not in JAX for fmt in 
 PATHS += [(Backend.JAX, FLOAT64), (Backend.JAX_COMPOSED, FLOAT32)]
 
 
-def within(what: str, got: Array, low: Any, high: Any) -> None:
-    wrong = ~((got >= low) & (got <= high))
-    assert not wrong.any(), f"{what}: {wrong.sum()} of {wrong.size} beyond, {got[wrong][:5]}"
+def within(what: str, actual: Array, low: Any, high: Any) -> None:
+    wrong = ~((actual >= low) & (actual <= high))
+    assert not wrong.any(), f"{what}: {wrong.sum()} of {wrong.size} beyond, {actual[wrong][:5]}"
 
 
 @pytest.mark.parametrize("name", RANGES)

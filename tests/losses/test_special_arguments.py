@@ -50,15 +50,15 @@ def test_special_arguments_give_the_same_in_every_dtype(name: str, path: str) ->
     """As float64 says: all these numbers are in every dtype, none is lost in between."""
     with PATHS[path]():
         for weight in (None, 0.0, 2.0, INF):
-            arguments, wanted = outputs(name, np.float64, weight)
+            arguments, expected = outputs(name, np.float64, weight)
             for fmt in list(FORMATS.values()):
                 _, found = outputs(name, fmt.dtype, weight)
-                for what, got, exact in zip("lgh", found, wanted, strict=True):
-                    close = np.isclose(got, exact, rtol=2.0 ** (3 - fmt.precision), atol=0)
-                    wrong = np.flatnonzero(~(close | np.isnan(got) & np.isnan(exact)))
+                for what, actual, exact in zip("lgh", found, expected, strict=True):
+                    close = np.isclose(actual, exact, rtol=2.0 ** (3 - fmt.precision), atol=0)
+                    wrong = np.flatnonzero(~(close | np.isnan(actual) & np.isnan(exact)))
                     assert not wrong.size, (
                         f"{fmt.name}, weight {weight}: {what} of {arguments[wrong[0]]} is "
-                        f"{got[wrong[0]]}, wanted {exact[wrong[0]]} ({wrong.size} are wrong)"
+                        f"{actual[wrong[0]]}, wanted {exact[wrong[0]]} ({wrong.size} are wrong)"
                     )
 
 

@@ -42,19 +42,19 @@ class Tally:
 
 
 def judge(
-    name: str, fmt: Format, given: Batch, got: list[Array] | None = None
+    name: str, fmt: Format, given: Batch, actual: list[Array] | None = None
 ) -> tuple[Tally, list[str]]:
     """What was seen, and each result that is not the exact one, rounded once.
 
     Of float64, that is not within as many ULP as the documentation says.
     """
     loss = LOSSES[name]
-    got = got or loss(*given.arguments)
+    actual = actual or loss(*given.arguments)
     with np.errstate(all="ignore"):
         enclosed = loss.enclose(*given.enclosed())
         open_ = []
         tally = Tally(len(given.x))
-        for results, (_, place) in zip(got, GIVEN, strict=True):
+        for results, (_, place) in zip(actual, GIVEN, strict=True):
             if fmt is FLOAT64:
                 bound = loss.ulp_float64[place]
                 proved, ulps = _within(results, enclosed[place], bound)
@@ -65,7 +65,7 @@ def judge(
             open_.append(~proved)
             tally.results += len(results)
             tally.exactly += int(open_[-1].sum())
-    failures = list(_exactly(name, fmt, given, got, open_, enclosed))
+    failures = list(_exactly(name, fmt, given, actual, open_, enclosed))
     tally.wrong = len(failures)
     return tally, failures
 
@@ -94,7 +94,7 @@ def _exactly(
     name: str,
     fmt: Format,
     given: Batch,
-    got: list[Array],
+    actual: list[Array],
     open_: list[Any],
     enclosed: tuple[Result, Result, Result],
 ) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _exactly(
     for i in np.flatnonzero(np.logical_or.reduce(open_)):
         numbers = [float(array[i]) for array in arguments]
         true = loss.exact(*map(fraction, numbers))
-        for results, undecided, (output, place) in zip(got, open_, GIVEN, strict=True):
+        for results, undecided, (output, place) in zip(actual, open_, GIVEN, strict=True):
             if not undecided[i]:
                 continue
             result = float(results[i])

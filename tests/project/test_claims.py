@@ -34,9 +34,9 @@ def cells_by_title(markdown: str) -> dict[str, list[str]]:
 
 
 def test_table_is_complete(rows: dict[str, list[str]]) -> None:
-    assert next(iter(rows.items())) == ("", ["exact", "lossless", "MLX"])
-    assert len(rows) == 14
-    assert {len(cells) for cells in rows.values()} == {3}
+    assert ("", ["exact", "lossless", "MLX"]) == next(iter(rows.items()))
+    assert 14 == len(rows)
+    assert {3} == {len(cells) for cells in rows.values()}
 
 
 def test_readme_has_the_cells_of_the_command(rows: dict[str, list[str]]) -> None:
@@ -53,7 +53,7 @@ def test_lossless_is_right(rows: dict[str, list[str]]) -> None:
             if exact == "0":
                 assert float(cell) < 1e-6, title
             else:
-                assert cell == exact or (exact == "error" and cell == "ValueError"), title
+                assert exact == cell or ("error" == exact and "ValueError" == cell), title
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_lossless_is_right(rows: dict[str, list[str]]) -> None:
     ],
 )
 def test_what_the_readme_says_of_mlx(rows: dict[str, list[str]], title: str, cell: str) -> None:
-    assert rows[title][-1] == cell
+    assert cell == rows[title][-1]
 
 
 def test_mean_of_mlx_drifts(rows: dict[str, list[str]]) -> None:

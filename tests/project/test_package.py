@@ -37,20 +37,20 @@ def modules() -> list[str]:
     ]
 
 
-def test_losses_are_the_same_everywhere() -> None:
+def test_every_table_has_the_same_losses() -> None:
     """Kernels, formulas, public functions, references: whoever adds one is told what is missing."""
-    assert set(lossless.info()["kernels"]) == set(LOSSES) | {"cross_entropy"}
+    assert set(LOSSES) | {"cross_entropy"} == set(lossless.info()["kernels"])
     for output in OUTPUTS:
         suffix = f"_{output}"
         found = {name.removesuffix(suffix) for name in vars(formulas) if name.endswith(suffix)}
-        assert found == set(LOSSES), f"formulas.py: NAME{suffix}"
+        assert set(LOSSES) == found, f"formulas.py: NAME{suffix}"
     for suffix in ("_value", "_gradient"):
         found = {name.removesuffix(suffix) for name in vars(row_formulas) if name.endswith(suffix)}
-        assert found == set(ROW_LOSSES), f"row_formulas.py: NAME{suffix}"
+        assert set(ROW_LOSSES) == found, f"row_formulas.py: NAME{suffix}"
     names = {name for name in lossless.__all__ if name.endswith(("_loss", "_entropy"))}
-    assert names == FUNCTIONS | OF_ROWS == set(lossless.info()["losses"])
-    assert len(lossless.info()["losses"]) == 14
-    assert {header.stem for header in (ROOT / "src/kernels/losses").glob("*.h")} == set(LOSSES)
+    assert FUNCTIONS | OF_ROWS == names == set(lossless.info()["losses"])
+    assert 14 == len(lossless.info()["losses"])
+    assert set(LOSSES) == {header.stem for header in (ROOT / "src/kernels/losses").glob("*.h")}
     documentation = "\n".join(path.read_text() for path in [ROOT / "README.md"])
     assert not [name for name in FUNCTIONS | OF_ROWS if name not in documentation]
 
@@ -75,11 +75,11 @@ def test_public_modules_show_their_public_names_only() -> None:
     text = "\n".join(page.read_text() for page in pages)
     named = set(re.findall(r"\blossless\.([a-z]\w*)", text))
     found = {name for name in named if f"lossless.{name}" in modules()}
-    assert found == {"torch"}
+    assert {"torch"} == found
     for module in (lossless, *(import_module(f"lossless.{name}") for name in found)):
         shown = {name for name in dir(module) if not name.startswith("_")}
         own = {name for name in shown if not inspect.ismodule(getattr(module, name))}
-        assert own - {"annotations"} == set(module.__all__), module.__name__
+        assert set(module.__all__) == own - {"annotations"}, module.__name__
         assert module is lossless or own == shown
 
 
@@ -96,7 +96,7 @@ def test_docstring_examples_run(name: str) -> None:
         import_module("mlx.core")
     module = import_module(name)
     failed, _ = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
-    assert failed == 0
+    assert 0 == failed
 
 
 def test_there_are_docstring_examples() -> None:
@@ -109,7 +109,7 @@ def test_there_are_docstring_examples() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS | OF_ROWS))
-def test_loss_signatures(name: str) -> None:
+def test_signatures_are_those_of_mlx(name: str) -> None:
     """The positional part, names and defaults are those of mlx.nn.losses; ours are keywords."""
     from mlx.nn import losses
 
@@ -118,9 +118,9 @@ def test_loss_signatures(name: str) -> None:
     positional = [p for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     assert [(p.name, p.default) for p in expected] == [(p.name, p.default) for p in positional]
     ours = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-    assert len(ours) + len(positional) == len(parameters)
+    assert len(parameters) == len(ours) + len(positional)
     wanted = {"where"} if name in OF_ROWS else {"weights", "where", "axis"}
-    assert ours == dict.fromkeys(wanted - {p.name for p in positional})
+    assert dict.fromkeys(wanted - {p.name for p in positional}) == ours
 
 
 def test_every_loss_of_mlx_is_here() -> None:
@@ -131,7 +131,7 @@ def test_every_loss_of_mlx_is_here() -> None:
         for name, member in vars(losses).items()
         if inspect.isfunction(member) and member.__module__ == losses.__name__
     }
-    assert {name for name in theirs if not name.startswith("_")} == FUNCTIONS | OF_ROWS
+    assert FUNCTIONS | OF_ROWS == {name for name in theirs if not name.startswith("_")}
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: loss.name)
@@ -141,10 +141,10 @@ def test_transforms_keep_the_signature(loss: Loss, rng: np.random.Generator) -> 
     options = {**loss.parameters, **loss.fixed, "reduction": "sum"}
     first, second, *_ = inspect.signature(function).parameters
     value, _ = lossless.value_and_grad(function)(**{first: x, second: t}, **options)
-    assert value == function(x, t, **options)
+    assert function(x, t, **options) == value
     given = inspect.signature(function).bind(x, t, **options)
     given.apply_defaults()
-    assert lossless.value_and_grad(function)(*given.args, **given.kwargs)[0] == value
+    assert value == lossless.value_and_grad(function)(*given.args, **given.kwargs)[0]
     signatures = map(inspect.signature, (function, lossless.grad_and_hess(function)))
     plain, derived = (signature.replace(return_annotation=None) for signature in signatures)
     assert plain == derived
@@ -152,34 +152,34 @@ def test_transforms_keep_the_signature(loss: Loss, rng: np.random.Generator) -> 
 
 def test_info() -> None:
     info = lossless.info()
-    wanted = "version numpy instruction_set instruction_sets threads losses kernels backends"
-    assert set(info) == set(wanted.split())
-    assert info["version"] == lossless.__version__ == metadata.version("lossless")
-    assert info["numpy"] == np.__version__
+    expected = "version numpy instruction_set instruction_sets threads losses kernels backends"
+    assert set(expected.split()) == set(info)
+    assert metadata.version("lossless") == lossless.__version__ == info["version"]
+    assert np.__version__ == info["numpy"]
     assert info["instruction_set"] in info["instruction_sets"]
     assert "baseline" in info["instruction_sets"]
     assert info["threads"] >= 1
     paths = {name: backend["path"] for name, backend in info["backends"].items()}
     native = dict.fromkeys(("numpy", "mlx", "torch", "jax"), "native")
-    assert paths == {**native, "array_api": "composed"}
+    assert {**native, "array_api": "composed"} == paths
     assert all(set(backend) == {"path", "why"} for backend in info["backends"].values())
     with lossless.composed():
         for name in native:
-            assert lossless.info()["backends"][name]["path"] == "composed"
+            assert "composed" == lossless.info()["backends"][name]["path"]
 
 
 @pytest.mark.usefixtures("native")
 def test_number_of_threads() -> None:
     for threads in (1, 2, 5):
         lossless.set_num_threads(threads)
-        assert lossless.info()["threads"] == threads
+        assert threads == lossless.info()["threads"]
     for wrong in (0, -1):
         with pytest.raises(ValueError, match=str(wrong)):
             lossless.set_num_threads(wrong)
     for other in (1.5, "2", None):
         with pytest.raises(TypeError):
             lossless.set_num_threads(other)  # type: ignore[arg-type]
-    assert lossless.info()["threads"] == 5
+    assert 5 == lossless.info()["threads"]
 
 
 STUBS = """
@@ -197,8 +197,8 @@ print(lossless.huber_loss(np.array([3.0]), np.array([0.0])))
 def test_info_beside_stubs_of_frameworks(stub: str) -> None:
     """As documentation is built, where frameworks are missing."""
     first, second = run_python(STUBS.replace("{stub}", f"({stub})")).splitlines()
-    assert first == "['array_api', 'jax', 'mlx', 'numpy', 'torch'] composed"
-    assert second == "[2.5]"
+    assert "['array_api', 'jax', 'mlx', 'numpy', 'torch'] composed" == first
+    assert "[2.5]" == second
 
 
 def run_python(code: str, **environment: str) -> str:
@@ -213,7 +213,7 @@ def run_python(code: str, **environment: str) -> str:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_threads_from_the_environment(threads: int) -> None:
     code = "import lossless; print(lossless.info()['threads'])"
-    assert run_python(code, LOSSLESS_NUM_THREADS=str(threads)) == str(threads)
+    assert str(threads) == run_python(code, LOSSLESS_NUM_THREADS=str(threads))
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
@@ -223,7 +223,7 @@ def test_threads_follow_the_affinity() -> None:
         "del os.environ['LOSSLESS_NUM_THREADS'];"
         "import lossless; print(lossless.info()['threads'])"
     )
-    assert run_python(code) == "1"
+    assert "1" == run_python(code)
 
 
 def test_import_brings_numpy_and_no_other_framework() -> None:
@@ -262,24 +262,27 @@ def test_native_stubs_are_true() -> None:
     stub = ast.parse((Path(lossless.__file__).parent / "_core.pyi").read_text())
     declared = dict(_declared(stub.body))
     compiled = dict(_compiled(lossless._core))
-    assert set(declared) == set(compiled)
+    assert set(compiled) == set(declared)
     for name, function in compiled.items():
         ((signature, *_),) = function.__nb_signature__
         signature = re.sub(r"= \\\d+", "= ...", signature)  # nanobind keeps defaults elsewhere
         (witness,) = ast.parse(f"{signature}: ...").body
         assert isinstance(witness, ast.FunctionDef)
-        for got, wanted in zip(declared[name].args.args, witness.args.args, strict=True):
-            assert got.arg == wanted.arg, name
-            if got.arg == "self":
+        for actual, expected in zip(declared[name].args.args, witness.args.args, strict=True):
+            assert expected.arg == actual.arg, name
+            if actual.arg == "self":
                 continue
             exact = {"int", "float", "str", "int | None"}
-            assert got.annotation
-            assert wanted.annotation
-            annotations = ast.unparse(got.annotation), ast.unparse(wanted.annotation)
-            assert annotations[0] == annotations[1] or annotations[1] not in exact, (name, got.arg)
+            assert actual.annotation
+            assert expected.annotation
+            annotations = ast.unparse(actual.annotation), ast.unparse(expected.annotation)
+            assert annotations[0] == annotations[1] or annotations[1] not in exact, (
+                name,
+                actual.arg,
+            )
         returns = [ast.unparse(node.returns) for node in (declared[name], witness) if node.returns]
         # list[str] tells more than list, and an object may be anything.
-        assert returns[1] == "object" or returns[0].startswith(returns[1]), name
+        assert "object" == returns[1] or returns[0].startswith(returns[1]), name
 
 
 def test_package_is_typed() -> None:

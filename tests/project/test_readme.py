@@ -32,7 +32,7 @@ def test_examples_give_what_they_say(block: str) -> None:
             exec(compile(source, "README.md", "exec"), names)
             continue
         value = eval(compile(source.strip(), "README.md", "eval"), names)
-        assert squeezed(repr(value)) == squeezed(source.partition("# ")[2])
+        assert squeezed(source.partition("# ")[2]) == squeezed(repr(value))
         shown += 1
     assert shown
 
@@ -56,4 +56,4 @@ def test_table_of_claims_has_the_rows_of_the_command() -> None:
     )  # fmt: skip
     titles = re.findall(r"^\| ([^|]+) \| .*\| .* \|$", README, re.MULTILINE)
     table = titles[titles.index(done.stdout.splitlines()[0]) :]
-    assert done.stdout.splitlines() == table
+    assert table == done.stdout.splitlines()

@@ -40,7 +40,7 @@ def test_a_tensor_in_gives_a_tensor_out() -> None:
     assert isinstance(gradient, Tensor)
     pair = lossless.grad_and_hess(lossless.cross_entropy)(x, x)
     pair = lossless.grad_and_hess(lossless.log_cosh_loss)(inputs=x, targets=x)
-    assert assert_type(pair, tuple[Tensor, Tensor])[1].tolist() == [1.0, 1.0]
+    assert [1.0, 1.0] == assert_type(pair, tuple[Tensor, Tensor])[1].tolist()
     m, j = mx.array([0.5, 1.0]), jnp.array([0.5, 1.0])
     assert isinstance(assert_type(lossless.hinge_loss(inputs=m, targets=m), mx.array), mx.array)
     ours = lossless.l1_loss(predictions=j, targets=j)
@@ -51,7 +51,7 @@ def test_what_numpy_converts_may_give_anything() -> None:
     """An array, or a number where there is but one."""
     assert_type(lossless.l1_loss([1.0, 2.0], [1, 4]), Any)
     value: np.float64 = lossless.l1_loss(np.array([1.0, 2.0]), [1, 4])
-    assert value == 1.0
+    assert 1.0 == value
 
 
 def test_wrong_calls_are_errors_in_both_worlds() -> None:
@@ -99,8 +99,8 @@ def derived(name: str) -> dict[str, Any]:
 def test_signatures_tell_what_comes_back(name: str) -> None:
     for method, function in derived(name).items():
         expected = "Array" if method == "loss" else "tuple[Array, Array]"
-        assert inspect.signature(function).return_annotation == expected
-        assert str(typing.get_type_hints(function)["return"]).replace("~", "") == expected
+        assert expected == inspect.signature(function).return_annotation
+        assert expected == str(typing.get_type_hints(function)["return"]).replace("~", "")
         assert "Call" not in str(inspect.signature(function))
 
 
@@ -114,4 +114,4 @@ def test_functions_pickle_and_copy_as_themselves(name: str, protocol: int) -> No
         if method != "loss":
             again = getattr(lossless, method)(getattr(lossless, name))
             assert again is function
-            assert again == function
+            assert function == again

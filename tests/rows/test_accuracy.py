@@ -21,9 +21,9 @@ from support.rows.cases import (
     RowCase,
     assert_near,
     bound,
+    reference_rows,
     row_cases,
     row_params,
-    truth,
 )
 from support.rows.reference import ROW_LOSSES
 
@@ -49,14 +49,14 @@ def test_rows_are_true(case: RowCase) -> None:
     samples = case.loss.samples(case.fmt, ROWS, SIZE)
     few = case.backend in JAX and case.fmt not in BOUNDS  # JAX compiles each for 0.1 s
     for setting, parameters in enumerate(case.loss.settings[: 1 if few else None]):
-        values, slopes = truth(case.loss, case.fmt, setting, ROWS, SIZE)
+        values, slopes = reference_rows(case.loss, case.fmt, setting, ROWS, SIZE)
         what, limit = f"{case} {parameters}", bound(case.backend, case.fmt)
         value, gradient = case.value_and_grad(*samples, **parameters)
-        assert value.shape == (ROWS,)
-        assert gradient.shape == (ROWS, SIZE)
-        assert_near(value, values, case.fmt, limit, what)
+        assert (ROWS,) == value.shape
+        assert (ROWS, SIZE) == gradient.shape
+        assert_near(values, value, case.fmt, limit, what)
         limit = of_gradient(limit, case.loss.name, case.fmt, parameters)
-        assert_near(gradient, slopes, case.fmt, limit, f"gradient of {what}")
+        assert_near(slopes, gradient, case.fmt, limit, f"gradient of {what}")
         np.testing.assert_array_equal(case.value(*samples, **parameters), value)
 
 
@@ -70,15 +70,15 @@ def test_rows_are_true(case: RowCase) -> None:
 def test_frameworks_find_the_true_gradient(case: RowCase) -> None:
     samples = case.loss.samples(case.fmt, ROWS, SIZE)
     for setting, parameters in enumerate(case.loss.settings):
-        _, slopes = truth(case.loss, case.fmt, setting, ROWS, SIZE)
+        _, slopes = reference_rows(case.loss, case.fmt, setting, ROWS, SIZE)
 
         def gradient(*arrays: Any, parameters: Any = parameters) -> Any:
             return by_autodiff(case.backend, case.function, *arrays, **parameters)
 
-        got = case.backend.numpy(case.call(gradient, *samples))
+        actual = case.backend.numpy(case.call(gradient, *samples))
         limit = bound(case.backend, case.fmt)
         limit = of_gradient(limit, case.loss.name, case.fmt, parameters)
-        assert_near(got, slopes, case.fmt, limit, f"autodiff of {case} {parameters}")
+        assert_near(slopes, actual, case.fmt, limit, f"autodiff of {case} {parameters}")
 
 
 @pytest.mark.parametrize("name", ROW_LOSSES)
@@ -88,21 +88,21 @@ def test_jax_without_float64(name: str) -> None:
     function = getattr(lossless, loss.function)
     samples = list(map(to_jax, loss.samples(FLOAT32, ROWS, SIZE)))
     for setting, parameters in enumerate(loss.settings):
-        values, slopes = truth(loss, FLOAT32, setting, ROWS, SIZE)
+        values, slopes = reference_rows(loss, FLOAT32, setting, ROWS, SIZE)
         value, gradient = lossless.value_and_grad(function)(*samples, **parameters)
-        assert value.dtype == jnp.float32
+        assert jnp.float32 == value.dtype
         what = f"{name} {parameters}"
-        assert_near(value, values, FLOAT32, WITHOUT_FLOAT64, what)
+        assert_near(values, value, FLOAT32, WITHOUT_FLOAT64, what)
         if parameters.get("p") != 40.0:  # |x|^39 by XLA
             limit = of_gradient(WITHOUT_FLOAT64, name, FLOAT64, parameters)
-            assert_near(gradient, slopes, FLOAT32, limit, f"gradient of {what}")
+            assert_near(slopes, gradient, FLOAT32, limit, f"gradient of {what}")
 
 
 @row_cases(backends=[*(b for b in Backend if b not in JAX), Backend.JAX], formats=[FLOAT32])
 def test_reductions_are_true(case: RowCase, rng: np.random.Generator) -> None:
     """Sum and mean over the rows that are selected, rounded once; their gradients too."""
     samples = case.loss.samples(case.fmt, ROWS, SIZE)
-    values, slopes = truth(case.loss, case.fmt, 0, ROWS, SIZE)
+    values, slopes = reference_rows(case.loss, case.fmt, 0, ROWS, SIZE)
     where = np.array([True, False, True, True, False, True])
     limit = bound(case.backend, case.fmt)
     for reduction, divisor in (("sum", 1), ("mean", 4)):
@@ -111,20 +111,20 @@ def test_reductions_are_true(case: RowCase, rng: np.random.Generator) -> None:
         total = mp.fsum(v for v, _ in kept) / divisor
         terms = mp.fsum(t for _, t in kept) / divisor
         what = f"{reduction} of {case}"
-        assert value.shape == ()
-        assert_near(value, [(total, terms)], case.fmt, limit, what)
+        assert () == value.shape
+        assert_near([(total, terms)], value, case.fmt, limit, what)
         true = [
             (slope / divisor * bool(chosen), terms)
             for (slope, terms), chosen in zip(slopes, np.repeat(where, SIZE), strict=True)
         ]
-        assert_near(gradient, true, case.fmt, limit, f"gradient of {what}")
+        assert_near(true, gradient, case.fmt, limit, f"gradient of {what}")
 
 
 @row_cases(["cross_entropy", "soft_cross_entropy"], [FLOAT32, FLOAT16])
 def test_cross_entropy_weights(case: RowCase, rng: np.random.Generator) -> None:
     samples = case.loss.samples(case.fmt, ROWS, SIZE)
     weights = case.fmt.array(rng.uniform(0.25, 4.0, ROWS))
-    values, slopes = truth(case.loss, case.fmt, 0, ROWS, SIZE)
+    values, slopes = reference_rows(case.loss, case.fmt, 0, ROWS, SIZE)
     reals = [mp.mpf(float(w)) for w in weights]
     limit = bound(case.backend, case.fmt)
 
@@ -140,9 +140,9 @@ def test_cross_entropy_weights(case: RowCase, rng: np.random.Generator) -> None:
         if reduction != "none":
             each = [tuple(map(mp.fsum, zip(*each, strict=True)))]
         what = f"{reduction} of {case}"
-        assert_near(value, each, case.fmt, limit, what)
+        assert_near(each, value, case.fmt, limit, what)
         true = weighted(divisor, slopes, SIZE)
-        assert_near(gradient, true, case.fmt, limit, f"gradient of {what}")
+        assert_near(true, gradient, case.fmt, limit, f"gradient of {what}")
 
 
 @pytest.fixture(scope="module")
@@ -166,8 +166,8 @@ def test_cross_entropy_of_many_classes(case: RowCase, many: tuple[Any, ...]) -> 
     """Where float32 sums go wrong, such as MLX's."""
     x, labels, values, shares = many
     value, gradient = case.value_and_grad(x, labels)
-    assert_near(value, values, FLOAT32, Bound(2, 0), str(case))
-    assert_near(gradient[:, 5], shares, FLOAT32, Bound(2, 0), f"gradient of {case}")
+    assert_near(values, value, FLOAT32, Bound(2, 0), str(case))
+    assert_near(shares, gradient[:, 5], FLOAT32, Bound(2, 0), f"gradient of {case}")
 
 
 @row_cases(["nll"], backends=[b for b in Backend if b not in JAX])

@@ -19,7 +19,7 @@ PROBABILITIES = np.array([[0.5, 0.25, 0.25], [0, 0, 0], [1, 0, 0], [0.125, 2.0, 
 WEIGHTS = np.array([1.0, 0.5, 0.0, -2.0])
 
 
-def truth(logits: Any, factors: Any) -> list[tuple[Any, Any]]:
+def reference(logits: Any, factors: Any) -> list[tuple[Any, Any]]:
     """(number, 0) of each: nothing cancels."""
     found = []
     with mp.workprec(2000):
@@ -48,10 +48,14 @@ def test_second_derivatives_are_true(case: RowCase) -> None:
         (LABELS, {"weights": weights}, WEIGHTS),
         (probabilities, {"weights": weights}, totals * WEIGHTS),
     ):
-        gradient, got = both(case, logits, targets, **options)
-        assert got.dtype == case.fmt.dtype
+        gradient, actual = both(case, logits, targets, **options)
+        assert case.fmt.dtype == actual.dtype
         assert_near(
-            got.ravel(), truth(logits, factors), case.fmt, bound(case.backend, case.fmt), f"{case}"
+            reference(logits, factors),
+            actual.ravel(),
+            case.fmt,
+            bound(case.backend, case.fmt),
+            f"{case}",
         )
         _, slope = case.value_and_grad(logits, targets, **options)
         np.testing.assert_array_equal(gradient, slope)
@@ -65,23 +69,27 @@ def test_second_derivatives_with_options(case: RowCase) -> None:
     with case.backend.path():
         call = lossless.grad_and_hess(lossless.cross_entropy)
         array = case.backend.array
-        _, got = call(array(logits), array(PROBABILITIES), label_smoothing=0.25)
+        _, actual = call(array(logits), array(PROBABILITIES), label_smoothing=0.25)
         assert_near(
-            case.backend.numpy(got).ravel(), truth(logits, smoothed), FLOAT64, limit, "smoothed"
+            reference(logits, smoothed),
+            case.backend.numpy(actual).ravel(),
+            FLOAT64,
+            limit,
+            "smoothed",
         )
         where = np.array([True, False, True, False])
-        _, got = call(
+        _, actual = call(
             array(logits.T.copy()), array(LABELS), axis=0, where=array(where), weights=3.0
         )
-        got = case.backend.numpy(got).T
-    assert_near(got[where].ravel(), truth(logits[where], [3, 3]), FLOAT64, limit, "where")
-    assert not got[~where].any()
+        actual = case.backend.numpy(actual).T
+    assert_near(reference(logits[where], [3, 3]), actual[where].ravel(), FLOAT64, limit, "where")
+    assert not actual[~where].any()
 
 
 @pytest.mark.parametrize("case", row_params(["cross_entropy"], [FLOAT32]))
 def test_second_derivatives_of_special_logits(case: RowCase) -> None:
     """A class that cannot be has none; other infinities and NaN are nobody's derivatives."""
     logits = np.array([[0, 0, -INF], [1, NAN, 0], [INF, 0, 0], [-INF, -INF, -INF]], np.float32)
-    _, got = both(case, logits, np.zeros(4, np.int32))
-    np.testing.assert_array_equal(got[0], [0.25, 0.25, 0])
-    assert np.isnan(got[1:]).all()
+    _, actual = both(case, logits, np.zeros(4, np.int32))
+    np.testing.assert_array_equal(actual[0], [0.25, 0.25, 0])
+    assert np.isnan(actual[1:]).all()

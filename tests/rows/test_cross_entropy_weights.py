@@ -46,13 +46,13 @@ def test_cross_entropy_of_fewer_weights_is_that_of_repeated_ones(
                 few = function(y, u, backend.array(weights), reduction=reduction)
                 many = function(y, u, backend.array(repeated), reduction=reduction)
                 pairs = zip(few, many, strict=True) if function is BOTH else [(few, many)]
-                for got, expected in pairs:
-                    got, expected = backend.numpy(got), backend.numpy(expected)
-                    assert got.dtype == expected.dtype == np.float32
+                for actual, expected in pairs:
+                    actual, expected = backend.numpy(actual), backend.numpy(expected)
+                    assert np.float32 == expected.dtype == actual.dtype
                     # A number is as wide as a float; an array of it may be computed in float32.
                     unit = 2 * FORMATS["float32"].spacing(expected)
-                    assert got.shape == expected.shape
-                    assert (abs(got - expected) <= unit).all(), f"{reduction} {weights!r}"
+                    assert expected.shape == actual.shape
+                    assert (abs(actual - expected) <= unit).all(), f"{reduction} {weights!r}"
 
 
 SHAPES = [(3, 4), (3, 1), (4,), (1, 1), ()]
@@ -85,24 +85,24 @@ def test_cross_entropy_gradient_by_weights_is_a_sum_of_losses(
         else:
             total(given.requires_grad_()).backward()
             gradient = given.grad
-        got = backend.numpy(gradient)
+        actual = backend.numpy(gradient)
     each = LOSS(x.astype(np.float64), t)
     expected = each.sum(tuple(range(2 - len(shape))))
     for axis, size in enumerate(shape):
         if size == 1:
             expected = expected.sum(axis, keepdims=True)
-    assert got.shape == shape
-    np.testing.assert_allclose(got, expected, rtol=2e-7, atol=0)
+    assert shape == actual.shape
+    np.testing.assert_allclose(actual, expected, rtol=2e-7, atol=0)
 
 
 def test_cross_entropy_weights_by_hand() -> None:
     """log 2 for each row of two equal logits."""
     x, labels = np.zeros((2, 3, 2)), np.zeros((2, 3), int)
-    got = LOSS(x, labels, np.array([[1.0], [4.0]])) / np.log(2)
-    assert got.tolist() == [[1, 1, 1], [4, 4, 4]]
+    actual = LOSS(x, labels, np.array([[1.0], [4.0]])) / np.log(2)
+    assert [[1, 1, 1], [4, 4, 4]] == actual.tolist()
     mean = LOSS(x, labels, np.array([1.0, 2.0, 3.0]), reduction="weighted_mean")
-    assert mean == pytest.approx(np.log(2), rel=1e-15)
-    assert LOSS(x, labels, 2.5, reduction="sum") == pytest.approx(15 * np.log(2), rel=1e-15)
+    assert pytest.approx(np.log(2), rel=1e-15) == mean
+    assert pytest.approx(15 * np.log(2), rel=1e-15) == LOSS(x, labels, 2.5, reduction="sum")
 
 
 @pytest.mark.parametrize("shape", [(2,), (3, 2), (1, 2, 3), (2, 3, 1), (0,)], ids=str)

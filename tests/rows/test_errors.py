@@ -129,7 +129,7 @@ def test_classes_that_do_not_exist(case: RowCase) -> None:
             call(x, labels)
     with pytest.raises(IndexError, match=r"got -100 at \(1, 2\)"):
         case.value(x, labels, where=labels != 4)
-    assert case.value(x, labels, where=(labels >= 0) & (labels < 4)).shape == (2, 3)
+    assert (2, 3) == case.value(x, labels, where=(labels >= 0) & (labels < 4)).shape
 
 
 def test_pytorch_and_jax_classes_that_nobody_may_look_at() -> None:
@@ -137,10 +137,10 @@ def test_pytorch_and_jax_classes_that_nobody_may_look_at() -> None:
     x, labels = torch.tensor(X), torch.tensor([2, 3])
     compiled = torch.compile(lossless.cross_entropy, fullgraph=True, backend="eager")
     mapped = torch.func.vmap(lossless.cross_entropy)
-    for got in (compiled(x, labels), mapped(x, labels)):
-        assert torch.isnan(got).tolist() == [False, True]
+    for actual in (compiled(x, labels), mapped(x, labels)):
+        assert [False, True] == torch.isnan(actual).tolist()
     jitted = jax.jit(lossless.cross_entropy)
-    assert jnp.isnan(jitted(X, np.array([-1, 2]))).tolist() == [True, False]
+    assert [True, False] == jnp.isnan(jitted(X, np.array([-1, 2]))).tolist()
 
 
 def test_grad_and_hess_is_for_element_wise_losses_and_cross_entropy() -> None:
@@ -154,11 +154,11 @@ def test_grad_and_hess_is_for_element_wise_losses_and_cross_entropy() -> None:
 
 def test_other_arguments_that_are_arrays() -> None:
     """Lists, integers and Python's labels, as NumPy takes them."""
-    assert lossless.cross_entropy([0.0, 0.0], 1) == np.log(2)
-    assert lossless.nll_loss([[1, 2], [3, 4]], [1, 0]).tolist() == [-2.0, -3.0]
-    assert lossless.triplet_loss([[1, 2]], [[1, 5]], [[1, 3]], eps=0).tolist() == [3.0]
+    assert np.log(2) == lossless.cross_entropy([0.0, 0.0], 1)
+    assert [-2.0, -3.0] == lossless.nll_loss([[1, 2], [3, 4]], [1, 0]).tolist()
+    assert [3.0] == lossless.triplet_loss([[1, 2]], [[1, 5]], [[1, 3]], eps=0).tolist()
     whole = mx.array([[3, 4]])
-    assert lossless.cosine_similarity_loss(whole, whole).dtype == mx.float32
+    assert mx.float32 == lossless.cosine_similarity_loss(whole, whole).dtype
     arrays: list[Any] = [mx.array, torch.tensor, jnp.array]
     for array in arrays:
         row = array([0.0, 0.0])
@@ -169,11 +169,11 @@ def test_other_arguments_that_are_arrays() -> None:
 def test_result_has_the_promoted_dtype(name: str) -> None:
     function = getattr(lossless, name)
     half, single = X.astype(np.float16), X.astype(np.float32)
-    assert function(half, single).dtype == np.float32
-    assert function(half, half).dtype == np.float16
+    assert np.float32 == function(half, single).dtype
+    assert np.float16 == function(half, half).dtype
     value, gradient = lossless.value_and_grad(function)(half, X)
-    assert value.dtype == gradient.dtype == np.float64
-    assert function(mx.array(half), mx.array(single)).dtype == mx.float32
+    assert np.float64 == value.dtype == gradient.dtype
+    assert mx.float32 == function(mx.array(half), mx.array(single)).dtype
     message = "x1 and x2" if name.startswith("cosine") else "inputs and targets"
     with pytest.raises(
         TypeError, match=f"^{name}: {message} must have dtypes that NumPy promotes to one"

@@ -26,17 +26,17 @@ def test_value_and_gradient_of_a_mean(backend: Backend) -> None:
     with backend.path():
         x, t = backend.array(np.array(0.5)), backend.array(LABELS)
         value, gradient = lossless.value_and_grad(lossless.hinge_loss)(x, t, reduction="mean")
-        assert backend.numpy(value) == pytest.approx(1 - LABELS.mean() / 2, rel=1e-15)
-        assert backend.numpy(gradient) == pytest.approx(-LABELS.mean(), rel=1e-14)
+        assert pytest.approx(1 - LABELS.mean() / 2, rel=1e-15) == backend.numpy(value)
+        assert pytest.approx(-LABELS.mean(), rel=1e-14) == backend.numpy(gradient)
         for options in ({"weights": 2.0, "reduction": "weighted_mean"}, {"weights": 1.0}):
-            got = backend.numpy(mean(x, t, **options))
-            assert got == pytest.approx(1 - LABELS.mean() / 2, rel=1e-15)
+            actual = backend.numpy(mean(x, t, **options))
+            assert pytest.approx(1 - LABELS.mean() / 2, rel=1e-15) == actual
         rows = backend.numpy(mean(x, t, axis=1))
-        assert rows == pytest.approx(1 - LABELS.mean(1) / 2, rel=1e-15)
+        assert pytest.approx(1 - LABELS.mean(1) / 2, rel=1e-15) == rows
         other = backend.numpy(mean(t, x))
-        assert other == pytest.approx(1 - LABELS.mean() / 2, rel=1e-15)
+        assert pytest.approx(1 - LABELS.mean() / 2, rel=1e-15) == other
         one = backend.numpy(lossless.binary_cross_entropy(backend.array(np.array(0.0)), t))
-        assert one == pytest.approx(math.log(2), rel=1e-15)
+        assert pytest.approx(math.log(2), rel=1e-15) == one
 
 
 @pytest.mark.parametrize("backend", [*MLX, *TORCH, *JAX])
@@ -51,21 +51,21 @@ def test_gradient_of_a_mean_by_its_labels(backend: Backend, mapped: bool) -> Non
             import mlx.core as mx
 
             function: Any = mx.vmap(mean) if mapped else mean
-            got = mx.grad(lambda x, t: function(x, t).sum(), argnums=1)(x, t)
+            actual = mx.grad(lambda x, t: function(x, t).sum(), argnums=1)(x, t)
         elif backend in JAX:
             import jax
 
             function = jax.vmap(mean) if mapped else mean
-            got = jax.grad(lambda x, t: function(x, t).sum(), argnums=1)(x, t)
+            actual = jax.grad(lambda x, t: function(x, t).sum(), argnums=1)(x, t)
         else:
             import torch
 
             function = torch.func.vmap(mean) if mapped else mean
             function(x, t.requires_grad_()).sum().backward()
-            got = t.grad
-        result = backend.numpy(got)
+            actual = t.grad
+        result = backend.numpy(actual)
     expected = -(numbers[:, None, None] if mapped else 0.5) / LABELS.size
-    assert result.shape == ((3, 2, 3) if mapped else (2, 3))
+    assert ((3, 2, 3) if mapped else (2, 3)) == result.shape
     np.testing.assert_allclose(result, np.broadcast_to(expected, result.shape), rtol=1e-15, atol=0)
 
 
@@ -79,12 +79,12 @@ def test_gradient_by_one_label_is_added_up_in_a_wider_dtype(backend: Backend) ->
         if backend in MLX:
             import mlx.core as mx
 
-            got = mx.grad(lambda t: lossless.hinge_loss(inputs, t, "sum"))(label)
+            actual = mx.grad(lambda t: lossless.hinge_loss(inputs, t, "sum"))(label)
         elif backend in JAX:
             import jax
 
-            got = jax.grad(lambda t: lossless.hinge_loss(inputs, t, "sum"))(label)
+            actual = jax.grad(lambda t: lossless.hinge_loss(inputs, t, "sum"))(label)
         else:
             lossless.hinge_loss(inputs, label.requires_grad_(), "sum").backward()
-            got = label.grad
-        assert backend.numpy(got) == fmt.array(-450.0)
+            actual = label.grad
+        assert fmt.array(-450.0) == backend.numpy(actual)

@@ -47,7 +47,7 @@ def calls(draw: st.DrawFn, case: RowCase, whole: bool = False) -> tuple[tuple[Ar
 
 def same(case: RowCase, expected: Any, actual: Any, what: str = "") -> None:
     for left, right in zip(expected, actual, strict=True):
-        assert_same_bits(right, left, case.fmt, f"{case} {what}")
+        assert_same_bits(left, right, case.fmt, f"{case} {what}")
 
 
 @row_cases(formats=[FLOAT32], backends=QUICK)

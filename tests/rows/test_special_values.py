@@ -31,8 +31,8 @@ def gradients(case: RowCase, *arrays: Any, **parameters: Any) -> list[tuple[str,
 
 def check(case: RowCase, values: Any, slopes: Any, *arrays: Any, **parameters: Any) -> None:
     """Exact values, or numbers to 2^-7, which no format misses; and all gradients of the sum."""
-    got = case.value(*arrays, **parameters)
-    np.testing.assert_allclose(got.astype(float), values, 2.0**-7, err_msg=f"{case}")
+    actual = case.value(*arrays, **parameters)
+    np.testing.assert_allclose(actual.astype(float), values, 2.0**-7, err_msg=f"{case}")
     for way, gradient in gradients(case, *arrays, **parameters):
         message = f"{way} of {case}"
         np.testing.assert_allclose(gradient.astype(float), slopes, 2.0**-7, err_msg=message)
@@ -42,8 +42,8 @@ def check(case: RowCase, values: Any, slopes: Any, *arrays: Any, **parameters: A
 def test_cross_entropy_of_impossible_classes(case: RowCase) -> None:
     x = case.fmt.array([[0.0, -INF], [-INF, 0.0], [-INF, 0.0], [-INF, -INF], [2.5, INF]])
     values = [0.0, 0.0, INF, NAN, NAN]
-    got = case.value(x, np.array([0, 1, 0, 1, 0]))
-    np.testing.assert_array_equal(got.astype(float), values, f"{case}")
+    actual = case.value(x, np.array([0, 1, 0, 1, 0]))
+    np.testing.assert_array_equal(actual.astype(float), values, f"{case}")
     slopes = [[0.0, 0.0], [0.0, 0.0], [-1.0, 1.0]]
     check(case, values[:3], slopes, x[:3], np.array([0, 1, 0]))
 
@@ -110,7 +110,7 @@ def test_classes_that_do_not_exist_are_nan(case: RowCase) -> None:
 
 @everywhere("kl_div")
 def test_kl_div_of_probabilities_of_zero(case: RowCase) -> None:
-    """They add 0 to the truth whatever was predicted; predicted for the possible, infinity."""
+    """They add 0 to the loss whatever was predicted; predicted for the possible, infinity."""
     half = math.log(0.5)
     x = case.fmt.array([[half, -INF], [half, -3.0], [-INF, half], [-INF, half], [half, NAN]])
     t = case.fmt.array([[0.0, -INF], [0.0, -INF], [half, half], [-INF, 0.0], [0.0, -INF]])
@@ -132,8 +132,8 @@ def test_cosine_similarity_of_zero_and_equal_vectors(case: RowCase) -> None:
     x2 = case.fmt.array([[0, 0], [0, 0], [3, 4], [0.75, 1]])
     slopes = [[0, 0], [0, 0], [12, 16], [0, 0]]
     values = [0.0, 0.0, 0.0, 1.0]
-    got = case.value(x1, x2, eps=0.25)
-    np.testing.assert_array_equal(got.astype(float), values, f"{case}")
+    actual = case.value(x1, x2, eps=0.25)
+    np.testing.assert_array_equal(actual.astype(float), values, f"{case}")
     for way, gradient in gradients(case, x1, x2, eps=0.25):
         error = np.abs(gradient.astype(float) - slopes).max()
         assert error <= 2.0**-20, f"{way} of {case}: {gradient}"
@@ -173,8 +173,8 @@ def test_triplet_of_equal_points(case: RowCase, p: float, eps: float) -> None:
 def test_triplet_below_zero_and_at_it(case: RowCase) -> None:
     a, near = case.fmt.array([[0.0, 0.0]] * 3), case.fmt.array([[1.0, 0.0]] * 3)
     far = case.fmt.array([[0.0, 4.0], [0.0, 3.0], [0.0, NAN]])
-    got = case.value(a, near, far, eps=0.0, margin=2.0)
-    np.testing.assert_array_equal(got.astype(float), [0.0, 0.0, NAN])
+    actual = case.value(a, near, far, eps=0.0, margin=2.0)
+    np.testing.assert_array_equal(actual.astype(float), [0.0, 0.0, NAN])
     for _, gradient in gradients(case, a[:2], near[:2], far[:2], eps=0.0, margin=2.0):
         np.testing.assert_array_equal(gradient.astype(float), np.zeros((2, 2)))
 
@@ -184,8 +184,8 @@ def test_triplet_smaller_than_the_rounding_of_its_distances(case: RowCase) -> No
     """Which are 2 and 3 in float32, and would leave nothing."""
     a, near, far = (case.fmt.array([point]) for point in ([0.0, 0.0], [2.0, 0.0], [0.0, 3.0]))
     exact = mp.cbrt(8 + mp.mpf(1e-6)) - mp.cbrt(27 + mp.mpf(1e-6)) + 1
-    got = case.value(a, near, far, p=3, eps=1e-6, margin=1.0)
-    assert abs(mp.mpf(float(got[0])) - exact) <= 2 * np.spacing(np.float32(exact))
+    actual = case.value(a, near, far, p=3, eps=1e-6, margin=1.0)
+    assert abs(mp.mpf(float(actual[0])) - exact) <= 2 * np.spacing(np.float32(exact))
 
 
 @row_cases(["triplet"], backends=BUT_JAX)
@@ -259,8 +259,8 @@ def test_everything_masked(case: RowCase) -> None:
     samples = case.loss.samples(case.fmt)
     where = np.zeros(1, np.bool_)
     for reduction, expected in (("sum", 0.0), ("mean", NAN)):
-        got = case.value(*samples, where=where, reduction=reduction)
-        np.testing.assert_array_equal(expected, got)
+        actual = case.value(*samples, where=where, reduction=reduction)
+        np.testing.assert_array_equal(expected, actual)
         for way, gradient in gradients(case, *samples, where=where, reduction=reduction):
             np.testing.assert_array_equal(gradient, np.zeros_like(gradient), f"{way} of {case}")
 
@@ -268,10 +268,10 @@ def test_everything_masked(case: RowCase) -> None:
 @everywhere(formats=[FLOAT32])
 def test_no_rows(case: RowCase) -> None:
     samples = [x[:0] for x in case.loss.samples(case.fmt)]
-    assert case.value(*samples).shape == (0,)
+    assert (0,) == case.value(*samples).shape
     value, gradient = case.value_and_grad(*samples, reduction="mean")
     assert np.isnan(value)
-    assert gradient.shape == samples[0].shape
+    assert samples[0].shape == gradient.shape
 
 
 @row_cases(backends=BUT_JAX)
@@ -280,7 +280,7 @@ def test_one_row_without_other_dimensions(case: RowCase) -> None:
     axis = {"axis": 0} if case.loss.name == "cosine_similarity" else {}
     expected, slopes = case.value_and_grad(*samples)
     value, gradient = case.value_and_grad(*(np.asarray(x[3]) for x in samples), **axis)
-    assert value.shape == ()
-    assert value.dtype == case.fmt.dtype
+    assert () == value.shape
+    assert case.fmt.dtype == value.dtype
     np.testing.assert_array_equal(expected[3], value)
     np.testing.assert_array_equal(slopes[3], gradient)

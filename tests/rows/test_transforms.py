@@ -54,8 +54,10 @@ def test_mlx_compile(loss: RowLoss) -> None:
     for rows in (6, 2, 4):
         arrays = [x[:rows] for x in samples]
         results = map(from_mlx, program(*map(to_mlx, arrays)))
-        for expected, got in zip(on_numpy(loss, *arrays, reduction="mean"), results, strict=True):
-            np.testing.assert_allclose(got, expected, 3e-7, 1e-12, err_msg=f"{rows} rows")
+        for expected, actual in zip(
+            on_numpy(loss, *arrays, reduction="mean"), results, strict=True
+        ):
+            np.testing.assert_allclose(actual, expected, 3e-7, 1e-12, err_msg=f"{rows} rows")
 
 
 @LOSSES
@@ -90,8 +92,8 @@ def test_second_derivatives(loss: RowLoss) -> None:
     expected = hessian(loss, samples, direction)
     x, *others = map(to_mlx, samples)
     along = to_mlx(direction)
-    got = mx.grad(lambda x: (mx.grad(total)(x, *others) * along).sum())(x)
-    np.testing.assert_allclose(from_mlx(got), expected, 1e-6, 1e-8)
+    actual = mx.grad(lambda x: (mx.grad(total)(x, *others) * along).sum())(x)
+    np.testing.assert_allclose(from_mlx(actual), expected, 1e-6, 1e-8)
     y, *others = map(to_torch, samples)
     slope = torch.func.grad(
         lambda y: (torch.func.grad(total)(y, *others) * to_torch(direction)).sum()
@@ -204,17 +206,17 @@ def test_cross_entropy_of_probabilities_is_pytorch_s(targets: Any, smoothing: fl
 
     near = functools.partial(np.testing.assert_allclose, rtol=1e-14, atol=1e-15)
     slopes = mx.grad(loss, (0, 1))(to_mlx(x), to_mlx(t))
-    for right, got in zip(expected, (loss(to_mlx(x), to_mlx(t)), *slopes), strict=True):
-        near(from_mlx(got), right)
+    for right, actual in zip(expected, (loss(to_mlx(x), to_mlx(t)), *slopes), strict=True):
+        near(from_mlx(actual), right)
     with with_float64():
         both = jax.grad(loss, (0, 1))(to_jax(x), to_jax(t))
-        for right, got in zip(expected, (loss(to_jax(x), to_jax(t)), *both), strict=True):
-            near(from_jax(got), right)
+        for right, actual in zip(expected, (loss(to_jax(x), to_jax(t)), *both), strict=True):
+            near(from_jax(actual), right)
     by_hand: Any = lossless.value_and_grad(lossless.cross_entropy)(
         x, t, label_smoothing=smoothing, reduction="sum"
     )
-    for right, got in zip(expected, by_hand, strict=False):
-        near(got, right)
+    for right, actual in zip(expected, by_hand, strict=False):
+        near(actual, right)
     assert torch.autograd.gradcheck(loss, arguments)
     assert torch.autograd.gradgradcheck(loss, arguments)
 

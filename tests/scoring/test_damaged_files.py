@@ -31,7 +31,7 @@ def replaced(path: str, old: list[int], new: list[int], kind: Any = np.int32) ->
     """The numbers in the file, which has them once, or once for each batch of dictionaries."""
     content = Path(path).read_bytes()
     was, will = (np.array(numbers, kind).tobytes() for numbers in (old, new))
-    assert content.count(was) == 1
+    assert 1 == content.count(was)
     Path(path).write_bytes(content.replace(was, will))
 
 

@@ -28,8 +28,8 @@ def test_score_writes_nothing_when_a_later_row_is_bad() -> None:
     Path("data.csv").write_text("x,y\n" + "1,2\n" * 500_000 + "1,two\n")
     message = error("score", "data.csv", *COLUMNS, "--reduction", "none", "-o", "out.csv")
     assert "data.csv, row 500,001 (line 500,002), column 'y': 'two' is not a number" in message
-    assert Path("out.csv").read_text() == "the old file"
-    assert {path.name for path in Path().iterdir()} == {"data.csv", "out.csv"}
+    assert "the old file" == Path("out.csv").read_text()
+    assert {"data.csv", "out.csv"} == {path.name for path in Path().iterdir()}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_score_says_what_is_wrong_with_an_option(arguments: str, message: str) -
     Path("empty").mkdir()
     before = set(Path().iterdir())
     assert message in error("score", *arguments.split())
-    assert set(Path().iterdir()) == before
+    assert before == set(Path().iterdir())
 
 
 def test_score_without_columns_is_wrong_usage() -> None:
@@ -169,13 +169,13 @@ def test_score_without_columns_is_wrong_usage() -> None:
         ["data.csv", "--reduction", "max"],
     ):
         status, output, errors = run("score", *arguments)
-        assert (status, output) == (2, "")
+        assert (2, "") == (status, output)
         assert errors
 
 
 def test_score_help_shows_an_example() -> None:
     status, output, _ = run("score", "--help")
-    assert status == 0
+    assert 0 == status
     assert "lossless score predictions.csv --inputs prediction --targets truth" in output
     assert "A parameter of huber; may be repeated." in output
 
@@ -195,9 +195,9 @@ def test_score_ends_cleanly_when_interrupted() -> None:
         ["score", *arguments],
         lambda: any(path.stat().st_size > 1e6 for path in Path().glob("tmp*.csv")),
     )
-    assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == "lossless score: interrupted\n"
-    assert {path.name for path in Path().iterdir()} == {"first.csv", "a.parquet", "big.npy"}
+    assert (130, "") == (done.returncode, done.stdout)
+    assert "lossless score: interrupted\n" == done.stderr
+    assert {"first.csv", "a.parquet", "big.npy"} == {path.name for path in Path().iterdir()}
 
 
 def test_score_ends_cleanly_when_interrupted_while_columns_are_decoded() -> None:
@@ -210,6 +210,6 @@ def test_score_ends_cleanly_when_interrupted_while_columns_are_decoded() -> None
         ["score", "big.parquet", *COLUMNS, "--reduction", "none", "-o", "o.csv"],
         lambda: any(path.stat().st_size > 1e6 for path in Path().glob("tmp*.csv")),
     )
-    assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == "lossless score: interrupted\n"
-    assert {path.name for path in Path().iterdir()} == {"big.parquet"}
+    assert (130, "") == (done.returncode, done.stdout)
+    assert "lossless score: interrupted\n" == done.stderr
+    assert {"big.parquet"} == {path.name for path in Path().iterdir()}

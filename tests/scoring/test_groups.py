@@ -29,20 +29,20 @@ def test_score_groups_in_order_of_appearance() -> None:
     Path("a.csv").write_text(GOOD)
     Path("b.csv").write_text("g,y,x\nc,0,3\n[b],0,1\na,0,0.5\n")
     status, output, _ = run("score", "a.csv", "b.csv", *COLUMNS, "--by", "g", "--loss", "huber")
-    assert status == 0
+    assert 0 == status
     lines = [line.split() for line in output.splitlines() if line.strip()]
-    assert lines[1][:2] == ["g", "rows"]
-    assert lines[3:7] == [
+    assert ["g", "rows"] == lines[1][:2]
+    assert [
         ["b", "2", "3.3125"],
         ["a", "2", "0.0625"],
         ["c", "1", "2.5"],
         ["[b]", "1", "0.5"],
-    ]
-    assert lines[-1] == ["all", "6", "1.625"]
+    ] == lines[3:7]
+    assert ["all", "6", "1.625"] == lines[-1]
     groups = run_json("score", "a.csv", "b.csv", *COLUMNS, "--by", "g")["groups"]
-    assert [(row["group"], row["rows"]) for row in groups] == [
+    assert [
         ("b", 2), ("a", 2), ("c", 1), ("[b]", 1),
-    ]  # fmt: skip
+    ] == [(row["group"], row["rows"]) for row in groups]  # fmt: skip
 
 
 @pytest.mark.parametrize("key", [pa.int8(), pa.string(), pa.bool_(), pa.float32(), "dictionary"])
@@ -54,10 +54,10 @@ def test_score_groups_by_any_type(key: Any) -> None:
         keys = keys.cast(key)
     parquet.write_table(pa.table({"x": [1.0, 2, 3, 4], "y": [0.0] * 4, "g": keys}), "d.parquet")
     found = run_json("score", "d.parquet", *COLUMNS, "--by", "g", "--loss", "huber")["groups"]
-    assert [(row["group"], row["rows"]) for row in found] == [
+    assert [
         (keys[0].as_py(), 3), (keys[1].as_py(), 1),
-    ]  # fmt: skip
-    assert [row["values"]["huber"] for row in found] == [(0.5 + 2.5 + 3.5) / 3, 1.5]
+    ] == [(row["group"], row["rows"]) for row in found]  # fmt: skip
+    assert [(0.5 + 2.5 + 3.5) / 3, 1.5] == [row["values"]["huber"] for row in found]
 
 
 KEYS = [
@@ -74,10 +74,10 @@ def test_score_groups_by_keys_that_are_there(keys: Any) -> None:
     parquet.write_table(pa.table({"x": x, "y": [0.0] * 6, "g": keys}), "d.parquet")
     arguments = ("--by", "g", "--loss", "l1", "--reduction", "sum", "--skip-missing")
     found = run_json("score", "d.parquet", *COLUMNS, *arguments)
-    assert [row["rows"] for row in found["groups"]] == [2, 2]
-    assert [row["values"]["l1"] for row in found["groups"]] == [1 + 3, 2 + 6]
+    assert [2, 2] == [row["rows"] for row in found["groups"]]
+    assert [1 + 3, 2 + 6] == [row["values"]["l1"] for row in found["groups"]]
     assert {row["group"] for row in found["groups"]} <= {"a", "b", 1.0, 2.0}
-    assert found["total"]["skipped"] == 2
+    assert 2 == found["total"]["skipped"]
 
 
 def test_score_many_groups(rng: np.random.Generator) -> None:
@@ -102,7 +102,7 @@ def test_score_many_groups(rng: np.random.Generator) -> None:
         assert float(sum(map(Fraction, losses[own])) / len(own)) == row["values"]["l1"]
     arguments = ("--by", "g", "--loss", "l1", "--digits", "17")
     output = run("score", "d.parquet", *COLUMNS, *arguments)[1].splitlines()
-    assert len({len(line) for line in output[2:] if line}) == 1
+    assert 1 == len({len(line) for line in output[2:] if line})
     cells = [line.split() for line in output[4 : 4 + len(groups)]]
     assert cells == [
         [str(row["group"]), str(row["rows"]), str(row["values"]["l1"])] for row in groups

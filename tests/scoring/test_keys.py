@@ -42,16 +42,16 @@ def test_names_of_keys(key: Key) -> None:
         file.write_batch(batch)
         file.write_batch(batch)
     found = run_json("score", "d.arrow", *COLUMNS, "--by", "c", "--loss", "mse")["groups"]
-    assert [(row["group"], row["rows"]) for row in found] == [(name, 2) for name in key.names]
-    assert [row["values"]["mse"] for row in found] == [1.0, 4.0]
-    assert [type(row["group"]) for row in found] == [type(name) for name in key.names]
+    assert [(name, 2) for name in key.names] == [(row["group"], row["rows"]) for row in found]
+    assert [1.0, 4.0] == [row["values"]["mse"] for row in found]
+    assert [type(name) for name in key.names] == [type(row["group"]) for row in found]
 
 
 def test_text_that_is_not_utf8_is_kept_apart() -> None:
     raw = pa.array([b"K\xf6ln", b"K\xfcln", b"K\xf6ln", b"K\xef\xbf\xbdln"])
     text = pa.Array.from_buffers(pa.string(), len(raw), raw.buffers())
-    assert numbers(text) == [0, 1, 0, 2]
-    assert numbers(text.dictionary_encode()) == [0, 1, 0, 2]
+    assert [0, 1, 0, 2] == numbers(text)
+    assert [0, 1, 0, 2] == numbers(text.dictionary_encode())
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_groups_of_several_columns() -> None:
     parquet.write_table(pa.table(table), "d.parquet", row_group_size=2)
     arguments = ("--by", "a", "--by", "b", "--by", "c", "--loss", "l1", "--reduction", "sum")
     found = run_json("score", "d.parquet", *COLUMNS, *arguments, "--skip-missing")
-    assert found["by"] == ["a", "b", "c"]
+    assert ["a", "b", "c"] == found["by"]
     rows = found["groups"]
-    assert [(*row["group"].values(), row["rows"], row["values"]["l1"]) for row in rows] == [
+    assert [
         ("u", 1, 0.5, 2, 5.0), ("u", 2, 0.5, 1, 2.0), ("v", 1, 0.5, 1, 3.0), ("v", 1, 1.5, 1, 6.0),
-    ]  # fmt: skip
-    assert [*found["groups"][0]["group"]] == ["a", "b", "c"]
+    ] == [(*row["group"].values(), row["rows"], row["values"]["l1"]) for row in rows]  # fmt: skip
+    assert ["a", "b", "c"] == [*found["groups"][0]["group"]]
     output = run("score", "d.parquet", *COLUMNS, *arguments, "--skip-missing")[1]
-    assert output.splitlines()[2].split() == ["a", "b", "c", "rows", "l1"]
+    assert ["a", "b", "c", "rows", "l1"] == output.splitlines()[2].split()
     assert "row 5, column 'a': the cell is empty" in error(
         "score", "d.parquet", *COLUMNS, *arguments
     )
@@ -128,9 +128,9 @@ def test_table_fits_the_terminal(
     assert max(map(cell_len, lines)) <= width
     assert len(lines) in (9, 10, 5 + 4 * len(losses))
     values = [f"{value:.6g}" for part in (*parts, total) for value in part.values.values()]
-    assert [x for x in text.split() if x in values] == values
+    assert values == [x for x in text.split() if x in values]
     if width == 400:
-        assert len(lines) == 9
+        assert 9 == len(lines)
         assert PARTS[0][columns - 1] in text
 
 
@@ -147,9 +147,9 @@ def test_table_in_a_pipe_is_neither_folded_nor_cut(monkeypatch: pytest.MonkeyPat
     lines = run("score", "d.parquet", *COLUMNS, "--by", "g", "--delta", "1", "--delta", "2")[
         1
     ].splitlines()
-    assert [line.split("   ")[0].strip() for line in lines[4:6]] == names
+    assert names == [line.split("   ")[0].strip() for line in lines[4:6]]
     assert len(lines[2].split("   ")) > 6
-    assert len({len(line) for line in lines[2:6]}) == 1
+    assert 1 == len({len(line) for line in lines[2:6]})
 
 
 def test_keys_that_are_no_names_are_an_error() -> None:

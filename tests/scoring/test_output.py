@@ -61,8 +61,8 @@ def test_first_batches_may_have_no_row(
     schema = pa.schema(list(kinds.items()))
     write_batches(source, [pa.RecordBatch.from_pydict(x, schema) for x in (left_out, kept)])
     arguments = (*COLUMNS, *NONE, "--by", "c", "--skip-missing", "-o", output)
-    assert run("score", source, *arguments)[::2] == (0, "")
-    assert read(output).to_pydict() == {"row": [61, 62], "c": ["x", "y"], "mse": [1.0, 4.0]}
+    assert (0, "") == run("score", source, *arguments)[::2]
+    assert {"row": [61, 62], "c": ["x", "y"], "mse": [1.0, 4.0]} == read(output).to_pydict()
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: str(key.kind))
@@ -74,14 +74,14 @@ def test_keys_keep_the_type_of_their_column(source: str, key: Key) -> None:
     batches = [pa.record_batch({"x": numbers, "y": numbers, "c": column}) for column in keys]
     write_batches(source, batches)
     status, _, errors = run("score", source, *COLUMNS, *NONE, "--by", "c", "-o", "out.parquet")
-    assert (status, errors) == (0, "")
+    assert (0, "") == (status, errors)
     written = read("out.parquet")
     parquet.write_table(pa.table({"c": pa.chunked_array(keys)}), "expected.parquet")
     expected = read("expected.parquet")["c"]  # Parquet has no seconds, and dates are 32 bits
-    assert written["c"].type == expected.type
+    assert expected.type == written["c"].type
     assert written["c"].cast(key.text).equals(expected.cast(key.text))
-    assert written["mse"].to_pylist() == [0.0] * 4
-    assert written.schema.field("mse").type == pa.float32()
+    assert [0.0] * 4 == written["mse"].to_pylist()
+    assert pa.float32() == written.schema.field("mse").type
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: str(key.kind))
@@ -94,7 +94,7 @@ def test_keys_in_csv_are_text_or_an_error(key: Key) -> None:
         )
         assert not Path("out.csv").exists()
         return
-    assert run(*arguments)[::2] == (0, "")
+    assert (0, "") == run(*arguments)[::2]
     options = csv.ConvertOptions(column_types={"c": pa.string()})
     assert list(key.csv) == csv.read_csv("out.csv", convert_options=options)["c"].to_pylist()
 
@@ -130,9 +130,9 @@ def test_keys_of_files_that_differ_have_a_type_that_holds_them(
     if first.type == pa.null():
         assert "0.arrow: has no rows to score (2 with missing" in error("score", *names, *arguments)
         return
-    assert run("score", *names, *arguments)[::2] == (0, "")
+    assert (0, "") == run("score", *names, *arguments)[::2]
     written = read("out.parquet")
-    assert (written.schema.field("c").type, written["c"].to_pylist()) == (kind, expected)
+    assert (kind, expected) == (written.schema.field("c").type, written["c"].to_pylist())
 
 
 def test_number_that_the_other_type_cannot_hold_is_an_error() -> None:
@@ -160,11 +160,11 @@ def test_losses_have_the_widest_dtype_of_all_files(dtypes: str, expected: str, o
         names.append(f"{number}.parquet")
         column = np.array([3 + number], dtype)
         parquet.write_table(pa.table({"x": column, "y": np.zeros_like(column)}), names[-1])
-    assert run("score", *names, *COLUMNS, *NONE, "-o", output)[::2] == (0, "")
+    assert (0, "") == run("score", *names, *COLUMNS, *NONE, "-o", output)[::2]
     written = read(output)
-    assert written["mse"].to_pylist() == [9, 16]
+    assert [9, 16] == written["mse"].to_pylist()
     if output.endswith("parquet"):
-        assert str(written.schema.field("mse").type) == expected
+        assert expected == str(written.schema.field("mse").type)
 
 
 # In the process itself: JAX minds that this one is forked to run something in between.
@@ -188,10 +188,10 @@ def test_output_that_does_not_fit_is_one_line_and_nothing_is_left(output: str, l
     command = [str(COMMAND), "score", "d.parquet", *COLUMNS, "--reduction", "none", "-o", output]
     limited = [sys.executable, "-c", WITH_LIMIT, str(limit), *command]
     done = subprocess.run(limited, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"lossless score: --output {output}: File too large\n"
+    assert (1, "") == (done.returncode, done.stdout)
+    assert f"lossless score: --output {output}: File too large\n" == done.stderr
     assert {path.name for path in Path().iterdir()} == {"d.parquet", output}
-    assert Path(output).read_text() == "old"
+    assert "old" == Path(output).read_text()
 
 
 def test_folder_that_cannot_be_written_is_one_line() -> None:
@@ -214,11 +214,11 @@ def test_standard_output_that_is_full_is_one_line(arguments: str) -> None:
         done = subprocess.run(
             [COMMAND, *arguments.split()], stdout=full, stderr=subprocess.PIPE, text=True
         )
-    assert done.returncode == 1
+    assert 1 == done.returncode
     assert done.stderr.endswith(
         ": the standard output cannot be written: No space left on device\n"
     )
-    assert done.stderr.count("\n") == 1
+    assert 1 == done.stderr.count("\n")
 
 
 @pytest.mark.parametrize(("rows", "options"), [(3, []), (30_000, []), (30_000, ["--json"])])
@@ -234,4 +234,4 @@ def test_pipe_that_nobody_reads_ends_quietly(rows: int, options: list[str]) -> N
         stderr=subprocess.PIPE,
     )
     os.close(writing)
-    assert (done.returncode, done.stderr) == (141, b"")
+    assert (141, b"") == (done.returncode, done.stderr)

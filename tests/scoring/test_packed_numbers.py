@@ -54,13 +54,13 @@ def test_score_of_packed_numbers(two: Any, form: str) -> None:
     """The squares of 1, -3 and 0."""
     write(PACKED[form](two))
     scored = run_json("score", "data.arrow", *COLUMNS, "--loss", "mse", "--reduction", "sum")
-    assert scored["total"]["values"] == {"mse": 10.0}
+    assert {"mse": 10.0} == scored["total"]["values"]
 
 
 def test_score_of_numbers_of_an_extension() -> None:
     write(pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, 0, 1], pa.int8())))
     scored = run_json("score", "data.arrow", *COLUMNS, "--loss", "mse", "--reduction", "sum")
-    assert scored["total"]["values"] == {"mse": 10.0}
+    assert {"mse": 10.0} == scored["total"]["values"]
 
 
 @packed

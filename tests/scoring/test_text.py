@@ -49,14 +49,14 @@ def test_score_reads_text_in_any_encoding(encoding: str, option: str | None, zip
     content = GROUPS.encode(encoding)
     Path("data.csv").write_bytes(gzip.compress(content) if zipped else content)
     options = ("--encoding", option) if option else ()
-    assert by_group("data.csv", *PT, "--by", "c", *options) == {"Köln": 1.0, "Küln": 4.0}
+    assert {"Köln": 1.0, "Küln": 4.0} == by_group("data.csv", *PT, "--by", "c", *options)
 
 
 @pytest.mark.parametrize("mark", [codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE])
 def test_score_reads_utf_16_of_either_order(mark: bytes) -> None:
     order = "utf-16-be" if mark == codecs.BOM_UTF16_BE else "utf-16-le"
     Path("data.csv").write_bytes(mark + GROUPS.encode(order))
-    assert by_group("data.csv", *PT, "--by", "c") == {"Köln": 1.0, "Küln": 4.0}
+    assert {"Köln": 1.0, "Küln": 4.0} == by_group("data.csv", *PT, "--by", "c")
 
 
 def test_score_never_guesses_what_bytes_mean() -> None:
@@ -64,13 +64,13 @@ def test_score_never_guesses_what_bytes_mean() -> None:
     Path("data.csv").write_bytes(GROUPS.encode("latin-1"))
     message = error("score", "data.csv", *PT, "--by", "c")
     assert "data.csv, line 2: is not UTF-8: name the encoding, as in --encoding" in message
-    assert run_json("score", "data.csv", *PT)["total"]["values"] == {"mse": 2.5}
+    assert {"mse": 2.5} == run_json("score", "data.csv", *PT)["total"]["values"]
     Path("data.csv").write_bytes("prévu,t\n1,2\n".encode("latin-1"))
     columns = ("--inputs", "prévu", "--targets", "t", "--loss", "mse")
     message = error("score", "data.csv", *columns)
     assert r"only 'pr\xe9vu', 't' (the first line is not UTF-8: name the" in message
     scored = run_json("score", "data.csv", *columns, "--encoding", "latin-1")
-    assert scored["total"]["values"] == {"mse": 1.0}
+    assert {"mse": 1.0} == scored["total"]["values"]
     assert "there is no such encoding" in error(
         "score", "data.csv", *columns, "--encoding", "lat1n"
     )
@@ -96,12 +96,12 @@ def test_score_names_the_line_of_bytes_that_are_no_text_far_into_the_file() -> N
 )
 def test_score_separators_and_decimal_marks(text: str, options: tuple[str, ...]) -> None:
     Path("data.csv").write_text(text)
-    assert run_json("score", "data.csv", *PT, *options)["total"]["values"] == {"mse": 2.5}
+    assert {"mse": 2.5} == run_json("score", "data.csv", *PT, *options)["total"]["values"]
 
 
 def test_score_separator_of_a_kind_of_file_leaves_the_comma_to_numbers() -> None:
     Path("data.tsv").write_text("p\tt\n1,0\t2\n3\t5\n")
-    assert run_json("score", "data.tsv", *PT, "--decimal", ",")["total"]["values"] == {"mse": 2.5}
+    assert {"mse": 2.5} == run_json("score", "data.tsv", *PT, "--decimal", ",")["total"]["values"]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_score_reads_the_standard_input() -> None:
     done = subprocess.run(command, input="p,t\n1,2\n3,5\n", capture_output=True, text=True)
     assert '"mse": 2.5' in done.stdout, done.stderr
     done = subprocess.run(command, input="p,t\n1,2\n3,x\n", capture_output=True, text=True)
-    assert done.returncode == 1
+    assert 1 == done.returncode
     assert "row 2 (line 3), column 't': 'x' is not a number" in done.stderr
     done = subprocess.run(command, input="", capture_output=True, text=True)
     assert "the file is empty" in done.stderr
@@ -136,7 +136,7 @@ def test_score_of_a_standard_input_that_is_none() -> None:
     """Closed, and not for reading."""
     closed = ["bash", "-c", 'exec "$0" "$@" <&-', str(COMMAND), "score", "-", *PT]
     done = subprocess.run(closed, capture_output=True, text=True)
-    assert done.stderr == "lossless score: -: the standard input is closed\n"
+    assert "lossless score: -: the standard input is closed\n" == done.stderr
     to_write = os.open(os.devnull, os.O_WRONLY)
     command = [str(COMMAND), "score", "-", *PT]
     done = subprocess.run(command, stdin=to_write, capture_output=True, text=True)
@@ -164,10 +164,10 @@ def test_score_groups_by_the_names_of_folders(files: str) -> None:
         parquet.write_table(table(p, t), f"h/c={name}/0.parquet")
     Path("h/_SUCCESS").touch()
     Path("h/c=x/.0.parquet.crc").touch()
-    assert by_group(files, *PT, "--by", "c") == {"x": 1.0, "y": 4.0}
-    assert run_json("score", files, *PT)["total"] == {
+    assert {"x": 1.0, "y": 4.0} == by_group(files, *PT, "--by", "c")
+    assert {
         "rows": 2, "skipped": 0, "values": {"mse": 2.5},
-    }  # fmt: skip
+    } == run_json("score", files, *PT)["total"]  # fmt: skip
 
 
 def test_score_reads_the_data_sets_that_arrow_writes() -> None:
@@ -180,9 +180,9 @@ def test_score_reads_the_data_sets_that_arrow_writes() -> None:
     for form in ("parquet", "feather", "csv"):
         dataset.write_dataset(columns, form, format=form, partitioning=layout)
         found = by_group(form, *PT, "--by", "year")
-        assert found == ({"2024": 0.5, "2025": 4.0} if form == "csv" else {2024: 0.5, 2025: 4.0})
+        assert ({"2024": 0.5, "2025": 4.0} if form == "csv" else {2024: 0.5, 2025: 4.0}) == found
         found = by_group(form, *PT, "--by", "city")
-        assert found == {"São Paulo/BR": 1.0, "x": 4.0, "b c": 0.0}
+        assert {"São Paulo/BR": 1.0, "x": 4.0, "b c": 0.0} == found
 
 
 def test_score_a_value_that_is_missing_in_a_path_is_a_missing_cell() -> None:
@@ -209,7 +209,7 @@ def test_score_values_in_a_path_that_are_no_text_are_one_error() -> None:
 def test_score_a_column_of_the_file_comes_before_one_of_its_path() -> None:
     Path("c=path").mkdir()
     Path("c=path/data.csv").write_text("p,t,c\n1,2,file\n")
-    assert by_group("c=path/data.csv", *PT, "--by", "c") == {"file": 1.0}
+    assert {"file": 1.0} == by_group("c=path/data.csv", *PT, "--by", "c")
 
 
 # Numbers and names as other programs write them
@@ -236,7 +236,7 @@ def test_score_decimals_are_the_nearest_doubles() -> None:
                 both = pa.table({"p": doubles, "t": decimals})
                 parquet.write_table(both, "data.parquet")
                 scored = run_json("score", "data.parquet", *PT, "--reduction", "sum")
-                assert scored["total"]["values"] == {"mse": 0.0}, kind
+                assert {"mse": 0.0} == scored["total"]["values"], kind
 
 
 def test_score_record_names_beyond_latin_1() -> None:
@@ -244,7 +244,7 @@ def test_score_record_names_beyond_latin_1() -> None:
     with pytest.warns(UserWarning, match="format 3.0"):
         np.save("data.npy", records)
     scored = run_json("score", "data.npy", "--inputs", "прогноз", "--targets", "t", "--loss", "mse")
-    assert scored["total"]["values"] == {"mse": 2.5}
+    assert {"mse": 2.5} == scored["total"]["values"]
 
 
 def test_score_groups_of_string_views() -> None:
@@ -262,4 +262,4 @@ def test_score_groups_of_string_views() -> None:
             with new(content, data.schema, options=options) as writer:
                 writer.write_table(data)
             Path("data.arrow").write_bytes(content.getvalue())
-            assert by_group("data.arrow", *PT, "--by", "c") == {"x": 1.0, "y": 4.0}, kind
+            assert {"x": 1.0, "y": 4.0} == by_group("data.arrow", *PT, "--by", "c"), kind

@@ -35,7 +35,7 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
-def truth(loss: str, rows: list[tuple[float, float]], **parameters: float) -> Any:
+def reference(loss: str, rows: list[tuple[float, float]], **parameters: float) -> Any:
     """The sum of the losses, from the definition."""
     settings = {**LOSSES[loss].parameters, **parameters}
     with mp.workprec(300):
@@ -56,29 +56,27 @@ def test_losses_that_files_are_scored_with() -> None:
 def test_score_prints_the_means_of_all_losses() -> None:
     Path("data.csv").write_text(GOOD)
     status, output, errors = run("score", "data.csv", *COLUMNS)
-    assert (status, errors) == (0, "")
+    assert (0, "") == (status, errors)
     assert "mean of the losses of x against y" in output
     heading, _, first, *others = output.strip().splitlines()[-7:]
-    assert heading.split() == ["file", "rows", "loss", "mean"]
-    assert first.split()[:2] == ["data.csv", "3"]
+    assert ["file", "rows", "loss", "mean"] == heading.split()
+    assert ["data.csv", "3"] == first.split()[:2]
     names = ["huber delta=1", "l1", "log_cosh", "mse", "smooth_l1 beta=1"]
-    values = [float(truth(name.split()[0], ROWS) / 3) for name in names]
+    values = [float(reference(name.split()[0], ROWS) / 3) for name in names]
     printed = [line.split()[-1] for line in (first, *others)]
-    assert printed == [f"{value:.6g}" for value in values]
+    assert [f"{value:.6g}" for value in values] == printed
     for name, line in zip(names, (first, *others), strict=True):
         assert name in line
     for digits in (1, 3, 17):
         output = run("score", "data.csv", *COLUMNS, "--digits", str(digits))[1]
         printed = [line.split()[-1] for line in output.strip().splitlines()[-5:]]
-        assert printed == [repr(x) if digits == 17 else f"{x:.{digits}g}" for x in values]
+        assert [repr(x) if digits == 17 else f"{x:.{digits}g}" for x in values] == printed
 
 
 def test_score_json() -> None:
     Path("data.csv").write_text(GOOD)
-    values = {"huber": float(truth("huber", ROWS, delta=2.5))}
-    assert run_json(
-        "score", "data.csv", *COLUMNS, "--loss", "huber", "--delta", "2.5", "--reduction", "sum"
-    ) == {
+    values = {"huber": float(reference("huber", ROWS, delta=2.5))}
+    assert {
         "inputs": "x",
         "targets": "y",
         "weights": None,
@@ -87,7 +85,9 @@ def test_score_json() -> None:
         "losses": [{"loss": "huber", "parameters": {"delta": 2.5}}],
         "files": [{"file": "data.csv", "rows": 3, "skipped": 0, "values": values}],
         "total": {"rows": 3, "skipped": 0, "values": values},
-    }  # fmt: skip
+    } == run_json(
+        "score", "data.csv", *COLUMNS, "--loss", "huber", "--delta", "2.5", "--reduction", "sum"
+    )  # fmt: skip
 
 
 def test_score_has_every_loss_of_the_residual() -> None:
@@ -95,8 +95,8 @@ def test_score_has_every_loss_of_the_residual() -> None:
     values = run_json("score", "data.csv", *COLUMNS)["total"]["values"]
     assert set(values) >= {"huber", "log_cosh"}
     for name, value in values.items():
-        assert value == float(
-            getattr(lossless, f"{name}_loss")(*np.array(ROWS).T, reduction="mean")
+        assert (
+            float(getattr(lossless, f"{name}_loss")(*np.array(ROWS).T, reduction="mean")) == value
         )
 
 
@@ -104,15 +104,15 @@ def test_commands_take_no_default_reduction_of_a_loss() -> None:
     def loss(inputs: Any, targets: Any, scale: float = 2.0, reduction: Any = "mean") -> Any:
         return scale, reduction
 
-    assert ChosenLoss("loss", loss, {"scale": 3.0})(0, 0) == (3.0, "none")
-    assert ChosenLoss("loss", loss, {})(0, 0, reduction="sum") == (2.0, "sum")
+    assert (3.0, "none") == ChosenLoss("loss", loss, {"scale": 3.0})(0, 0)
+    assert (2.0, "sum") == ChosenLoss("loss", loss, {})(0, 0, reduction="sum")
 
 
 @pytest.mark.parametrize("name", ["log_cosh", "log-cosh", "log_cosh_loss", "Log-Cosh"])
 def test_score_knows_a_loss_by_any_spelling(name: str) -> None:
     Path("data.csv").write_text(GOOD)
     (loss,) = run_json("score", "data.csv", *COLUMNS, "--loss", name)["losses"]
-    assert loss == {"loss": "log_cosh", "parameters": {}}
+    assert {"loss": "log_cosh", "parameters": {}} == loss
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -132,7 +132,7 @@ def test_score_is_the_library_on_the_whole_columns(
         for reduction in ("sum", "mean", "weighted_mean")[: 2 + len(options)]:
             arguments = ["--weights", "w"] if options else []
             found = run_json("score", name, *COLUMNS, *arguments, "--reduction", reduction)
-            assert found["total"]["rows"] == len(x)
+            assert len(x) == found["total"]["rows"]
             for loss, value in found["total"]["values"].items():
                 function = getattr(lossless, f"{loss}_loss")
                 expected = function(x, t, reduction=reduction, **options)
@@ -157,7 +157,7 @@ def test_score_columns_of_a_matrix_by_number(
     found = run_json("score", f"m{suffix}", "--inputs", "2", "--targets", "0", "--reduction", "sum")
     wide = matrix.astype(np.float64)
     for loss, value in found["total"]["values"].items():
-        assert value == getattr(lossless, f"{loss}_loss")(wide[:, 2], wide[:, 0], reduction="sum")
+        assert getattr(lossless, f"{loss}_loss")(wide[:, 2], wide[:, 0], reduction="sum") == value
 
 
 @given(
@@ -190,7 +190,7 @@ def test_score_is_the_same_for_any_chunk(
             ]
     expected = found[0]
     for loss, value in expected["total"]["values"].items():
-        true = truth(loss, [(a, b) for a, b, _ in numbers]) / len(numbers)
+        true = reference(loss, [(a, b) for a, b, _ in numbers]) / len(numbers)
         assert abs(value - true) <= 2.0**-49 * true + 2.0**-1000
     for other in found:
         assert expected["total"] == other["total"]
@@ -207,7 +207,7 @@ def test_score_total_survives_cancelling_weights() -> None:
     found = run_json(
         "score", "data.parquet", *COLUMNS, "--loss", "huber", "--weights", "w", "--reduction", "sum"
     )
-    assert found["total"]["values"] == {"huber": 50_000 * 0.25**2 / 2}
+    assert {"huber": 50_000 * 0.25**2 / 2} == found["total"]["values"]
 
 
 def test_score_columns_whose_batches_differ(rng: np.random.Generator) -> None:
@@ -219,7 +219,7 @@ def test_score_columns_whose_batches_differ(rng: np.random.Generator) -> None:
     parquet.write_table(table, "data.parquet", row_group_size=90_001)
     arguments = ("--by", "g", "--loss", "huber", "--reduction", "sum")
     found = run_json("score", "data.parquet", *COLUMNS, *arguments)
-    assert found["total"]["rows"] == len(x)
+    assert len(x) == found["total"]["rows"]
     for row in found["groups"]:
         where = keys == "abc".index(row["group"])
         expected = lossless.huber_loss(x, t, reduction="sum", where=where)
@@ -230,33 +230,33 @@ def test_score_several_files() -> None:
     for name, rows in (("f1", "1,0\n"), ("f2", "2,0\n4,0\n"), ("other", "9,0\n")):
         Path(f"{name}.csv").write_text(f"x,y\n{rows}")
     found = run_json("score", "f?.csv", "f1.csv", *COLUMNS, "--loss", "huber")
-    assert [(row["file"], row["rows"]) for row in found["files"]] == [("f1.csv", 1), ("f2.csv", 2)]
-    assert [row["values"]["huber"] for row in found["files"]] == [0.5, 2.5]
-    assert found["total"] == {"rows": 3, "skipped": 0, "values": {"huber": 5.5 / 3}}
+    assert [("f1.csv", 1), ("f2.csv", 2)] == [(row["file"], row["rows"]) for row in found["files"]]
+    assert [0.5, 2.5] == [row["values"]["huber"] for row in found["files"]]
+    assert {"rows": 3, "skipped": 0, "values": {"huber": 5.5 / 3}} == found["total"]
     _, output, _ = run("score", "f?.csv", *COLUMNS, "--loss", "huber")
-    assert output.split()[-3:] == ["all", "3", "1.83333"]
+    assert ["all", "3", "1.83333"] == output.split()[-3:]
 
 
 def test_score_weighted_means() -> None:
     Path("data.csv").write_text(GOOD)
     arguments = ("score", "data.csv", *COLUMNS, "--weights", "w", "--loss", "huber")
     total = 2 * 0.125 + 4 * 6.5
-    assert run_json(*arguments)["total"]["values"]["huber"] == total / 3
+    assert total / 3 == run_json(*arguments)["total"]["values"]["huber"]
     found = run_json(*arguments, "--reduction", "weighted_mean", "--by", "g")
-    assert found["total"]["values"]["huber"] == total / 7
-    assert [row["values"]["huber"] for row in found["groups"]] == [total / 6, 0.0]
+    assert total / 7 == found["total"]["values"]["huber"]
+    assert [total / 6, 0.0] == [row["values"]["huber"] for row in found["groups"]]
 
 
 def test_score_without_weight_is_not_a_number() -> None:
     Path("data.csv").write_text("x,y,w\n1,0,0\n")
     arguments = ("score", "data.csv", *COLUMNS, "--weights", "w", "--reduction", "weighted_mean")
-    assert run_json(*arguments)["total"]["values"]["huber"] == "nan"
-    assert run(*arguments)[1].split()[-1] == "nan"
+    assert "nan" == run_json(*arguments)["total"]["values"]["huber"]
+    assert "nan" == run(*arguments)[1].split()[-1]
 
 
 def test_score_of_infinite_numbers_is_infinite() -> None:
     Path("data.csv").write_text("x,y\n1,0\n-inf,0\n")
-    assert run_json("score", "data.csv", *COLUMNS)["total"]["values"]["huber"] == "inf"
+    assert "inf" == run_json("score", "data.csv", *COLUMNS)["total"]["values"]["huber"]
 
 
 MISSING = "x,y,g\n1,0,a\n,0,a\nNA,0,a\n3, nan,b\n4,0,\n-6,0,b\n"
@@ -267,9 +267,9 @@ def test_score_skips_missing_cells_on_request() -> None:
     Path("whole.csv").write_text("x,y,g\n0,0,c\n")
     arguments = ("score", "data.csv", "whole.csv", *COLUMNS, "--loss", "huber", "--skip-missing")
     found = run_json(*arguments, "--by", "g")
-    assert [(row["rows"], row["skipped"]) for row in found["files"]] == [(2, 4), (1, 0)]
-    assert found["total"] == {"rows": 3, "skipped": 4, "values": {"huber": 2.0}}
-    assert [row["group"] for row in found["groups"]] == ["a", "b", "c"]
+    assert [(2, 4), (1, 0)] == [(row["rows"], row["skipped"]) for row in found["files"]]
+    assert {"rows": 3, "skipped": 4, "values": {"huber": 2.0}} == found["total"]
+    assert ["a", "b", "c"] == [row["group"] for row in found["groups"]]
     assert "4 rows with missing cells were skipped" in run(*arguments, "--by", "g")[1]
 
 
@@ -282,21 +282,21 @@ def test_score_writes_the_loss_of_each_row(suffix: str) -> None:
         "score", "d.parquet", "e.parquet", *COLUMNS, "--reduction", "none", "--skip-missing",
         "--by", "g", "-o", f"out.{suffix}",
     )  # fmt: skip
-    assert found["output"] == f"out.{suffix}"
-    assert found["total"] == {"rows": 4, "skipped": 1}
+    assert f"out.{suffix}" == found["output"]
+    assert {"rows": 4, "skipped": 1} == found["total"]
     read = csv.read_csv if suffix == "csv" else parquet.read_table
     written = read(f"out.{suffix}")
-    assert written.column_names[:4] == ["file", "row", "g", "huber"]
+    assert ["file", "row", "g", "huber"] == written.column_names[:4]
     expected = lossless.log_cosh_loss(x, t)[[0, 2, 3, 3]]
     assert expected.tolist() == written["log_cosh"].cast(pa.float32()).to_pylist()
-    assert written["row"].to_pylist() == [1, 3, 4, 1]
-    assert written["file"].to_pylist() == ["d.parquet"] * 3 + ["e.parquet"]
-    assert written["g"].to_pylist() == ["a", "b", "a", "c"]
+    assert [1, 3, 4, 1] == written["row"].to_pylist()
+    assert ["d.parquet"] * 3 + ["e.parquet"] == written["file"].to_pylist()
+    assert ["a", "b", "a", "c"] == written["g"].to_pylist()
     status, output, _ = run(
         "score", "e.parquet", *COLUMNS, "--reduction", "none", "-o", f"out.{suffix}"
     )
-    assert (status, output) == (0, f"1 rows: out.{suffix}\n")
-    assert read(f"out.{suffix}").column_names[:2] == ["row", "huber"]
+    assert (0, f"1 rows: out.{suffix}\n") == (status, output)
+    assert ["row", "huber"] == read(f"out.{suffix}").column_names[:2]
 
 
 def test_score_reads_what_spreadsheets_write() -> None:
@@ -306,4 +306,4 @@ def test_score_reads_what_spreadsheets_write() -> None:
     Path("data.tsv").write_bytes(text.replace(",", "\t").encode())
     for name in ("data.csv", "data.tsv"):
         found = run_json("score", name, *COLUMNS, "--loss", "huber", "--skip-missing")["total"]
-        assert found == {"rows": 3, "skipped": 1, "values": {"huber": (0.5 + 1.5 + 2.5) / 3}}
+        assert {"rows": 3, "skipped": 1, "values": {"huber": (0.5 + 1.5 + 2.5) / 3}} == found

@@ -1,4 +1,4 @@
-"""Assertions on bits and ULP whose messages say inputs, got, wanted and the error."""
+"""Assertions on bits and ULP whose messages say inputs, expected, got and the error."""
 
 from __future__ import annotations
 
@@ -35,54 +35,58 @@ def composed_ulp(case: Case, output: str) -> float:
 def _complaint(
     what: str,
     wrong: NDArray[np.intp],
-    got: Array,
-    wanted: Array,
+    expected: Array,
+    actual: Array,
     arguments: Sequence[Any],
     errors: Sequence[Any],
 ) -> str:
-    lines = [f"{what}: {len(wrong)} of {got.size} wrong"]
+    lines = [f"{what}: {len(wrong)} of {actual.size} wrong"]
     for index, error in zip(wrong[:SHOWN], errors, strict=False):
-        places = [float(np.broadcast_to(part, got.shape).flat[index]) for part in arguments]
+        places = [float(np.broadcast_to(part, actual.shape).flat[index]) for part in arguments]
         lines.append(
             f"  [{index}] at ({', '.join(f'{place.hex()} = {place!r}' for place in places)}): "
-            f"got {float(got.flat[index])!r}, wanted {float(wanted.flat[index])!r}, "
+            f"expected {float(expected.flat[index])!r}, got {float(actual.flat[index])!r}, "
             f"error {error} ULP"
         )
     return "\n".join(lines)
 
 
-def assert_same_bits(got: Any, wanted: Any, fmt: Format, what: str, *arguments: Any) -> None:
+def assert_same_bits(expected: Any, actual: Any, fmt: Format, what: str, *arguments: Any) -> None:
     """Equal dtype, shape and bits: signs of zeros count, and every NaN is the same one."""
-    got, wanted = np.asarray(got), np.asarray(wanted)
-    assert got.dtype == fmt.dtype, f"{what}: got {got.dtype}, wanted {fmt.dtype}"
-    assert wanted.dtype == fmt.dtype, f"{what}: the test wants {wanted.dtype}, not {fmt.dtype}"
-    assert got.shape == wanted.shape, f"{what}: got shape {got.shape}, wanted {wanted.shape}"
-    wrong = np.flatnonzero(fmt.bits(got) != fmt.bits(wanted))
+    expected, actual = np.asarray(expected), np.asarray(actual)
+    assert fmt.dtype == expected.dtype, (
+        f"{what}: the test expects {expected.dtype}, not {fmt.dtype}"
+    )
+    assert fmt.dtype == actual.dtype, f"{what}: expected {fmt.dtype}, got {actual.dtype}"
+    assert expected.shape == actual.shape, (
+        f"{what}: expected shape {expected.shape}, got {actual.shape}"
+    )
+    wrong = np.flatnonzero(fmt.bits(actual) != fmt.bits(expected))
     if wrong.size:
-        pairs = zip(got.flat[wrong[:SHOWN]], wanted.flat[wrong[:SHOWN]], strict=True)
-        errors = [abs(float(a) - float(b)) / float(fmt.spacing(b)) for a, b in pairs]
-        raise AssertionError(_complaint(what, wrong, got, wanted, arguments, errors))
+        pairs = zip(expected.flat[wrong[:SHOWN]], actual.flat[wrong[:SHOWN]], strict=True)
+        errors = [abs(float(b) - float(a)) / float(fmt.spacing(a)) for a, b in pairs]
+        raise AssertionError(_complaint(what, wrong, expected, actual, arguments, errors))
 
 
 def assert_correctly_rounded(
     case: Case, inputs: Array, targets: Array | None, **parameters: float
 ) -> None:
-    """Every element-wise result, whichever call gives it, is the truth rounded once."""
+    """Every element-wise result, whichever call gives it, is the reference rounded once."""
     other = np.zeros_like(inputs) if targets is None else targets
     operands = case.loss.operands(inputs, targets, case.fmt)
-    wanted: dict[str, Array] = {}
-    for output, call, got in case.element_wise(inputs, other, **parameters):
-        if output not in wanted:
-            wanted[output] = rounded_array(
+    expected: dict[str, Array] = {}
+    for output, call, actual in case.element_wise(inputs, other, **parameters):
+        if output not in expected:
+            expected[output] = rounded_array(
                 case.loss, output, inputs, targets, case.fmt, operands, **parameters
             )
         what = f"{case} {output} from {call} {parameters or ''}"
-        assert_same_bits(got, wanted[output], case.fmt, what, inputs, other)
+        assert_same_bits(expected[output], actual, case.fmt, what, inputs, other)
 
 
 def assert_ulp(
-    got: Any,
-    true: Sequence[Any],
+    expected: Sequence[Any],
+    actual: Any,
     fmt: Format,
     bound: float,
     what: str,
@@ -90,13 +94,15 @@ def assert_ulp(
     slack: Sequence[Any] | None = None,
 ) -> None:
     """Within so many ULP of real numbers, plus an absolute slack where a sum earns one."""
-    got = np.asarray(got)
-    assert got.dtype == fmt.dtype, f"{what}: got {got.dtype}, wanted {fmt.dtype}"
-    assert got.size == len(true), f"{what}: got {got.size} results, wanted {len(true)}"
-    errors = ulp_errors(got, true, fmt)
-    bounds = [bound] * len(true)
+    actual = np.asarray(actual)
+    assert fmt.dtype == actual.dtype, f"{what}: expected {fmt.dtype}, got {actual.dtype}"
+    assert len(expected) == actual.size, (
+        f"{what}: expected {len(expected)} results, got {actual.size}"
+    )
+    errors = ulp_errors(expected, actual, fmt)
+    bounds = [bound] * len(expected)
     if slack is not None:
-        for index, (number, more) in enumerate(zip(true, slack, strict=True)):
+        for index, (number, more) in enumerate(zip(expected, slack, strict=True)):
             if mp.isfinite(number):
                 magnitude = int(mp.mag(number)) if number else fmt.min_exponent
                 unit = fmt.quantum_exponent(magnitude)
@@ -104,9 +110,9 @@ def assert_ulp(
     wrong = np.array([i for i, e in enumerate(errors) if not e <= bounds[i]], np.intp)
     if wrong.size:
         shown = [f"{errors[i]} (allowed {bounds[i]})" for i in wrong[:SHOWN]]
-        wanted = np.array([float(number) for number in true]).reshape(got.shape)
-        raise AssertionError(_complaint(what, wrong, got, wanted, arguments, shown))
+        nearest = np.array([float(number) for number in expected]).reshape(actual.shape)
+        raise AssertionError(_complaint(what, wrong, nearest, actual, arguments, shown))
 
 
-def ulp_errors(got: Array, true: Sequence[Any], fmt: Format) -> list[float]:
-    return [ulp_error(float(a), b, fmt) for a, b in zip(got.flat, true, strict=True)]
+def ulp_errors(expected: Sequence[Any], actual: Array, fmt: Format) -> list[float]:
+    return [ulp_error(float(b), a, fmt) for a, b in zip(expected, actual.flat, strict=True)]

@@ -38,17 +38,17 @@ def run(*arguments: str) -> tuple[int, str, str]:
 def run_json(*arguments: str) -> Any:
     """The document that a command which succeeds prints, alone."""
     status, output, errors = run(*arguments, "--json")
-    assert (status, errors) == (0, ""), errors
+    assert (0, "") == (status, errors), errors
     return json.loads(output, parse_constant=lambda name: f"no JSON: {name}")
 
 
 def error(*arguments: str) -> str:
     """The one line that a command which fails prints; with --json it is the same."""
     status, output, errors = run(*arguments)
-    assert (status, output) == (1, ""), errors
+    assert (1, "") == (status, output), errors
     assert errors.startswith(f"lossless {arguments[0]}: ")
-    assert errors.count("\n") == 1
-    assert run(*arguments, "--json") == (1, "", errors)
+    assert 1 == errors.count("\n")
+    assert (1, "", errors) == run(*arguments, "--json")
     return errors
 
 

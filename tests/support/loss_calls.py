@@ -98,10 +98,12 @@ def path(formulas: bool) -> AbstractContextManager[None]:
 ULP = 32
 
 
-def assert_as_numpy(got: Any, wanted: Any, what: str) -> None:
+def assert_as_numpy(expected: Any, actual: Any, what: str) -> None:
     """Float32 results within 32 ULP, or of half the largest where terms may cancel."""
-    assert got.shape == np.shape(wanted), f"{what}: {got.shape}, wanted {np.shape(wanted)}"
-    size = np.abs(wanted)
+    assert np.shape(expected) == actual.shape, (
+        f"{what}: expected shape {np.shape(expected)}, got {actual.shape}"
+    )
+    size = np.abs(expected)
     slack = ULP * np.spacing(np.maximum(size, size.max(initial=0.0) / 2), dtype=np.float32)
-    off = np.abs(np.float64(got) - np.float64(wanted))
-    assert (off <= slack).all(), f"{what}: got {got}, wanted {wanted}"
+    off = np.abs(np.float64(actual) - np.float64(expected))
+    assert (off <= slack).all(), f"{what}: expected {expected}, got {actual}"

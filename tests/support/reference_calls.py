@@ -25,7 +25,7 @@ ELEMENT_ULP = 8
 
 
 @dataclass(frozen=True)
-class Truth:
+class Reference:
     """Real numbers, as object arrays, and what float64 sums and underflow may add to each."""
 
     value: Array
@@ -36,7 +36,7 @@ class Truth:
     second_derivative_slack: Array
 
 
-def truth(
+def reference_call(
     case: Case,
     inputs: Array,
     targets: Array,
@@ -46,7 +46,7 @@ def truth(
     where: Any = None,
     axis: Any = None,
     **parameters: Any,
-) -> Truth:
+) -> Reference:
     shape = np.broadcast_shapes(inputs.shape, targets.shape)
     x, t = (np.broadcast_to(a, shape).astype(np.float64) for a in (inputs, targets))
     mask = np.broadcast_to(True if where is None else where, shape)
@@ -111,32 +111,32 @@ def truth(
                 far = abs(x - t) > 2
             lost = lost + abs(factors) * np.where(far, COMPOSED_SECOND, mp.mpf(0))
     parts = (value, gradient, second, value_slack, gradient_slack, lost)
-    return Truth(*(np.asarray(part, object) for part in parts))
+    return Reference(*(np.asarray(part, object) for part in parts))
 
 
-def assert_true(case: Case, inputs: Array, targets: Array, /, **options: Any) -> None:
-    """Every way to compute this call is as close to the truth as the contract asks."""
-    wanted = truth(case, inputs, targets, **options)
+def assert_keeps_contract(case: Case, inputs: Array, targets: Array, /, **options: Any) -> None:
+    """Every way to compute this call is as close to the reference as the contract asks."""
+    expected = reference_call(case, inputs, targets, **options)
     what = f"{case} {inputs.shape} {targets.shape} {sorted(options)} {options.get('reduction')}"
     bounds = _bounds(case)
     value = case.value(inputs, targets, **options)
-    assert value.shape == wanted.value.shape, f"{what}: got shape {value.shape}"
+    assert expected.value.shape == value.shape, f"{what}: got shape {value.shape}"
     again, gradient = case.value_and_grad(inputs, targets, **options)
     if not case.backend.flushes:  # XLA compiles another program, in which it joins other operations
-        assert_same_bits(again, value, case.fmt, f"{what} value_and_grad against the loss")
-    assert gradient.shape == inputs.shape, f"{what}: got a gradient of shape {gradient.shape}"
-    results = [("value", value, wanted.value, wanted.value_slack)]
-    results += [("gradient", gradient, wanted.gradient, wanted.gradient_slack)]
-    if options.get("reduction", "none") == "none" and wanted.gradient.shape == value.shape:
+        assert_same_bits(value, again, case.fmt, f"{what} value_and_grad against the loss")
+    assert inputs.shape == gradient.shape, f"{what}: got a gradient of shape {gradient.shape}"
+    results = [("value", value, expected.value, expected.value_slack)]
+    results += [("gradient", gradient, expected.gradient, expected.gradient_slack)]
+    if options.get("reduction", "none") == "none" and expected.gradient.shape == value.shape:
         first, second = case.grad_and_hess(
             inputs, targets, **{key: options[key] for key in options if key != "reduction"}
         )
-        assert_same_bits(first, gradient, case.fmt, f"{what} grad_and_hess against value_and_grad")
-        true = wanted.second_derivative
-        results += [("second_derivative", second, true, wanted.second_derivative_slack)]
-    for output, got, true, slack in results:
+        assert_same_bits(gradient, first, case.fmt, f"{what} grad_and_hess against value_and_grad")
+        true = expected.second_derivative
+        results += [("second_derivative", second, true, expected.second_derivative_slack)]
+    for output, actual, true, slack in results:
         assert_ulp(
-            got, list(true.flat), case.fmt, bounds[output], f"{what} {output}",
+            list(true.flat), actual, case.fmt, bounds[output], f"{what} {output}",
             slack=list(np.broadcast_to(slack, true.shape).flat),
         )  # fmt: skip
 

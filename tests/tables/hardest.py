@@ -38,9 +38,9 @@ def steered(loss: Loss, output: str, inputs: Array, fmt: Format, **parameters: f
     for number in inputs.astype(np.float64):
         with mp.workprec(400):
             x = mp.mpf(number)
-            truth = function(x)
-            unit = fmt.quantum_exponent(int(mp.mag(truth)))
-            middle = mp.ldexp(mp.floor(mp.ldexp(truth, -unit)) + mp.mpf(0.5), unit)
+            exact = function(x)
+            unit = fmt.quantum_exponent(int(mp.mag(exact)))
+            middle = mp.ldexp(mp.floor(mp.ldexp(exact, -unit)) + mp.mpf(0.5), unit)
             root = mp.findroot(partial(_above, function, middle), x, tol=1e-60)
             near = round_real(x - root, fmt)
         rows += [(number, fmt.neighbour(near, step)) for step in (-1, 0, 1)]
@@ -56,11 +56,11 @@ def distance(
 ) -> float:
     """log2 of the distance between the true result and the nearest midpoint, in ULP."""
     with mp.workprec(400):
-        truth = abs(reference.real(loss, output, x, t, **parameters))
-        if not truth or not mp.isfinite(truth):
+        exact = abs(reference.real(loss, output, x, t, **parameters))
+        if not exact or not mp.isfinite(exact):
             return math.inf
-        unit = fmt.quantum_exponent(int(mp.mag(truth)))
-        result = mp.ldexp(truth, -unit)
+        unit = fmt.quantum_exponent(int(mp.mag(exact)))
+        result = mp.ldexp(exact, -unit)
         apart = abs(result - mp.floor(result) - mp.mpf(0.5))
         return float(mp.log(apart, 2)) if apart else -math.inf
 

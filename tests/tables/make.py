@@ -160,8 +160,8 @@ def rows(loss: Loss, fmt: Format, count: int) -> Iterator[list[str]]:
             if key in seen or not all(float(fmt.array(part)) == part for part in point):
                 continue
             seen.add(key)
-            wanted = [reference.rounded(loss, o, *point, fmt, **parameters) for o in OUTPUTS]
-            yield [kind, *map(short_hex, (delta, *point, *wanted))]
+            expected = [reference.rounded(loss, o, *point, fmt, **parameters) for o in OUTPUTS]
+            yield [kind, *map(short_hex, (delta, *point, *expected))]
 
 
 def main() -> None:

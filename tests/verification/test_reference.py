@@ -59,41 +59,41 @@ def test_rounding_sees_below_float64() -> None:
     with mp.workprec(300):
         hair = mp.ldexp(1, -200)
         middle = mp.mpf(1) + mp.ldexp(1, -24)
-        assert round_real(middle, FLOAT32) == 1.0
-        assert round_real(middle + hair, FLOAT32) == 1.0 + 2.0**-23
-        assert round_real(middle - hair, FLOAT32) == 1.0
-        assert round_real(mp.mpf(2.0**-150), FLOAT32) == 0.0
-        assert round_real(mp.mpf(2.0**-150) + hair, FLOAT32) == 2.0**-149
-        assert round_real(mp.mpf(65520), FLOAT16) == math.inf
-        assert round_real(65520 - hair, FLOAT16) == 65504.0
-        assert math.copysign(1, round_real(-hair, FLOAT16)) == -1
+        assert 1.0 == round_real(middle, FLOAT32)
+        assert 1.0 + 2.0**-23 == round_real(middle + hair, FLOAT32)
+        assert 1.0 == round_real(middle - hair, FLOAT32)
+        assert 0.0 == round_real(mp.mpf(2.0**-150), FLOAT32)
+        assert 2.0**-149 == round_real(mp.mpf(2.0**-150) + hair, FLOAT32)
+        assert math.inf == round_real(mp.mpf(65520), FLOAT16)
+        assert 65504.0 == round_real(65520 - hair, FLOAT16)
+        assert -1 == math.copysign(1, round_real(-hair, FLOAT16))
 
 
 @FORMAT_IDS
 def test_neighbours_and_spacing(fmt: Format) -> None:
-    assert fmt.neighbour(1.0, 1) - 1 == 2.0 ** (1 - fmt.precision) == fmt.spacing(1.0)
-    assert 1 - fmt.neighbour(1.0, -1) == 2.0**-fmt.precision == fmt.spacing(0.75)
-    assert fmt.neighbour(0.0, 1) == fmt.smallest == fmt.spacing(fmt.smallest)
-    assert fmt.neighbour(fmt.smallest, -2) == -fmt.smallest
-    assert fmt.neighbour(fmt.largest, 1) == math.inf
-    assert float(fmt.array(fmt.largest)) == fmt.largest
+    assert 2.0 ** (1 - fmt.precision) == fmt.neighbour(1.0, 1) - 1 == fmt.spacing(1.0)
+    assert 2.0**-fmt.precision == 1 - fmt.neighbour(1.0, -1) == fmt.spacing(0.75)
+    assert fmt.smallest == fmt.neighbour(0.0, 1) == fmt.spacing(fmt.smallest)
+    assert -fmt.smallest == fmt.neighbour(fmt.smallest, -2)
+    assert math.inf == fmt.neighbour(fmt.largest, 1)
+    assert fmt.largest == float(fmt.array(fmt.largest))
 
 
 def test_ulp_error_is_measured_at_the_truth() -> None:
     with mp.workprec(200):
         true = mp.mpf(1) + mp.ldexp(3, -25)
-        assert ulp_error(1.0, true, FLOAT32) == 0.75
-        assert ulp_error(1.0 + 2.0**-23, true, FLOAT32) == 0.25
-        assert ulp_error(1.0, 1 - mp.ldexp(1, -25), FLOAT32) == 0.5
-        assert ulp_error(0.0, mp.ldexp(3, -1076), FLOAT64) == 0.75
-        assert ulp_error(math.inf, mp.mpf(3), FLOAT64) == math.inf
-        assert ulp_error(math.inf, mp.ldexp(1, 1024), FLOAT64) == 0
-        assert ulp_error(math.nan, mp.nan, FLOAT64) == 0
-        assert ulp_error(math.nan, mp.mpf(1), FLOAT64) == math.inf
+        assert 0.75 == ulp_error(1.0, true, FLOAT32)
+        assert 0.25 == ulp_error(1.0 + 2.0**-23, true, FLOAT32)
+        assert 0.5 == ulp_error(1.0, 1 - mp.ldexp(1, -25), FLOAT32)
+        assert 0.75 == ulp_error(0.0, mp.ldexp(3, -1076), FLOAT64)
+        assert math.inf == ulp_error(math.inf, mp.mpf(3), FLOAT64)
+        assert 0 == ulp_error(math.inf, mp.ldexp(1, 1024), FLOAT64)
+        assert 0 == ulp_error(math.nan, mp.nan, FLOAT64)
+        assert math.inf == ulp_error(math.nan, mp.mpf(1), FLOAT64)
 
 
 @pytest.mark.parametrize(
-    ("x", "t", "delta", "wanted"),
+    ("x", "t", "delta", "expected"),
     [
         (3.0, 1.0, 2.5, (2, 2, 1)),
         (3.0, -1.0, 2.5, (6.875, 2.5, 0)),
@@ -101,9 +101,9 @@ def test_ulp_error_is_measured_at_the_truth() -> None:
         (-3.0, 1.0, math.inf, (8, -4, 1)),
     ],
 )
-def test_huber_reference_by_hand(x: float, t: float, delta: Any, wanted: Any) -> None:
-    got = [real(LOSSES["huber"], output, x, t, delta=delta) for output in OUTPUTS]
-    assert tuple(got) == wanted
+def test_huber_reference_by_hand(x: float, t: float, delta: Any, expected: Any) -> None:
+    actual = [real(LOSSES["huber"], output, x, t, delta=delta) for output in OUTPUTS]
+    assert expected == tuple(actual)
 
 
 @pytest.mark.parametrize("r", ["1", "-0.001", "0.35", "-17.25", "2.5e-9"])
@@ -113,11 +113,11 @@ def test_log_cosh_reference_by_another_arithmetic(r: str) -> None:
         x = decimal.Decimal(float(r))
         rising, falling = x.exp(), (-x).exp()
         cosh = (rising + falling) / 2
-        wanted = cosh.ln(), (rising - falling) / 2 / cosh, 1 / cosh**2
-        for output, number in zip(OUTPUTS, wanted, strict=True):
-            got = real(LOSSES["log_cosh"], output, float(r))
-            error = abs(got / mp.mpf(str(number)) - 1)
-            assert error < mp.mpf(10) ** -33, (output, got, number)
+        expected = cosh.ln(), (rising - falling) / 2 / cosh, 1 / cosh**2
+        for output, number in zip(OUTPUTS, expected, strict=True):
+            actual = real(LOSSES["log_cosh"], output, float(r))
+            error = abs(actual / mp.mpf(str(number)) - 1)
+            assert error < mp.mpf(10) ** -33, (output, actual, number)
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: loss.name)
@@ -130,9 +130,9 @@ def test_reference_derivatives_are_those_of_the_value(loss: Loss) -> None:
             for low, high in (OUTPUTS[:2], OUTPUTS[1:]):
                 f = partial(loss.real[low], **loss.parameters)
                 slope = (f(x + step, *targets) - f(x - step, *targets)) / (2 * step)
-                wanted = loss.real[high](mp.mpf(x), *targets, **loss.parameters)
-                error = abs(slope - wanted) / max(1, abs(wanted))
-                assert error < mp.mpf(10) ** -20, (low, x, slope, wanted)
+                expected = loss.real[high](mp.mpf(x), *targets, **loss.parameters)
+                error = abs(slope - expected) / max(1, abs(expected))
+                assert error < mp.mpf(10) ** -20, (low, x, slope, expected)
 
 
 @NARROW_IDS
@@ -146,12 +146,12 @@ def test_screening_agrees_with_mpmath(loss: Loss, fmt: Format, rng: np.random.Ge
         residual = Residual.of(x, targets, fmt)
         for parameters in loss.settings:
             for output in OUTPUTS:
-                got, undecided = screen(*loss.extended[output](residual, **parameters), fmt)
+                actual, undecided = screen(*loss.extended[output](residual, **parameters), fmt)
                 assert undecided.sum() <= n // 20, (output, parameters)
                 for i in np.flatnonzero(~undecided):
                     t = 0.0 if targets is None else float(targets[i])
-                    wanted = rounded(loss, output, float(x[i]), t, fmt, **parameters)
-                    assert float(got[i]) == wanted, (output, parameters, x[i], t)
+                    expected = rounded(loss, output, float(x[i]), t, fmt, **parameters)
+                    assert expected == float(actual[i]), (output, parameters, x[i], t)
 
 
 @NARROW_IDS
@@ -162,11 +162,11 @@ def test_screening_of_other_losses_agrees_with_mpmath(loss: Loss, fmt: Format, r
     operands = loss.operands(x, t, fmt)
     for parameters in loss.settings:
         for output in OUTPUTS:
-            got, undecided = screen(*loss.extended[output](operands, **parameters), fmt)
+            actual, undecided = screen(*loss.extended[output](operands, **parameters), fmt)
             assert undecided.sum() <= 20, (output, parameters)
             for i in np.flatnonzero(~undecided):
-                wanted = rounded(loss, output, float(x[i]), float(t[i]), fmt, **parameters)
-                assert wanted == float(got[i]), (output, parameters, x[i], t[i])
+                expected = rounded(loss, output, float(x[i]), float(t[i]), fmt, **parameters)
+                assert expected == float(actual[i]), (output, parameters, x[i], t[i])
 
 
 @NARROW_IDS
@@ -175,14 +175,14 @@ def test_screening_is_not_fooled_by_hard_points(loss: Loss, fmt: Format) -> None
     """At the points of the tables it is right or says that it does not know."""
     for delta, rows in read(f"{loss.name}_{fmt.name}").items():
         parameters = {} if delta < 0 else {"delta": delta}
-        x, t, *wanted = (fmt.array(column) for column in zip(*rows, strict=True))
+        x, t, *expected = (fmt.array(column) for column in zip(*rows, strict=True))
         inexact = Residual.of(x, t, fmt).inexact
         everywhere = np.full(len(x), True)
         for there in (everywhere, everywhere if inexact is None else ~inexact):
             residual = Residual.of(x[there], t[there], fmt)
-            for output, right in zip(OUTPUTS, wanted, strict=True):
-                got, undecided = screen(*loss.extended[output](residual, **parameters), fmt)
-                decided = fmt.bits(got)[~undecided]
+            for output, right in zip(OUTPUTS, expected, strict=True):
+                actual, undecided = screen(*loss.extended[output](residual, **parameters), fmt)
+                decided = fmt.bits(actual)[~undecided]
                 np.testing.assert_array_equal(decided, fmt.bits(right[there])[~undecided], output)
 
 
@@ -198,11 +198,11 @@ def test_long_double_keeps_its_bound(loss: Loss, rng: np.random.Generator) -> No
         for output in OUTPUTS:
             result, bound = loss.extended[output](operands, **parameters)
             with mp.workprec(200):
-                for a, b, got, allowed in zip(
+                for a, b, actual, allowed in zip(
                     x.tolist(), t.tolist(), result, np.broadcast_to(bound, x.shape), strict=True
                 ):
                     true = real(loss, output, a, b, **parameters)
-                    mantissa, exponent = np.frexp(got)
+                    mantissa, exponent = np.frexp(actual)
                     high = np.float64(mantissa)
                     exact = mp.mpf(float(high)) + mp.mpf(float(mantissa - high))
                     exact = mp.ldexp(exact, int(exponent))

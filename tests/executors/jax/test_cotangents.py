@@ -24,7 +24,7 @@ IN_NARROW_DTYPES = pytest.mark.parametrize("case", cases(NARROW, backends=[Backe
 
 
 @IN_NARROW_DTYPES
-def test_loss_cotangents_are_folded_in(case: Case, rng: np.random.Generator) -> None:
+def test_cotangents_are_folded_in(case: Case, rng: np.random.Generator) -> None:
     """A factor of all, of rows or of elements; a constant or traced; jitted and not."""
     x, t = arrays(case, (37, 11), rng)
     each = case.fmt.array(rng.choice([0.5, -1.25, 3.0], x.shape))
@@ -36,7 +36,7 @@ def test_loss_cotangents_are_folded_in(case: Case, rng: np.random.Generator) -> 
     ]
     for factor, given in combinations:
         weights = np.asarray(factor, np.float64)
-        wanted = on_numpy(case).value_and_grad(x, t, weights=weights, **given)[1]
+        expected = on_numpy(case).value_and_grad(x, t, weights=weights, **given)[1]
 
         def scaled(x: Any, t: Any, factor: Any, given: Any = given) -> Any:
             return (factor * case.function(x, t, **given)).sum()
@@ -49,37 +49,37 @@ def test_loss_cotangents_are_folded_in(case: Case, rng: np.random.Generator) -> 
             gradients(jnp.asarray(x), jnp.asarray(t), factor),
         ):
             what = f"{case} {given} times {factor}"
-            assert_same_bits(by_inputs, wanted, case.fmt, what)
-            assert_same_bits(-by_targets, wanted, case.fmt, f"{what}, by targets")
+            assert_same_bits(expected, by_inputs, case.fmt, what)
+            assert_same_bits(expected, -by_targets, case.fmt, f"{what}, by targets")
 
 
 @pytest.mark.parametrize("case", cases([FLOAT16], backends=[Backend.JAX]))
-def test_loss_scaled_against_underflow(case: Case, rng: np.random.Generator) -> None:
+def test_scaling_keeps_gradients_from_underflow(case: Case, rng: np.random.Generator) -> None:
     """As a loss scale does: gradients below float16's range come back, rounded once."""
     x = case.fmt.array(rng.normal(0, 1e-3, 1 << 16))
     t = np.zeros_like(x)
     _, lost = on_numpy(case).value_and_grad(x, t, reduction="mean")
-    _, wanted = on_numpy(case).value_and_grad(x, t, reduction="mean", weights=1024.0)
+    _, expected = on_numpy(case).value_and_grad(x, t, reduction="mean", weights=1024.0)
     step = jax.jit(jax.grad(lambda x, scale: scale * case.function(x, t, reduction="mean")))
-    assert_same_bits(step(x, np.float16(1024)), wanted, case.fmt, str(case))
-    assert np.count_nonzero(lost) < 0.5 * np.count_nonzero(wanted)
+    assert_same_bits(expected, step(x, np.float16(1024)), case.fmt, str(case))
+    assert np.count_nonzero(lost) < 0.5 * np.count_nonzero(expected)
 
 
 @IN_NARROW_DTYPES
-def test_loss_whose_cotangent_turns_out_to_be_one(case: Case, rng: np.random.Generator) -> None:
+def test_cotangent_that_turns_out_to_be_one(case: Case, rng: np.random.Generator) -> None:
     """Its gradient is the one that came with the value, and yet depends on the cotangent."""
     x, t = arrays(case, (37, 11), rng)
     one = jnp.ones((), x.dtype)
-    _, wanted = on_numpy(case).value_and_grad(x, t, reduction="mean")
+    _, expected = on_numpy(case).value_and_grad(x, t, reduction="mean")
     function = jax.jit(jax.grad(lambda x, factor: factor * case.function(x, t, reduction="mean")))
-    assert_same_bits(function(x, one), wanted, case.fmt, str(case))
+    assert_same_bits(expected, function(x, one), case.fmt, str(case))
     _, by_factor = jax.jvp(lambda factor: function(x, factor), (one,), (one,))
-    true = [float(slope) for slope in wanted.flat]
-    assert_ulp(by_factor, true, case.fmt, 2 if x.dtype.itemsize < 4 else 16, str(case))
+    true = [float(slope) for slope in expected.flat]
+    assert_ulp(true, by_factor, case.fmt, 2 if x.dtype.itemsize < 4 else 16, str(case))
 
 
 @IN_NARROW_DTYPES
-def test_loss_times_a_constant_takes_two_custom_calls(case: Case) -> None:
+def test_constant_factor_takes_two_custom_calls(case: Case) -> None:
     """One for the value and one for the gradient, no copies, and no memory but theirs."""
     x = jnp.ones((64, 3), case.fmt.dtype)
     for factor, calls in ((1, 1), (3, 2)):
@@ -88,13 +88,13 @@ def test_loss_times_a_constant_takes_two_custom_calls(case: Case) -> None:
             return factor * case.function(x, t, reduction="mean")
 
         program = text(jax.value_and_grad(scaled), x, x)
-        assert program.count("custom-call(") == calls, program
+        assert calls == program.count("custom-call("), program
         assert "copy" not in program, program
         assert "conditional" not in program, program
 
 
 @LOSSES
-def test_loss_cotangents_of_batches(loss: Any, rng: np.random.Generator) -> None:
+def test_cotangents_of_batches(loss: Any, rng: np.random.Generator) -> None:
     """Many for one loss, and one for many; and the transpose of many directions of one loss."""
     x, t = rng.normal(0.5, 2, (2, 4, 5)).astype(np.float32)
     factors = np.array([1.0, 0.75, -3.0], np.float32)
@@ -102,15 +102,15 @@ def test_loss_cotangents_of_batches(loss: Any, rng: np.random.Generator) -> None
     def gradient(x: Any, factor: Any) -> Any:
         return jax.vjp(lambda x: loss(x, t, reduction="mean"), x)[1](factor)[0]
 
-    def wanted(factor: Any) -> Any:
+    def expected(factor: Any) -> Any:
         return lossless.value_and_grad(loss)(x, t, reduction="mean", weights=float(factor))[1]
 
     slopes: Any = jax.jit(jax.vmap(gradient, (None, 0)))(x, factors)
     for slope, factor in zip(slopes, factors, strict=True):
-        assert_same_bits(slope, wanted(factor), FLOAT32, f"{factor}")
+        assert_same_bits(expected(factor), slope, FLOAT32, f"{factor}")
     slopes = jax.jit(jax.vmap(gradient, (0, None)))(np.stack([x, x]), factors[1])
     for slope in slopes:
-        assert_same_bits(slope, wanted(factors[1]), FLOAT32, "batch of losses")
+        assert_same_bits(expected(factors[1]), slope, FLOAT32, "batch of losses")
 
     def changes(directions: Any) -> Any:
         def change(direction: Any) -> Any:
@@ -120,11 +120,11 @@ def test_loss_cotangents_of_batches(loss: Any, rng: np.random.Generator) -> None
 
     slopes = jax.jit(jax.grad(changes))(np.ones((3, *x.shape), np.float32))
     for slope, factor in zip(slopes, factors, strict=True):
-        assert_same_bits(slope, wanted(factor), FLOAT32, f"direction times {factor}")
+        assert_same_bits(expected(factor), slope, FLOAT32, f"direction times {factor}")
 
 
 @LOSSES
-def test_loss_is_not_compiled_again(loss: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_gradients_are_not_compiled_again(loss: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Gradients that are not jitted, whatever the cotangent, from the second call on."""
     x = jnp.asarray([0.5, -3.0])
 
@@ -142,7 +142,7 @@ def test_loss_is_not_compiled_again(loss: Any, caplog: pytest.LogCaptureFixture)
 
 @LOSSES
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
-def test_loss_gradient_by_what_is_not_spread(
+def test_gradient_of_what_is_not_spread(
     loss: Any, kind: AxisType, rng: np.random.Generator
 ) -> None:
     """Targets that every device has, as an array or a number, beside inputs that are spread."""
@@ -157,15 +157,15 @@ def test_loss_gradient_by_what_is_not_spread(
         def by_targets(x: Any, t: Any) -> Any:
             return jax.grad(scaled, argnums=1)(x, t)
 
-        wanted = by_targets(jnp.asarray(x), jnp.asarray(targets))
+        expected = by_targets(jnp.asarray(x), jnp.asarray(targets))
         a, b = jax.device_put(x, spread), jax.device_put(targets, whole)
         with jax.set_mesh(mesh):
             for function in (by_targets, jax.jit(by_targets)):
-                got = np.asarray(function(a, b))
+                actual = np.asarray(function(a, b))
                 if targets.ndim:
-                    assert_same_bits(got, np.asarray(wanted), FLOAT32, f"{kind}")
+                    assert_same_bits(np.asarray(expected), actual, FLOAT32, f"{kind}")
                 else:  # a sum of all elements, in another order
-                    np.testing.assert_allclose(got, wanted, rtol=0, atol=x.size * 2.0**-24)
+                    np.testing.assert_allclose(actual, expected, rtol=0, atol=x.size * 2.0**-24)
         if kind == AxisType.Explicit:
             continue
 
@@ -184,25 +184,23 @@ def test_loss_gradient_by_what_is_not_spread(
 
 
 @pytest.mark.parametrize("case", cases([FLOAT16], backends=[Backend.JAX]))
-def test_loss_gradient_by_a_number_is_a_wide_sum(case: Case, rng: np.random.Generator) -> None:
+def test_gradient_of_a_number_is_a_wide_sum(case: Case, rng: np.random.Generator) -> None:
     """Its terms may be too small for float16."""
     x = case.fmt.array(rng.normal(0.5, 1, 4096))
     t = jnp.asarray(0.25, jnp.float16)
     function = jax.grad(lambda t, s: s * case.function(x, t, reduction="mean"))
     wide = np.float64(on_numpy(case).value_and_grad(x, np.float16(0.25))[1]).mean()
     for scale in (np.float16(1), np.float16(1e-3)):
-        got, wanted = float(jax.jit(function)(t, scale)), -wide * float(scale)
-        assert abs(got - wanted) <= 2.0**-9 * abs(wanted)
+        actual, expected = float(jax.jit(function)(t, scale)), -wide * float(scale)
+        assert abs(actual - expected) <= 2.0**-9 * abs(expected)
 
 
 @LOSSES
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
-def test_loss_cotangents_of_sharded_arrays(
-    loss: Any, kind: AxisType, rng: np.random.Generator
-) -> None:
+def test_cotangents_of_sharded_arrays(loss: Any, kind: AxisType, rng: np.random.Generator) -> None:
     """The gradient stays where the inputs are, without more communication; constant or traced."""
     x, t = rng.normal(0.5, 2, (2, 16, 24)).astype(np.float32)
-    _, wanted = lossless.value_and_grad(loss)(x, t, reduction="mean", weights=0.75)
+    _, expected = lossless.value_and_grad(loss)(x, t, reduction="mean", weights=0.75)
     mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(kind,) * 2)
     sharding = NamedSharding(mesh, PartitionSpec("a", "b"))
 
@@ -215,9 +213,9 @@ def test_loss_cotangents_of_sharded_arrays(
         traced = jax.jit(jax.value_and_grad(scaled))
         for program, arguments in ((constant, (a, b)), (traced, (a, b, np.float32(0.75)))):
             _, gradient = program(*arguments)
-            assert_same_bits(gradient, wanted, FLOAT32, f"{kind}")
+            assert_same_bits(expected, gradient, FLOAT32, f"{kind}")
             assert gradient.sharding.is_equivalent_to(sharding, 2), gradient.sharding
-            assert collectives(program, *arguments) == {"all-reduce": 1}
+            assert {"all-reduce": 1} == collectives(program, *arguments)
 
 
 @pytest.mark.parametrize("fmt", NARROW, ids=str)
@@ -231,7 +229,7 @@ def test_cross_entropy_cotangents_are_folded_in(
     weights = rng.uniform(0.5, 2.0, SHAPE[:-1]).astype(np.float32)
     shape = SHAPE[:-1] if reduction == "none" else ()
     factors = fmt.array(rng.normal(1.0, 2.0, shape))
-    _, wanted = cross_entropy(
+    _, expected = cross_entropy(
         x, targets, weights=weights, reduction=reduction, cotangent=factors, smoothing=0.1
     )
 
@@ -240,9 +238,9 @@ def test_cross_entropy_cotangents_are_folded_in(
 
     constant = jax.jit(jax.grad(lambda x: (factors * loss(x)).sum()))(x)
     (traced,) = jax.jit(lambda x, factors: jax.vjp(loss, x)[1](factors))(x, factors)
-    for got in (constant, traced):
-        assert_same_bits(got, wanted, fmt, f"{fmt.name} {reduction}")
+    for actual in (constant, traced):
+        assert_same_bits(expected, actual, fmt, f"{fmt.name} {reduction}")
     _, plain = BOTH(x, targets, weights, label_smoothing=0.1, reduction=reduction)
     with np.errstate(over="ignore"):
         rounded_twice = fmt.array(plain * np.expand_dims(factors, -1)) if shape else plain * factors
-    assert (fmt.bits(rounded_twice) != fmt.bits(wanted)).any()
+    assert (fmt.bits(rounded_twice) != fmt.bits(expected)).any()

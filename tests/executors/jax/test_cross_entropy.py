@@ -40,9 +40,9 @@ def test_cross_entropy_has_the_bits_of_numpy(
         return results
 
     for more, results in zip(given, jax.jit(every)(x, targets), strict=True):
-        wanted = BOTH(x, targets, **more)
-        for got, part in zip(results, (*wanted, *wanted), strict=True):
-            assert_same_bits(got, part, fmt, f"{fmt.name} {more}")
+        expected = BOTH(x, targets, **more)
+        for actual, part in zip(results, (*expected, *expected), strict=True):
+            assert_same_bits(part, actual, fmt, f"{fmt.name} {more}")
 
 
 @SOFT
@@ -63,8 +63,8 @@ def test_cross_entropy_has_the_bits_of_numpy_along_any_axis(
         return results
 
     for axis, (mean, gradient) in enumerate(jax.jit(every)(x, targets)):
-        assert_same_bits(mean, value, FLOAT32, f"value, axis {axis}")
-        assert_same_bits(gradient, slope, FLOAT32, f"gradient, axis {axis}")
+        assert_same_bits(value, mean, FLOAT32, f"value, axis {axis}")
+        assert_same_bits(slope, gradient, FLOAT32, f"gradient, axis {axis}")
 
 
 @FMT
@@ -77,9 +77,9 @@ def test_cross_entropy_bits_on_threads_of_xla(fmt: Format, rng: np.random.Genera
     small = np.abs(BOTH(x, labels)[1].astype(float))
     assert np.count_nonzero((small > 0) & (small < 2.0**fmt.min_exponent)) > 10_000
     for reduction in ("none", "mean"):
-        got = jax.jit(lambda x, r=reduction: BOTH(x, labels, reduction=r))(x)
-        for mine, part in zip(got, BOTH(x, labels, reduction=reduction), strict=True):
-            assert_same_bits(mine, part, fmt, f"{fmt.name} {reduction}")
+        actual = jax.jit(lambda x, r=reduction: BOTH(x, labels, reduction=r))(x)
+        for mine, part in zip(actual, BOTH(x, labels, reduction=reduction), strict=True):
+            assert_same_bits(part, mine, fmt, f"{fmt.name} {reduction}")
 
 
 def test_cross_entropy_of_views_and_empty_arrays(rng: np.random.Generator) -> None:
@@ -87,10 +87,10 @@ def test_cross_entropy_of_views_and_empty_arrays(rng: np.random.Generator) -> No
     x, targets = samples(FLOAT32, False, rng)
     views: list[Any] = [np.s_[::2, 1:], np.s_[:0], np.s_[2, 3]]
     for view, reduction in itertools.product(views, ("none", "mean")):
-        wanted = BOTH(x[view], targets[view], reduction=reduction)
-        got = BOTH(jnp.asarray(x)[view], jnp.asarray(targets)[view], reduction=reduction)
-        for mine, part in zip(got, wanted, strict=True):
-            assert_same_bits(mine, part, FLOAT32, f"{view} {reduction}")
+        expected = BOTH(x[view], targets[view], reduction=reduction)
+        actual = BOTH(jnp.asarray(x)[view], jnp.asarray(targets)[view], reduction=reduction)
+        for mine, part in zip(actual, expected, strict=True):
+            assert_same_bits(part, mine, FLOAT32, f"{view} {reduction}")
 
 
 def operations(program: str) -> list[str]:
@@ -110,13 +110,13 @@ def test_cross_entropy_is_one_custom_call(
         explicit = lambda x, t, r=reduction: BOTH(x, t, reduction=r)  # noqa: E731
         for function in (both, explicit, jax.vmap(both)):
             program = text(function, *arrays)
-            assert operations(program) == ["custom-call", "parameter", "parameter"], program
+            assert ["custom-call", "parameter", "parameter"] == operations(program), program
         along = (
             jnp.moveaxis(arrays[0], -1, 0),
             jnp.moveaxis(arrays[1], -1, 0) if soft else arrays[1],
         )
         program = text(lambda x, t, r=reduction: BOTH(x, t, axis=0, reduction=r), *along)
-        assert operations(program) == ["custom-call", "parameter", "parameter"], program
+        assert ["custom-call", "parameter", "parameter"] == operations(program), program
 
 
 @SOFT
@@ -134,16 +134,16 @@ def test_cross_entropy_on_other_platforms_has_no_custom_call(
 def test_cross_entropy_exports(rng: np.random.Generator) -> None:
     """Composed for anyone; with the custom call to one's own programs."""
     x, t = (jnp.asarray(array) for array in samples(FLOAT32, False, rng))
-    wanted = CROSS_ENTROPY(x, t)
+    expected = CROSS_ENTROPY(x, t)
     with lossless.composed():
         composed = jax.jit(lambda x, t: CROSS_ENTROPY(x, t))
         exported = jax.export.export(composed, platforms=["cpu", "cuda"])(x, t)
-    np.testing.assert_allclose(exported.call(x, t), wanted, rtol=2**-20)
+    np.testing.assert_allclose(exported.call(x, t), expected, rtol=2**-20)
     with pytest.raises(ValueError, match=r"to_export_use_lossless\.composed\(\)"):
         jax.export.export(jax.jit(CROSS_ENTROPY))(x, t)
     check = jax.export.DisabledSafetyCheck.custom_call("lossless_rows")
     native = jax.export.export(jax.jit(CROSS_ENTROPY), disabled_checks=[check])(x, t)
-    assert_same_bits(native.call(x, t), wanted, FLOAT32, "exported")
+    assert_same_bits(expected, native.call(x, t), FLOAT32, "exported")
 
 
 @WITH_FLOAT64
@@ -152,12 +152,12 @@ def test_cross_entropy_of_classes_that_do_not_exist() -> None:
     x = jnp.asarray(np.random.default_rng(4).normal(size=(6, 3)))
     labels, bad = np.array([1, 3, -1, 0, 2**40, 2]), np.array([0, 1, 1, 0, 1, 0], bool)
     program = jax.jit(BOTH, static_argnames="reduction")
-    wanted = BOTH(np.asarray(x)[~bad], labels[~bad])
-    for got, part in zip(program(x, labels), wanted, strict=True):
-        assert_same_bits(got[~bad], part, FLOAT64, "other rows")
-        assert np.isnan(got[bad]).all()
+    expected = BOTH(np.asarray(x)[~bad], labels[~bad])
+    for actual, part in zip(program(x, labels), expected, strict=True):
+        assert_same_bits(part, actual[~bad], FLOAT64, "other rows")
+        assert np.isnan(actual[bad]).all()
     value, slopes = program(x, labels, where=~bad, reduction="sum")
-    np.testing.assert_array_max_ulp(np.asarray(value), wanted[0].sum(), 1)
+    np.testing.assert_array_max_ulp(np.asarray(value), expected[0].sum(), 1)
     assert not slopes[bad].any()
     assert np.isnan(program(x, labels, reduction="mean")[0])
 
@@ -168,17 +168,17 @@ def test_cross_entropy_dtypes_of_classes_and_weights(dtype: str, rng: np.random.
     x, targets = samples(FLOAT32, False, rng)
     weights = rng.integers(1, 5, SHAPE[:-1])
     given = jnp.asarray(targets, dtype), jnp.asarray(weights)
-    for got, part in zip(BOTH(x, *given), BOTH(x, targets, weights.astype(float)), strict=True):
-        assert_same_bits(got, part, FLOAT32, dtype)
+    for actual, part in zip(BOTH(x, *given), BOTH(x, targets, weights.astype(float)), strict=True):
+        assert_same_bits(part, actual, FLOAT32, dtype)
 
 
 def test_cross_entropy_of_one_row_with_a_number_as_weight(rng: np.random.Generator) -> None:
     """It is a constant of the program, and counts as float64, which JAX does not have here."""
     x, targets = (array[0, 0] for array in samples(FLOAT32, False, rng))
     for weight in (0.0, -0.0, 1 / 3, float(np.float32(1 / 3))):
-        got = BOTH(jnp.asarray(x), targets, weight)
-        for mine, part in zip(got, BOTH(x, targets, weight), strict=True):
-            assert_same_bits(mine, part, FLOAT32, f"{weight}")
+        actual = BOTH(jnp.asarray(x), targets, weight)
+        for mine, part in zip(actual, BOTH(x, targets, weight), strict=True):
+            assert_same_bits(part, mine, FLOAT32, f"{weight}")
 
 
 @WITH_FLOAT64
@@ -187,28 +187,28 @@ def test_cross_entropy_of_mixed_dtypes(rng: np.random.Generator) -> None:
     x, p = samples(FLOAT32, True, rng)
     wide = p.astype(np.float64)
     value, slope = BOTH(x, wide)
-    for got, part in zip(BOTH(jnp.asarray(x), wide), (value, slope), strict=True):
-        assert_same_bits(got, part, FLOAT64, "wider probabilities")
+    for actual, part in zip(BOTH(jnp.asarray(x), wide), (value, slope), strict=True):
+        assert_same_bits(part, actual, FLOAT64, "wider probabilities")
     by_jax = jax.grad(lambda x: CROSS_ENTROPY(x, wide).sum())(jnp.asarray(x))
-    assert_same_bits(by_jax, slope.astype(np.float32), FLOAT32, "gradient in the dtype of logits")
+    assert_same_bits(slope.astype(np.float32), by_jax, FLOAT32, "gradient in the dtype of logits")
     hot = np.eye(SHAPE[-1])[rng.integers(SHAPE[-1], size=SHAPE[:-1])]
-    wanted = BOTH(x, hot)
+    expected = BOTH(x, hot)
     for given in (hot.astype(bool), hot.astype(np.int8)):
-        for got, part in zip(BOTH(jnp.asarray(x), given), wanted, strict=True):
-            assert_same_bits(got, part, FLOAT64, f"{given.dtype}")
+        for actual, part in zip(BOTH(jnp.asarray(x), given), expected, strict=True):
+            assert_same_bits(part, actual, FLOAT64, f"{given.dtype}")
     integers = np.rint(x).astype(np.int16)
-    got = CROSS_ENTROPY(jnp.asarray(integers), hot)
-    assert_same_bits(got, CROSS_ENTROPY(integers, hot), FLOAT64, "integers as logits")
+    actual = CROSS_ENTROPY(jnp.asarray(integers), hot)
+    assert_same_bits(CROSS_ENTROPY(integers, hot), actual, FLOAT64, "integers as logits")
 
 
 def test_cross_entropy_under_strict_settings_of_jax() -> None:
     x, t = jnp.asarray([[0.5, 2.5]] * 3, jnp.bfloat16), jnp.asarray([0, 1, 1], jnp.uint8)
     given = {"weights": jnp.asarray([2.0, 1.0, 0.5]), "where": jnp.asarray([True])}
-    wanted = BOTH(np.asarray(x), np.asarray(t), **{k: np.asarray(v) for k, v in given.items()})
+    expected = BOTH(np.asarray(x), np.asarray(t), **{k: np.asarray(v) for k, v in given.items()})
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
-        got = BOTH(x, t, **given)
+        actual = BOTH(x, t, **given)
         slope = jax.grad(lambda x: CROSS_ENTROPY(x, t, **given).sum())(x)
         second = jax.hessian(lambda x: CROSS_ENTROPY(x, t, **given, reduction="mean"))(x)
-    for mine, part in zip((*got, slope), (*wanted, wanted[1]), strict=True):
-        assert_same_bits(mine, part, BFLOAT16, "strict")
-    assert second.dtype == jnp.bfloat16
+    for mine, part in zip((*actual, slope), (*expected, expected[1]), strict=True):
+        assert_same_bits(part, mine, BFLOAT16, "strict")
+    assert jnp.bfloat16 == second.dtype

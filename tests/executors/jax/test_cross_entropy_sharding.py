@@ -39,17 +39,17 @@ def test_cross_entropy_of_spread_rows(soft: bool, name: str, kind: AxisType) -> 
     """One all-reduce for a mean and its gradient, which is spread as the logits are."""
     x, t = data(soft)
     mesh, sharding = spread(name, kind)
-    wanted = BOTH(x, t, reduction="mean")
+    expected = BOTH(x, t, reduction="mean")
     program = jax.jit(jax.value_and_grad(mean))
     with jax.set_mesh(mesh):
         a = jax.device_put(x, sharding)
         for there in (sharding, NamedSharding(mesh, P())):  # the targets replicated, too
             b = jax.device_put(t, there)
             value, gradient = program(a, b)
-            assert_same_bits(gradient, wanted[1], FLOAT32, f"{name} gradient")
-            np.testing.assert_array_max_ulp(np.asarray(value), np.asarray(wanted[0]), 1)
+            assert_same_bits(expected[1], gradient, FLOAT32, f"{name} gradient")
+            np.testing.assert_array_max_ulp(np.asarray(value), np.asarray(expected[0]), 1)
             assert gradient.sharding.is_equivalent_to(sharding, 2), gradient.sharding
-            assert collectives(program, a, b) == {"all-reduce": 1}
+            assert {"all-reduce": 1} == collectives(program, a, b)
 
 
 @SOFT
@@ -58,14 +58,14 @@ def test_cross_entropy_of_spread_classes(soft: bool, name: str, kind: AxisType) 
     """The logits of a row come together first; the gradient is spread as they were."""
     x, t = data(soft)
     mesh, sharding = spread(name, kind)
-    wanted = BOTH(x, t, reduction="mean")
+    expected = BOTH(x, t, reduction="mean")
     with jax.set_mesh(mesh):
         a = jax.device_put(x, sharding)
         b = jax.device_put(t, sharding if soft else NamedSharding(mesh, P(sharding.spec[0])))
         for function in (jax.value_and_grad(mean), lambda x, t: BOTH(x, t, reduction="mean")):
             value, gradient = jax.jit(function)(a, b)
-            assert_same_bits(gradient, wanted[1], FLOAT32, f"{name} gradient")
-            np.testing.assert_array_max_ulp(np.asarray(value), np.asarray(wanted[0]), 1)
+            assert_same_bits(expected[1], gradient, FLOAT32, f"{name} gradient")
+            np.testing.assert_array_max_ulp(np.asarray(value), np.asarray(expected[0]), 1)
             assert gradient.sharding.is_equivalent_to(sharding, 2), gradient.sharding
 
 
@@ -76,15 +76,15 @@ def test_cross_entropy_of_each_spread_row_needs_no_collective(kind: AxisType) ->
     def batch(x: Any, t: Any) -> Any:
         return jax.vmap(lambda x, t: BOTH(x[None], t[None], reduction="mean"))(x, t)
 
-    wanted = BOTH(x, t)
+    expected = BOTH(x, t)
     with jax.set_mesh(mesh):
         a, b = (jax.device_put(array, sharding) for array in (x, t))
         for function in (BOTH, batch):
             program = jax.jit(function)
-            for got, part in zip(program(a, b), wanted, strict=True):
-                assert_same_bits(np.reshape(got, part.shape), part, FLOAT32, "of each row")
-                assert got.sharding.is_equivalent_to(NamedSharding(mesh, P("a")), got.ndim)
-            assert collectives(program, a, b) == {}
+            for actual, part in zip(program(a, b), expected, strict=True):
+                assert_same_bits(part, np.reshape(actual, part.shape), FLOAT32, "of each row")
+                assert actual.sharding.is_equivalent_to(NamedSharding(mesh, P("a")), actual.ndim)
+            assert {} == collectives(program, a, b)
 
 
 @SOFT
@@ -110,10 +110,10 @@ def test_cross_entropy_options_of_spread_rows(soft: bool, kind: AxisType) -> Non
         across = jax.jit(lambda x, t: BOTH(x.T, t.T, axis=0, reduction="mean"))
         moved = across(*(jax.device_put(array, sharding) for array in (x, t)))
     for options, (value, gradient) in zip(given, results, strict=True):
-        value_wanted, wanted = BOTH(x, t, **options)
+        value_wanted, expected = BOTH(x, t, **options)
         np.testing.assert_array_max_ulp(np.asarray(value), np.asarray(value_wanted), 1)
-        np.testing.assert_array_max_ulp(np.asarray(gradient), wanted, 1)
-    assert_same_bits(moved[1].T, BOTH(x, t, reduction="mean")[1], FLOAT32, "axis 0")
+        np.testing.assert_array_max_ulp(np.asarray(gradient), expected, 1)
+    assert_same_bits(BOTH(x, t, reduction="mean")[1], moved[1].T, FLOAT32, "axis 0")
 
 
 def test_cross_entropy_totals_of_spread_halves_do_not_overflow(kind: AxisType) -> None:
@@ -125,8 +125,8 @@ def test_cross_entropy_totals_of_spread_halves_do_not_overflow(kind: AxisType) -
         value, gradient = jax.jit(lambda x: BOTH(x, t, reduction="mean"))(
             jax.device_put(x, sharding)
         )
-    assert float(value) == 1000.0
-    assert_same_bits(gradient, BOTH(x, t, reduction="mean")[1], FLOAT16, "gradient")
+    assert 1000.0 == float(value)
+    assert_same_bits(BOTH(x, t, reduction="mean")[1], gradient, FLOAT16, "gradient")
 
 
 def test_cross_entropy_inside_of_shard_map() -> None:
@@ -137,10 +137,10 @@ def test_cross_entropy_inside_of_shard_map() -> None:
         return jax.lax.pmean(mean(x, t), "a")
 
     function = jax.shard_map(local, mesh=mesh, in_specs=P("a"), out_specs=P())
-    wanted = BOTH(x, t, reduction="mean")
+    expected = BOTH(x, t, reduction="mean")
     value, gradient = jax.jit(jax.value_and_grad(function))(jnp.asarray(x), jnp.asarray(t))
-    np.testing.assert_array_max_ulp(np.asarray(value), np.asarray(wanted[0]), 4)
-    np.testing.assert_array_max_ulp(np.asarray(gradient), wanted[1], 2)
+    np.testing.assert_array_max_ulp(np.asarray(value), np.asarray(expected[0]), 4)
+    np.testing.assert_array_max_ulp(np.asarray(gradient), expected[1], 2)
 
 
 def test_cross_entropy_second_order_of_spread_rows(kind: AxisType) -> None:
@@ -151,9 +151,9 @@ def test_cross_entropy_second_order_of_spread_rows(kind: AxisType) -> None:
         return jax.jvp(jax.grad(lambda x: mean(x, t)), (x,), (jnp.cos(x),))[1]
 
     with jax.set_mesh(mesh):
-        got = jax.jit(along)(jax.device_put(x, sharding))
+        actual = jax.jit(along)(jax.device_put(x, sharding))
     exponentials = np.exp(x.astype(float))
     softmax = exponentials / exponentials.sum(-1, keepdims=True)
     moved = softmax * np.cos(x)
-    wanted = (moved - softmax * moved.sum(-1, keepdims=True)) / SHAPE[0]
-    assert np.abs(np.asarray(got) - wanted).max() <= 2.0**-20 * np.abs(wanted).max()
+    expected = (moved - softmax * moved.sum(-1, keepdims=True)) / SHAPE[0]
+    assert np.abs(np.asarray(actual) - expected).max() <= 2.0**-20 * np.abs(expected).max()

@@ -25,7 +25,7 @@ def test_cross_entropy_derivatives_by_every_mode(soft: bool, rng: np.random.Gene
     """Linear maps, and second derivatives: softmax·(1 at the diagonal - softmax), a difference."""
     x, p = rng.normal(0.5, 2.0, (2, 5)), rng.dirichlet(np.ones(5), 2)
     targets = jnp.asarray(p if soft else [3, 1])
-    _, wanted = BOTH(x, np.asarray(targets), label_smoothing=0.1)
+    _, expected = BOTH(x, np.asarray(targets), label_smoothing=0.1)
     true, terms = (np.zeros((2, 5, 2, 5), object) for _ in range(2))
     with mp.workprec(200):
         for row, logits in enumerate(x):
@@ -41,11 +41,11 @@ def test_cross_entropy_derivatives_by_every_mode(soft: bool, rng: np.random.Gene
     value, vjp = jax.vjp(each, x)
     moved, linear = jax.linearize(each, x)
     ones = jnp.ones_like(x)
-    for got in (value, moved, jax.jvp(each, (x,), (ones,))[0]):
-        assert_same_bits(got, each(x), FLOAT64, "value")
-    assert_same_bits(vjp(jnp.ones(2))[0], wanted, FLOAT64, "vjp")
-    for got in (linear(ones * x), jax.jvp(each, (x,), (ones * x,))[1]):
-        np.testing.assert_array_max_ulp(np.asarray(got), (wanted * x).sum(-1), 16)
+    for actual in (value, moved, jax.jvp(each, (x,), (ones,))[0]):
+        assert_same_bits(each(x), actual, FLOAT64, "value")
+    assert_same_bits(expected, vjp(jnp.ones(2))[0], FLOAT64, "vjp")
+    for actual in (linear(ones * x), jax.jvp(each, (x,), (ones * x,))[1]):
+        np.testing.assert_array_max_ulp(np.asarray(actual), (expected * x).sum(-1), 16)
     for reduction, scale in (("sum", 1.0), ("mean", 0.5)):
 
         def function(x: Any, reduction: Any = reduction) -> Any:
@@ -54,7 +54,7 @@ def test_cross_entropy_derivatives_by_every_mode(soft: bool, rng: np.random.Gene
         for outer, inner in itertools.product((jax.jacfwd, jax.jacrev), repeat=2):
             hessian = jax.jit(outer(inner(function)))(x) / scale
             what = f"{reduction} {outer.__name__} {inner.__name__}"
-            assert_ulp(hessian, list(true.flat), FLOAT64, 8, what, slack=slack)
+            assert_ulp(list(true.flat), hessian, FLOAT64, 8, what, slack=slack)
 
 
 @WITH_FLOAT64
@@ -69,7 +69,7 @@ def test_cross_entropy_third_derivatives(rng: np.random.Generator) -> None:
         terms = np.einsum("o,oi,oj,ok->ijk", softmax, *[abs(apart)] * 3)
     found = jax.jit(jax.jacfwd(jax.hessian(lambda x: CROSS_ENTROPY(x, 2))))(x)
     slack = [mp.ldexp(part, -49) for part in terms.flat]
-    assert_ulp(found, list(true.flat), FLOAT64, 8, "third order", slack=slack)
+    assert_ulp(list(true.flat), found, FLOAT64, 8, "third order", slack=slack)
 
 
 @SOFT
@@ -121,15 +121,17 @@ def test_cross_entropy_vmap(soft: bool, rng: np.random.Generator) -> None:
         mapped = jax.jit(jax.vmap(function, in_axes=(axes,)))({**arguments, name: batch})
         for place in (0, 1):
             alone = one({**arguments, name: np.take(batch, place, axis)})
-            for got, wanted in zip(jax.tree.leaves(mapped), jax.tree.leaves(alone), strict=True):
-                assert_same_bits(got[place], wanted, FLOAT32, f"{name} {axis} {place}")
+            for actual, expected in zip(
+                jax.tree.leaves(mapped), jax.tree.leaves(alone), strict=True
+            ):
+                assert_same_bits(expected, actual[place], FLOAT32, f"{name} {axis} {place}")
     nested = jax.jit(jax.vmap(jax.vmap(lambda x, t: BOTH(x, t, reduction="mean"), (0, None))))
     slopes = jax.grad(lambda x: jax.vmap(CROSS_ENTROPY)(x, targets).sum())(x)
-    assert_same_bits(slopes, BOTH(x, targets)[1], FLOAT32, "grad of vmap")
+    assert_same_bits(BOTH(x, targets)[1], slopes, FLOAT32, "grad of vmap")
     found = nested(x, targets[:, 0])
-    wanted = BOTH(x, np.stack([targets[:, 0]] * SHAPE[1], 1))
-    for got, part in zip(found, wanted, strict=True):
-        assert_same_bits(got, part, FLOAT32, "nested")
+    expected = BOTH(x, np.stack([targets[:, 0]] * SHAPE[1], 1))
+    for actual, part in zip(found, expected, strict=True):
+        assert_same_bits(part, actual, FLOAT32, "nested")
 
 
 @WITH_FLOAT64
@@ -141,10 +143,10 @@ def test_cross_entropy_inside_of_loops_and_checkpoint(rng: np.random.Generator) 
         return jax.lax.scan(lambda _, row: (None, CROSS_ENTROPY(*row)), None, (x, targets))[1]
 
     kept = jax.checkpoint(CROSS_ENTROPY)
-    assert_same_bits(jax.jit(scanned)(x), value, FLOAT32, "scan")
+    assert_same_bits(value, jax.jit(scanned)(x), FLOAT32, "scan")
     for what, function in (("scan", scanned), ("checkpoint", lambda x: kept(x, targets))):
-        got = jax.jit(jax.grad(lambda x, f=function: f(x).sum()))(x)
-        assert_same_bits(got, slope, FLOAT32, f"grad of {what}")
+        actual = jax.jit(jax.grad(lambda x, f=function: f(x).sum()))(x)
+        assert_same_bits(slope, actual, FLOAT32, f"grad of {what}")
 
 
 @SOFT
@@ -173,5 +175,5 @@ def test_cross_entropy_of_batches_on_other_platforms(
                 array if axis is None else array[batch]
                 for array, axis in zip(given, axes, strict=True)
             ]
-            for got, wanted in zip(results, function(*one), strict=True):  # NumPy's
-                np.testing.assert_allclose(got, wanted, 1e-13, err_msg=f"{reduction} {axes}")
+            for actual, expected in zip(results, function(*one), strict=True):  # NumPy's
+                np.testing.assert_allclose(actual, expected, 1e-13, err_msg=f"{reduction} {axes}")

@@ -28,7 +28,7 @@ from support.frameworks.jax_programs import text
 
 @IN_EVERY_DTYPE
 @WITH_FLOAT64
-def test_loss_has_the_bits_of_numpy(case: Case, rng: np.random.Generator) -> None:
+def test_kernels_have_the_bits_of_numpy(case: Case, rng: np.random.Generator) -> None:
     """Explicitly and under jax.grad, whatever the options: all in one program."""
     x, t = arrays(case, SHAPE, rng)
     reduced = [
@@ -57,24 +57,26 @@ def test_loss_has_the_bits_of_numpy(case: Case, rng: np.random.Generator) -> Non
     results, second = jax.jit(every)(x, t)
     twin = on_numpy(case)
     for given, (plain, value, slope, by_inputs, by_targets) in zip(options, results, strict=True):
-        wanted, gradient = twin.value_and_grad(x, t, **given)
-        for got, part in (
-            (plain, wanted),
-            (value, wanted),
+        expected, gradient = twin.value_and_grad(x, t, **given)
+        for actual, part in (
+            (plain, expected),
+            (value, expected),
             (slope, gradient),
             (by_inputs, gradient),
         ):
-            assert_same_bits(got, part, case.fmt, f"{case} {given}")
+            assert_same_bits(part, actual, case.fmt, f"{case} {given}")
         masked = given["where"] is not None  # a zero of either sign is nothing
-        assert masked or np.asarray(-by_targets).tobytes() == gradient.tobytes(), f"{case} {given}"
+        assert masked or gradient.tobytes() == np.asarray(-by_targets).tobytes(), f"{case} {given}"
     for given, parts in zip([g for g in options if g["reduction"] == "none"], second, strict=True):
-        for got, part in zip(parts, twin.grad_and_hess(x, t, **given), strict=True):
-            assert_same_bits(got, part, case.fmt, f"{case} {given}")
+        for actual, part in zip(parts, twin.grad_and_hess(x, t, **given), strict=True):
+            assert_same_bits(part, actual, case.fmt, f"{case} {given}")
 
 
 @IN_EVERY_DTYPE
 @WITH_FLOAT64
-def test_loss_bits_on_threads_of_xla(case: Case, rng: np.random.Generator) -> None:
+def test_kernels_have_the_bits_of_numpy_on_threads_of_xla(
+    case: Case, rng: np.random.Generator
+) -> None:
     """One element, one block, and enough for several threads; XLA's flush subnormal numbers."""
     x, t = arrays(case, (150_001,), rng)
     x[:1000] *= case.fmt.array(2.0 ** (case.fmt.min_exponent - 1))
@@ -93,41 +95,43 @@ def test_loss_bits_on_threads_of_xla(case: Case, rng: np.random.Generator) -> No
 
     twin = on_numpy(case)
     for (size, reduction), results in zip(calls, jax.jit(every)(x, t), strict=True):
-        wanted, gradient = twin.value_and_grad(x[:size], t[:size], reduction=reduction)
-        for got, part in zip(results, (wanted, wanted, gradient), strict=True):
-            assert_same_bits(got, part, case.fmt, f"{case} {size} {reduction}")
+        expected, gradient = twin.value_and_grad(x[:size], t[:size], reduction=reduction)
+        for actual, part in zip(results, (expected, expected, gradient), strict=True):
+            assert_same_bits(part, actual, case.fmt, f"{case} {size} {reduction}")
 
 
 @LOSSES
-def test_loss_in_views_and_empty_arrays(loss: Any) -> None:
+def test_views_and_empty_arrays(loss: Any) -> None:
     x = np.random.default_rng(1).normal(0, 2, (6, 8)).astype(np.float32)
     views: list[Any] = [lambda a: a.T, lambda a: a[::2, 1:], lambda a: a[:0], lambda a: a[2, 3]]
     call: Any = lossless.value_and_grad(loss)
     for view, reduction in itertools.product(views, ("none", "mean")):
-        wanted = call(view(x), view(x[::-1]), reduction=reduction)
-        got = jax.jit(lambda x, t, v=view, r=reduction: call(v(x), v(t), reduction=r))(x, x[::-1])
-        for mine, part in zip(got, wanted, strict=True):
-            assert_same_bits(mine, part, FLOAT32, f"{reduction}")
+        expected = call(view(x), view(x[::-1]), reduction=reduction)
+        actual = jax.jit(lambda x, t, v=view, r=reduction: call(v(x), v(t), reduction=r))(
+            x, x[::-1]
+        )
+        for mine, part in zip(actual, expected, strict=True):
+            assert_same_bits(part, mine, FLOAT32, f"{reduction}")
 
 
 @LOSSES
-def test_loss_is_one_custom_call(loss: Any) -> None:
+def test_value_and_gradient_are_one_custom_call(loss: Any) -> None:
     """Value and gradient in one pass, and no copies around it."""
     x = jnp.ones((64, 3))
     for reduction in ("sum", "mean"):
         program = text(jax.value_and_grad(lambda x, t, r=reduction: loss(x, t, reduction=r)), x, x)
-        assert program.count("custom-call(") == 1, program
+        assert 1 == program.count("custom-call("), program
         assert "copy" not in program, program
         operations = re.findall(r" = \S+ (?:\S+ )*?([a-z-]+)\(", program)
         assert operations.count("constant") <= 1, program  # the loss's parameters
         others = sorted(name for name in operations if name != "constant")
-        assert others == ["custom-call", "parameter", "parameter"], program
+        assert ["custom-call", "parameter", "parameter"] == others, program
     inside = text(jax.value_and_grad(lambda x, t: 1 + loss(x, t, reduction="mean")), x, x)
-    assert inside.count("custom-call(") == 1, inside
+    assert 1 == inside.count("custom-call("), inside
 
 
 @LOSSES
-def test_loss_on_other_platforms_has_no_custom_call(loss: Any) -> None:
+def test_other_platforms_have_no_custom_call(loss: Any) -> None:
     function = jax.jit(jax.value_and_grad(lambda x, t: loss(x, t, reduction="mean")))
     for platform in ("cuda", "tpu", "rocm"):
         program = function.trace(jnp.ones(9), jnp.ones(9)).lower(lowering_platforms=(platform,))
@@ -137,7 +141,7 @@ def test_loss_on_other_platforms_has_no_custom_call(loss: Any) -> None:
 
 
 @LOSSES
-def test_loss_exports(loss: Any) -> None:
+def test_kernels_are_exported(loss: Any) -> None:
     """Composed for anyone; with the custom call to one's own programs."""
     x = jnp.asarray([0.5, -3.0])
     with lossless.composed():
@@ -147,26 +151,26 @@ def test_loss_exports(loss: Any) -> None:
         jax.export.export(jax.jit(lambda x: loss(x, 0.25) + 1))(x)
     check = jax.export.DisabledSafetyCheck.custom_call("lossless")
     native = jax.export.export(jax.jit(lambda x: loss(x, 0.25)), disabled_checks=[check])(x)
-    assert_same_bits(native.call(x), loss(x, 0.25), FLOAT32, "exported")
+    assert_same_bits(loss(x, 0.25), native.call(x), FLOAT32, "exported")
 
 
 @IN_FLOAT32
-def test_loss_numbers_are_constants_of_the_program(case: Case) -> None:
+def test_numbers_are_constants_of_the_program(case: Case) -> None:
     """Also their signs: a compiled program is not taken for one of another number."""
     x = jnp.asarray([0.5, -3.0])
     for weight in (0.0, -0.0, 0.0, 2.0):
         assert_same_bits(
-            case.function(x, 0.0, weights=weight),
             case.function(np.asarray(x), 0.0, weights=weight),
+            case.function(x, 0.0, weights=weight),
             FLOAT32,
             f"weights={weight}",
         )
     if case.loss.parameters:
         third = 1 / 3  # counts as float64, where JAX has none
         for edge in np.nextafter(np.float32(third), np.array([0, 1], np.float32)):
-            got = lossless.grad_and_hess(case.function)(jnp.asarray(edge), 0.0, third)
-            wanted = lossless.grad_and_hess(case.function)(np.asarray(edge), 0.0, third)
-            assert [float(g) for g in got] == [float(w) for w in wanted]
+            actual = lossless.grad_and_hess(case.function)(jnp.asarray(edge), 0.0, third)
+            expected = lossless.grad_and_hess(case.function)(np.asarray(edge), 0.0, third)
+            assert [float(w) for w in expected] == [float(g) for g in actual]
 
 
 COMPARED = {
@@ -221,7 +225,7 @@ def test_declared_ffi_is_that_of_jaxlib(tmp_path: Path) -> None:
     declared = set(
         re.findall(r"^struct (\w+) {", (ROOT / "src/bridges/xla/ffi.h").read_text(), re.M)
     )
-    assert {mine for mine, *_ in pairs} == declared
+    assert declared == {mine for mine, *_ in pairs}
     for mine, theirs, fields in pairs:
         lines.append(f"static_assert(sizeof(ours::{mine}) <= sizeof({theirs}));")
         for field in fields.split():
@@ -243,7 +247,7 @@ def test_declared_ffi_is_that_of_jaxlib(tmp_path: Path) -> None:
         [*command, f"-I{jax.ffi.include_dir()}", f"-I{ROOT / 'src'}"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert 0 == done.returncode, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -255,7 +259,7 @@ def test_declared_ffi_is_that_of_jaxlib(tmp_path: Path) -> None:
         ("import jax; del jax.ffi.ffi_call", "the bridge to jax"),
     ],
 )
-def test_loss_is_composed_where_the_bridge_does_not_work(spoil: str, why: str) -> None:
+def test_formulas_compute_where_the_bridge_does_not_work(spoil: str, why: str) -> None:
     """One warning, the right results, and a JAX that works."""
     code = f"""
 import sys, warnings
@@ -275,7 +279,7 @@ assert path["path"] == "composed", path
 print(*(str(w.message) for w in caught if "lossless" in str(w.message)), sep="\\n")
 """
     warned = printed(code)
-    assert len(warned) == 1, warned
+    assert 1 == len(warned), warned
     assert why in warned[0]
 
 
@@ -287,7 +291,7 @@ function = jax.jit(jax.grad(lambda x: lossless.huber_loss(x, 0.0, reduction="mea
 print(function(jnp.asarray([0.5, -3.0])).tolist())
 assert lossless.info()["backends"]["jax"]["path"] == "native"
 """
-    assert printed(code) == ["[0.25, -0.5]"]
+    assert ["[0.25, -0.5]"] == printed(code)
 
 
 def test_first_array_may_come_inside_of_a_mesh() -> None:
@@ -297,10 +301,10 @@ with jax.set_mesh(jax.make_mesh((8,), ("a",))):
     value = jax.jit(lossless.huber_loss)(jnp.full(16, 0.5), 0.0)
 print(value.sum(), lossless.info()["backends"]["jax"]["path"])
 """
-    assert printed(code) == ["2.0 native"]
+    assert ["2.0 native"] == printed(code)
 
 
 def test_mismatch_without_jaxlib(monkeypatch: pytest.MonkeyPatch) -> None:
     assert xla_ffi.mismatch() is None
     monkeypatch.setattr(xla_ffi, "HEADER", "no/such/header.h")
-    assert xla_ffi.mismatch() == "jaxlib does not tell the version of XLA's FFI"
+    assert "jaxlib does not tell the version of XLA's FFI" == xla_ffi.mismatch()

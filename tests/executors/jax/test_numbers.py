@@ -82,19 +82,19 @@ def test_other_numbers_compile_nothing(name: str, number: str, way: str) -> None
     for value in (0.3, 0.3):  # the first array of all brings the shortcut along
         result(value)
     with compilations() as known:
-        got = {value: result(value) for value in (0.4, 0.7, 0.123456789, 1e-3)}
+        actual = {value: result(value) for value in (0.4, 0.7, 0.123456789, 1e-3)}
     assert not known, f"{len(known)} programs were compiled"
     if way not in ("value", "value_and_grad"):
         return
     function = loss if way == "value" else lossless.value_and_grad(loss)
     on_numpy = [np.asarray(other) for other in others]
-    for value, results in got.items():
-        wanted = function(first, *on_numpy, **options | {number: value})
-        for mine, theirs in zip(*map(jax.tree.leaves, (results, wanted)), strict=True):
+    for value, results in actual.items():
+        expected = function(first, *on_numpy, **options | {number: value})
+        for mine, theirs in zip(*map(jax.tree.leaves, (results, expected)), strict=True):
             if is_composed.get() or name.startswith("triplet"):
                 np.testing.assert_allclose(mine, theirs, rtol=1e-5)
             else:
-                assert_same_bits(mine, theirs, FLOAT32, f"{value}")
+                assert_same_bits(theirs, mine, FLOAT32, f"{value}")
 
 
 @LOSSES
@@ -105,13 +105,13 @@ def test_numbers_count_in_full_without_float64(loss: Any) -> None:
         narrow = loss(x * 1e-8, 0 * x, weights=weights)
         with jax.enable_x64(True):
             wide = loss(x * 1e-8, 0 * x, weights=weights)
-            assert wide.dtype == jnp.float32
+            assert jnp.float32 == wide.dtype
         on_numpy = loss(np.asarray(x * 1e-8), np.zeros(3, np.float32), weights=weights)
-        for got in (narrow, wide):
+        for actual in (narrow, wide):
             if is_composed.get():
-                np.testing.assert_allclose(got, on_numpy, rtol=1e-6, atol=1e-37)
+                np.testing.assert_allclose(actual, on_numpy, rtol=1e-6, atol=1e-37)
             else:
-                assert_same_bits(got, on_numpy, FLOAT32, f"{weights}")
+                assert_same_bits(on_numpy, actual, FLOAT32, f"{weights}")
 
 
 def test_numbers_that_decide_on_programs_keep_few(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,12 +137,12 @@ def test_numbers_of_batches_of_branches() -> None:
         return jax.lax.switch(which, branches, x)
 
     x, which = jnp.linspace(-2, 2, 12).reshape(4, 3), jnp.array([0, 1, 1, 0])
-    wanted = [
+    expected = [
         lossless.huber_loss(x[i], 0 * x[i], delta=(0.1, 0.7)[int(k)], reduction="mean")
         for i, k in enumerate(which)
     ]
     slopes = [jax.grad(lambda x, k=k: chosen(x, k))(x[i]) for i, k in enumerate(which)]
     for function in (lambda f: f, jax.jit):
-        np.testing.assert_array_equal(function(jax.vmap(chosen))(x, which), jnp.stack(wanted))
-        got = function(jax.vmap(jax.grad(chosen)))(x, which)
-        np.testing.assert_array_equal(got, jnp.stack(slopes))
+        np.testing.assert_array_equal(function(jax.vmap(chosen))(x, which), jnp.stack(expected))
+        actual = function(jax.vmap(jax.grad(chosen)))(x, which)
+        np.testing.assert_array_equal(actual, jnp.stack(slopes))

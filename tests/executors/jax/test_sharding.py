@@ -25,40 +25,40 @@ def data(dtype: Any = np.float32) -> tuple[Any, Any]:
 
 @LOSSES
 @pytest.mark.parametrize("name", MESHES)
-def test_loss_of_sharded_arrays(loss: Any, name: str, kind: AxisType) -> None:
+def test_mean_of_sharded_arrays_is_one_all_reduce(loss: Any, name: str, kind: AxisType) -> None:
     """One all-reduce for a mean and its gradient, which is spread as the inputs are."""
     x, t = data()
     mesh, sharding = spread(name, kind)
-    wanted = lossless.value_and_grad(loss)(x, t, reduction="mean")
+    expected = lossless.value_and_grad(loss)(x, t, reduction="mean")
     program = jax.jit(jax.value_and_grad(lambda x, t: loss(x, t, reduction="mean")))
     with jax.set_mesh(mesh):
         a = jax.device_put(x, sharding)
         for there in (sharding, NamedSharding(mesh, P())):  # the targets replicated, too
             b = jax.device_put(t, there)
             value, gradient = program(a, b)
-            assert_same_bits(gradient, wanted[1], FLOAT32, f"{name} gradient")
-            assert abs(float(value) - wanted[0]) <= 2.0**-23 * wanted[0]
+            assert_same_bits(expected[1], gradient, FLOAT32, f"{name} gradient")
+            assert abs(float(value) - expected[0]) <= 2.0**-23 * expected[0]
             assert gradient.sharding.is_equivalent_to(sharding, 2), gradient.sharding
-            assert collectives(program, a, b) == {"all-reduce": 1}
+            assert {"all-reduce": 1} == collectives(program, a, b)
 
 
 @LOSSES
-def test_loss_of_each_element_or_row_needs_no_collective(loss: Any, kind: AxisType) -> None:
+def test_elements_and_rows_need_no_collective(loss: Any, kind: AxisType) -> None:
     x, t = data()
     mesh, sharding = spread("1-D", kind)
     with jax.set_mesh(mesh):
         a, b = (jax.device_put(array, sharding) for array in (x, t))
         for options in ({"reduction": "none"}, {"reduction": "mean", "axis": 1}):
             program = jax.jit(lambda x, t, o=options: lossless.value_and_grad(loss)(x, t, **o))
-            wanted = lossless.value_and_grad(loss)(x, t, **options)
-            for got, part in zip(program(a, b), wanted, strict=True):
-                assert_same_bits(got, part, FLOAT32, f"{options}")
-                assert got.sharding.is_equivalent_to(NamedSharding(mesh, P("a")), got.ndim)
-            assert collectives(program, a, b) == {}
+            expected = lossless.value_and_grad(loss)(x, t, **options)
+            for actual, part in zip(program(a, b), expected, strict=True):
+                assert_same_bits(part, actual, FLOAT32, f"{options}")
+                assert actual.sharding.is_equivalent_to(NamedSharding(mesh, P("a")), actual.ndim)
+            assert {} == collectives(program, a, b)
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean", "weighted_mean"])
-def test_loss_options_of_sharded_arrays(reduction: Any, kind: AxisType) -> None:
+def test_options_of_sharded_arrays(reduction: Any, kind: AxisType) -> None:
     """Weights, masks and deltas of any shape, over all axes and one; rows with nothing in them."""
     x, t = data()
     mesh, sharding = spread("2-D", kind)
@@ -78,11 +78,11 @@ def test_loss_options_of_sharded_arrays(reduction: Any, kind: AxisType) -> None:
         return [call(x, t, reduction=reduction, **given) for given in options]
 
     with jax.set_mesh(mesh):
-        got = jax.jit(every)(*(jax.device_put(array, sharding) for array in (x, t)))
-    for given, (value, gradient) in zip(options, got, strict=True):
-        value_wanted, wanted = call(x, t, reduction=reduction, **given)
+        actual = jax.jit(every)(*(jax.device_put(array, sharding) for array in (x, t)))
+    for given, (value, gradient) in zip(options, actual, strict=True):
+        value_wanted, expected = call(x, t, reduction=reduction, **given)
         np.testing.assert_array_max_ulp(np.asarray(value), np.asarray(value_wanted), 1)
-        np.testing.assert_array_max_ulp(np.asarray(gradient), wanted, 1)
+        np.testing.assert_array_max_ulp(np.asarray(gradient), expected, 1)
 
 
 def test_huber_mean_of_sharded_halves_does_not_overflow(kind: AxisType) -> None:
@@ -93,13 +93,13 @@ def test_huber_mean_of_sharded_halves_does_not_overflow(kind: AxisType) -> None:
         value, gradient = jax.jit(
             lambda x: lossless.value_and_grad(lossless.huber_loss)(x, 0.0, reduction="mean")
         )(x)
-    assert float(value) == 2.5
-    wanted = np.full(x.shape, 2.0**-17, np.float16)
-    assert_same_bits(gradient, wanted, FLOAT16, "gradient")
+    assert 2.5 == float(value)
+    expected = np.full(x.shape, 2.0**-17, np.float16)
+    assert_same_bits(expected, gradient, FLOAT16, "gradient")
 
 
 @LOSSES
-def test_loss_inside_of_shard_map(loss: Any) -> None:
+def test_shard_map_gives_the_loss_of_the_whole(loss: Any) -> None:
     x, t = data()
     mesh, _ = spread("2-D", AxisType.Auto)
 
@@ -107,14 +107,14 @@ def test_loss_inside_of_shard_map(loss: Any) -> None:
         return jax.lax.pmean(loss(x, t, reduction="mean"), ("a", "b"))
 
     function = jax.shard_map(local, mesh=mesh, in_specs=P("a", "b"), out_specs=P())
-    wanted = lossless.value_and_grad(loss)(x, t, reduction="mean")
+    expected = lossless.value_and_grad(loss)(x, t, reduction="mean")
     value, gradient = jax.jit(jax.value_and_grad(function))(jnp.asarray(x), jnp.asarray(t))
-    assert abs(float(value) - wanted[0]) <= 2.0**-21 * wanted[0]
-    np.testing.assert_array_max_ulp(np.asarray(gradient), wanted[1], 2)
+    assert abs(float(value) - expected[0]) <= 2.0**-21 * expected[0]
+    np.testing.assert_array_max_ulp(np.asarray(gradient), expected[1], 2)
 
 
 @LOSSES
-def test_loss_second_order_and_vmap_of_sharded_arrays(loss: Any, kind: AxisType) -> None:
+def test_second_order_and_vmap_of_sharded_arrays(loss: Any, kind: AxisType) -> None:
     x, t = data()
     mesh, sharding = spread("1-D", kind)
 
@@ -128,6 +128,6 @@ def test_loss_second_order_and_vmap_of_sharded_arrays(loss: Any, kind: AxisType)
     with jax.set_mesh(mesh):
         a, b = (jax.device_put(array, sharding) for array in (x, t))
         second, means = jax.jit(along)(a, b), jax.jit(rows)(a, b)
-        assert collectives(jax.jit(rows), a, b) == {}
-    assert_same_bits(second, lossless.grad_and_hess(loss)(x, t)[1], FLOAT32, "second")
-    assert_same_bits(means, loss(x, t, reduction="mean", axis=1), FLOAT32, "rows")
+        assert {} == collectives(jax.jit(rows), a, b)
+    assert_same_bits(lossless.grad_and_hess(loss)(x, t)[1], second, FLOAT32, "second")
+    assert_same_bits(loss(x, t, reduction="mean", axis=1), means, FLOAT32, "rows")

@@ -45,14 +45,14 @@ def test_plain_calls_take_the_shortcut(case: Case, rng: np.random.Generator) -> 
                 for method in METHODS:
                     if method == "grad_and_hess" and reduction != "none":
                         continue
-                    got = at_once(method, case.loss.name, call)
-                    assert got is not None
-                    wanted = getattr(twin, method)(x[some], t[some], reduction=reduction)
+                    actual = at_once(method, case.loss.name, call)
+                    assert actual is not None
+                    expected = getattr(twin, method)(x[some], t[some], reduction=reduction)
                     if method == "value":
-                        got, wanted = [got], [wanted]
-                    for mine, part in zip(got, wanted, strict=True):
+                        actual, expected = [actual], [expected]
+                    for mine, part in zip(actual, expected, strict=True):
                         what = f"{case} {method} {reduction}"
-                        assert_same_bits(from_jax(mine), part, case.fmt, what)
+                        assert_same_bits(part, from_jax(mine), case.fmt, what)
 
 
 def test_other_calls_do_not_take_the_shortcut() -> None:
@@ -84,4 +84,4 @@ def test_what_jax_traces_does_not_take_the_shortcut() -> None:
         return x
 
     traced(jnp.ones(3))
-    assert seen == [True]
+    assert [True] == seen

@@ -22,7 +22,7 @@ from support.cases import REDUCTIONS, Backend, Case, cases, from_mlx, to_mlx
 from support.checks import assert_same_bits
 from support.frameworks.cases import FUNCTIONS, ON_EVERY_PATH, arrays, assert_near
 from support.frameworks.mlx import IN_EVERY_DTYPE
-from support.reference_calls import truth
+from support.reference_calls import reference_call
 from support.special_values import TABLES, number
 
 pytestmark = ON_EVERY_PATH
@@ -41,12 +41,12 @@ def test_published_examples_of_mlx(reduction: Any) -> None:
     shape = (2, 4) if reduction == "none" else ()
     huber = losses.huber_loss(inputs, targets, reduction=reduction)
     assert isinstance(huber, mx.array)
-    assert huber.shape == shape
+    assert shape == huber.shape
     assert mx.all(huber == 0.5 * count)
     log_cosh = losses.log_cosh_loss(inputs, targets, reduction=reduction)
-    assert log_cosh.shape == shape
+    assert shape == log_cosh.shape
     true = np.full(shape, mp.log(mp.cosh(1)) * count, object)
-    assert_near(Case(LOSSES["log_cosh"], Backend.MLX, FLOAT32), "value", log_cosh, true)
+    assert_near(Case(LOSSES["log_cosh"], Backend.MLX, FLOAT32), "value", true, log_cosh)
     assert np.all(np.abs(from_mlx(log_cosh) / count - 0.433781) < 5e-7)
 
 
@@ -59,7 +59,7 @@ def test_positional_arguments_of_mlx(reduction: Any, rng: np.random.Generator) -
         (lossless.huber_loss(x, t, 1.5, reduction), nn.losses.huber_loss(x, t, 1.5, reduction)),
         (lossless.log_cosh_loss(x, t, reduction), nn.losses.log_cosh_loss(x, t, reduction)),
     ):
-        assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+        assert (theirs.dtype, theirs.shape) == (ours.dtype, ours.shape)
         assert np.all(np.abs(from_mlx(ours / theirs) - 1) < 2e-6)
 
 
@@ -67,15 +67,15 @@ def test_positional_arguments_of_mlx(reduction: Any, rng: np.random.Generator) -
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_loss_second_derivative_at_zero_is_one(function: Any) -> None:
+def test_second_derivative_at_zero_is_one(function: Any) -> None:
     def value(x: Any) -> Any:
         return function(x, mx.array(0.0))
 
     zero = mx.array(0.0)
-    assert mx.grad(value)(zero).item() == 0.0
-    assert mx.grad(mx.grad(value))(zero).item() == 1.0
-    assert mx.grad(mx.grad(value))(-zero).item() == 1.0
-    assert mx.jvp(mx.grad(value), [zero], [mx.array(1.0)])[1][0].item() == 1.0
+    assert 0.0 == mx.grad(value)(zero).item()
+    assert 1.0 == mx.grad(mx.grad(value))(zero).item()
+    assert 1.0 == mx.grad(mx.grad(value))(-zero).item()
+    assert 1.0 == mx.jvp(mx.grad(value), [zero], [mx.array(1.0)])[1][0].item()
 
 
 @pytest.mark.parametrize("delta", [0.5, 1.0, 2.5, math.inf])
@@ -85,9 +85,9 @@ def test_huber_second_derivative_at_delta_is_one(delta: float) -> None:
 
     if delta < math.inf:
         beyond = float(np.nextafter(np.float32(delta), np.float32(9)))
-        assert [second(r) for r in (delta, -delta, beyond, -beyond)] == [1, 1, 0, 0]
+        assert [1, 1, 0, 0] == [second(r) for r in (delta, -delta, beyond, -beyond)]
     else:
-        assert [second(r) for r in (1e-20, -3.0, 1e15)] == [1, 1, 1]
+        assert [1, 1, 1] == [second(r) for r in (1e-20, -3.0, 1e15)]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_huber_second_derivative_at_delta_is_one(delta: float) -> None:
         if parameters.get("delta") not in (1e300, 2.0**-1060)
     ],
 )
-def test_loss_special_values_under_autodiff(case: Case, parameters: Any, table: Any) -> None:
+def test_special_values_under_autodiff(case: Case, parameters: Any, table: Any) -> None:
     """As in the calls that return derivatives, but for the sign of 0 and for subnormal numbers.
 
     And the second derivative of Huber at NaN is that of a piece.
@@ -115,12 +115,14 @@ def test_loss_special_values_under_autodiff(case: Case, parameters: Any, table: 
 
     slope = mx.grad(lambda x: value(x).sum())
     curvature = mx.grad(lambda x: slope(x).sum())
-    for output, got in zip(OUTPUTS, (value(x), slope(x), curvature(x)), strict=True):
+    for output, actual in zip(OUTPUTS, (value(x), slope(x), curvature(x)), strict=True):
         place = OUTPUTS.index(output)
-        wanted = case.fmt.array([number(results[place], case, parameters) for _, results in table])
-        known = ~np.isnan(wanted)
-        result = from_mlx(got)
-        assert_same_bits(result[known] + 0, wanted[known] + 0, case.fmt, f"{case} {output}")
+        expected = case.fmt.array(
+            [number(results[place], case, parameters) for _, results in table]
+        )
+        known = ~np.isnan(expected)
+        result = from_mlx(actual)
+        assert_same_bits(expected[known] + 0, result[known] + 0, case.fmt, f"{case} {output}")
         if output != "second_derivative" or case.loss.name != "huber":
             assert np.isnan(result[~known]).all(), f"{case} {output}: {result}"
 
@@ -128,10 +130,10 @@ def test_loss_special_values_under_autodiff(case: Case, parameters: Any, table: 
 @IN_EVERY_DTYPE
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("options", ["plain", "where", "weights", "both"])
-def test_loss_autodiff_of_reductions(
+def test_autodiff_of_reductions(
     case: Case, reduction: Any, options: str, rng: np.random.Generator
 ) -> None:
-    """mx.grad, mx.value_and_grad and lossless.value_and_grad agree with the truth."""
+    """mx.grad, mx.value_and_grad and lossless.value_and_grad agree with the reference."""
     shape = (4, 9)
     x, t = arrays(case, shape, rng)
     given: dict[str, Array] = {}
@@ -143,7 +145,9 @@ def test_loss_autodiff_of_reductions(
     if options in ("weights", "both"):
         given["weights"] = rng.uniform(0.5, 2.0, shape[1]).astype(np.float32)
     for axis in (None,) if reduction == "none" else (None, 0, 1):
-        wanted = truth(case, x, t, reduction=reduction, axis=axis, **given, **case.loss.parameters)
+        expected = reference_call(
+            case, x, t, reduction=reduction, axis=axis, **given, **case.loss.parameters
+        )
         keywords = {name: to_mlx(array) for name, array in given.items()}
         keywords |= {"reduction": reduction, "axis": axis}
 
@@ -153,10 +157,10 @@ def test_loss_autodiff_of_reductions(
 
         what = f"{reduction} {options} axis={axis}"
         mine, other = mx.grad(total, argnums=(0, 1))(to_mlx(x), to_mlx(t))
-        assert_near(case, "gradient", mine, wanted.gradient, what)
-        assert_near(case, "gradient", other, -wanted.gradient, f"{what}, by the targets")
+        assert_near(case, "gradient", expected.gradient, mine, what)
+        assert_near(case, "gradient", -expected.gradient, other, f"{what}, by the targets")
         _, explicit = lossless.value_and_grad(case.function)(to_mlx(x), to_mlx(t), **keywords)
-        assert_near(case, "gradient", explicit, wanted.gradient, f"{what}, value_and_grad")
+        assert_near(case, "gradient", expected.gradient, explicit, f"{what}, value_and_grad")
 
 
 @pytest.mark.parametrize("case", HUBER)
@@ -164,11 +168,11 @@ def test_huber_array_delta_is_differentiable(case: Case) -> None:
     """By delta: the excess |residual| - delta, 0 inside."""
     x = to_mlx(case.fmt.array([0.5, -3.0, 2.0, 7.0]))
     delta = to_mlx(case.fmt.array([1.0, 1.0, 2.0, 0.5]))
-    got = mx.grad(lambda d: lossless.huber_loss(x, 0.0, d).sum())(delta)
-    assert from_mlx(got).tolist() == [0.0, 2.0, 0.0, 6.5]
+    actual = mx.grad(lambda d: lossless.huber_loss(x, 0.0, d).sum())(delta)
+    assert [0.0, 2.0, 0.0, 6.5] == from_mlx(actual).tolist()
     scalar = to_mlx(case.fmt.array(1.5))
-    got = mx.grad(lambda d: lossless.huber_loss(x, 0.0, d, "mean"))(scalar)
-    assert got.item() == (1.5 + 0.5 + 5.5) / 4
+    actual = mx.grad(lambda d: lossless.huber_loss(x, 0.0, d, "mean"))(scalar)
+    assert (1.5 + 0.5 + 5.5) / 4 == actual.item()
 
 
 @pytest.mark.parametrize("case", HUBER)
@@ -176,20 +180,20 @@ def test_huber_bad_elements_of_delta_give_nan_under_autodiff(case: Case) -> None
     """Unless they are masked out."""
     x = to_mlx(case.fmt.array([0.5, -3.0, 2.0, 7.0]))
     delta = to_mlx(case.fmt.array([1.0, -1.0, math.nan, 0.0]))
-    got = mx.grad(lambda x: lossless.huber_loss(x, 0.0, delta).sum())(x)
-    assert np.isnan(from_mlx(got).astype(np.float64)).tolist() == [False, True, True, True]
+    actual = mx.grad(lambda x: lossless.huber_loss(x, 0.0, delta).sum())(x)
+    assert [False, True, True, True] == np.isnan(from_mlx(actual).astype(np.float64)).tolist()
     mask = mx.array([True, False, False, True])
-    got = mx.grad(lambda x: lossless.huber_loss(x, 0.0, delta, "sum", where=mask))(x)
-    assert np.isnan(from_mlx(got).astype(np.float64)).tolist() == [False, False, False, True]
+    actual = mx.grad(lambda x: lossless.huber_loss(x, 0.0, delta, "sum", where=mask))(x)
+    assert [False, False, False, True] == np.isnan(from_mlx(actual).astype(np.float64)).tolist()
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_loss_gradient_of_a_scalar_under_autodiff(function: Any) -> None:
+def test_gradient_of_a_scalar_under_autodiff(function: Any) -> None:
     t = mx.array([0.25, 1.5, -2.0])
     scalar = mx.array(0.5)
     total = mx.grad(lambda x: function(x, t, reduction="sum"))(scalar)
     parts = mx.grad(lambda x: function(x, t, reduction="sum"))(mx.full((3,), 0.5))
-    assert total.shape == ()
+    assert () == total.shape
     assert abs(total.item() / parts.sum().item() - 1) < 1e-6
 
 
@@ -197,7 +201,7 @@ def test_loss_gradient_of_a_scalar_under_autodiff(function: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "wanted"),
+    ("first", "second", "expected"),
     [
         ("uint8", "uint8", "float32"),
         ("bool_", "int32", "float32"),
@@ -209,39 +213,38 @@ def test_loss_gradient_of_a_scalar_under_autodiff(function: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_loss_mixed_dtypes(function: Any, first: str, second: str, wanted: str) -> None:
+def test_mixed_dtypes(function: Any, first: str, second: str, expected: str) -> None:
     x, t = mx.array([1, 0], getattr(mx, first)), mx.array([0, 1], getattr(mx, second))
     for a, b in ((x, t), (t, x)):
-        got = function(a, b)
-        assert got.dtype == getattr(mx, wanted)
-        expected = function(a.astype(got.dtype), b.astype(got.dtype))
-        assert mx.array_equal(got, expected)
+        actual = function(a, b)
+        assert getattr(mx, expected) == actual.dtype
+        assert mx.array_equal(function(a.astype(actual.dtype), b.astype(actual.dtype)), actual)
 
 
 def test_huber_unsigned_integers_do_not_wrap_around() -> None:
-    got = lossless.huber_loss(mx.array([0], mx.uint8), mx.array([3], mx.uint8))
-    assert (got.dtype, got.tolist()) == (mx.float32, [2.5])
+    actual = lossless.huber_loss(mx.array([0], mx.uint8), mx.array([3], mx.uint8))
+    assert (mx.float32, [2.5]) == (actual.dtype, actual.tolist())
 
 
 @pytest.mark.parametrize("scalar", [2, 2.0, True, np.float32(2), np.float64(2), np.int8(2)])
-def test_loss_numbers_are_weak(scalar: Any) -> None:
+def test_python_numbers_are_weak(scalar: Any) -> None:
     """NumPy's scalars count as numbers: they change no dtype and are no foreign arrays."""
     for dtype in (mx.float16, mx.bfloat16, mx.float32):
         x = mx.array([0.5, 3.0], dtype)
-        for got in (
+        for actual in (
             lossless.huber_loss(x, scalar),
             lossless.huber_loss(scalar, x),
             lossless.huber_loss(x, x, delta=scalar, weights=scalar),
             lossless.log_cosh_loss(x, scalar, reduction="mean"),
         ):
-            assert got.dtype == dtype
+            assert dtype == actual.dtype
     numbers = mx.array([1, 2], mx.int32)
-    assert lossless.huber_loss(numbers, scalar).dtype == mx.float32
-    assert lossless.huber_loss(1.5, scalar, weights=mx.array([1.0])[0]).dtype == mx.float32
+    assert mx.float32 == lossless.huber_loss(numbers, scalar).dtype
+    assert mx.float32 == lossless.huber_loss(1.5, scalar, weights=mx.array([1.0])[0]).dtype
 
 
 @pytest.mark.parametrize("case", cases([FLOAT16, BFLOAT16], backends=[Backend.MLX]))
-def test_loss_half_types_are_never_negative(case: Case) -> None:
+def test_half_type_losses_are_never_negative(case: Case) -> None:
     everything = case.fmt.from_bits(np.arange(1 << 16))
     everything = everything[~np.isnan(everything.astype(np.float32))]
     x = to_mlx(everything)
@@ -268,7 +271,7 @@ class Tensor:
     ],
 )
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_loss_one_framework_in_a_call(
+def test_two_frameworks_in_a_call_are_refused(
     function: Any, foreign: Any, named: str, argument: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each argument, options included: the error names both, and says what to do."""
@@ -293,7 +296,7 @@ def test_loss_one_framework_in_a_call(
         assert "convert" in message, message
 
 
-def test_loss_takes_real_mlx_arrays_only() -> None:
+def test_other_than_real_mlx_arrays_are_refused() -> None:
     x, bad = mx.array([0.5, 1.0]), mx.array([1j, 2.0])
     for arguments, name in (
         ({"inputs": bad, "targets": x}, "inputs"),

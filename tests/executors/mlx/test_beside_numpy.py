@@ -48,7 +48,7 @@ def test_numpys_floats_take_the_dtype_of_mlx(dtype: Any) -> None:
     x, t = mx.array([0.5, 3.0], dtype), np.array([0.25, 0.1])
     with mx.stream(mx.cpu):
         loss = lossless.mse_loss(x, t, reduction="none")
-        assert loss.dtype == (x - t).dtype == dtype
+        assert dtype == loss.dtype == (x - t).dtype
         expected = lossless.mse_loss(x, mx.array(t, dtype), reduction="none")
         assert mx.array_equal(loss, expected)
 
@@ -58,8 +58,8 @@ def test_integers_and_labels_of_numpy() -> None:
     for dtype in (np.int8, np.uint8, np.int32, np.int64):
         labels = np.array([0, 1], dtype)
         losses = np.array(lossless.cross_entropy(x, labels))
-        assert losses.tolist() == [np.float32(np.log(2))] * 2
-    assert lossless.mse_loss(mx.array([1, 2]), np.array([3, 2])).dtype == mx.float32
+        assert [np.float32(np.log(2))] * 2 == losses.tolist()
+    assert mx.float32 == lossless.mse_loss(mx.array([1, 2]), np.array([3, 2])).dtype
     with pytest.raises(TypeError, match="must be class indices"):
         lossless.cross_entropy(x, np.array([0.0, 1.0]))
     with pytest.raises(TypeError, match="where must be boolean"):
@@ -91,4 +91,4 @@ def test_batches_without_elements_end(byte: int) -> None:
         text=True,
         timeout=50,
     )
-    assert done.stdout == "ended\n", done.stderr
+    assert "ended\n" == done.stdout, done.stderr

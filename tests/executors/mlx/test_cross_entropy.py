@@ -56,8 +56,8 @@ def test_cross_entropy_has_the_bits_of_numpy(
             ("value under mx.vjp", under_grad[0], value),
             ("gradient by mx.vjp", found, slope),
         ]
-        for what, got, wanted in results:
-            assert_same_bits(from_mlx(got), wanted, fmt, f"{fmt.name} {what} {given}")
+        for what, actual, expected in results:
+            assert_same_bits(expected, from_mlx(actual), fmt, f"{fmt.name} {what} {given}")
 
 
 @FMT
@@ -81,11 +81,11 @@ def test_cross_entropy_has_the_bits_of_numpy_along_any_axis(
             return CROSS_ENTROPY(y, p, to_mlx(weights), axis, reduction="mean")
 
         both = BOTH(moved(x), p, to_mlx(weights), axis, reduction="mean")
-        for got, found in (both, mx.value_and_grad(loss)(moved(x))):
-            assert_same_bits(from_mlx(got), value, fmt, f"{fmt.name} {axis} {order}")
-            assert found.shape == moved(x).shape
+        for actual, found in (both, mx.value_and_grad(loss)(moved(x))):
+            assert_same_bits(value, from_mlx(actual), fmt, f"{fmt.name} {axis} {order}")
+            assert moved(x).shape == found.shape
             gradient = np.moveaxis(from_mlx(found), axis, -1)
-            assert_same_bits(gradient, slope, fmt, f"{fmt.name} {axis} {order}")
+            assert_same_bits(slope, gradient, fmt, f"{fmt.name} {axis} {order}")
 
 
 @FMT
@@ -110,10 +110,10 @@ def test_cross_entropy_has_the_bits_of_numpy_in_any_layout(
     one_row = np.broadcast_to(x[:1], shape)
     pairs.append((one_row, many[1], mx.broadcast_to(to_mlx(x[:1]), shape), to_mlx(many[1])))
     for x_here, t_here, y, t in pairs:
-        wanted = BOTH(x_here, t_here, reduction=reduction)
+        expected = BOTH(x_here, t_here, reduction=reduction)
         for z in (y, waiting(y)):
-            for got, part in zip(BOTH(z, t, reduction=reduction), wanted, strict=True):
-                assert_same_bits(from_mlx(got), part, fmt, f"{fmt.name} {x_here.shape}")
+            for actual, part in zip(BOTH(z, t, reduction=reduction), expected, strict=True):
+                assert_same_bits(part, from_mlx(actual), fmt, f"{fmt.name} {x_here.shape}")
 
 
 @pytest.mark.parametrize("fmt", NARROW, ids=str)
@@ -128,7 +128,7 @@ def test_cross_entropy_cotangents_are_folded_in(
     weights = rng.uniform(0.5, 2.0, SHAPE[:-1])
     shape = SHAPE[:-1] if reduction == "none" else ()
     factors = fmt.array(rng.normal(1.0, 2.0, shape))
-    _, wanted = cross_entropy(
+    _, expected = cross_entropy(
         x, targets, weights=weights, reduction=reduction, cotangent=factors, smoothing=0.1
     )
 
@@ -136,13 +136,13 @@ def test_cross_entropy_cotangents_are_folded_in(
         return CROSS_ENTROPY(y, t, to_mlx(weights), -1, 0.1, reduction)
 
     _, (found,) = mx.vjp(loss, [y], [to_mlx(factors)])
-    assert_same_bits(from_mlx(found), wanted, fmt, f"{fmt.name} {reduction}")
+    assert_same_bits(expected, from_mlx(found), fmt, f"{fmt.name} {reduction}")
     scaled = mx.grad(lambda y: (to_mlx(factors) * loss(y)).sum())(y)
-    assert_same_bits(from_mlx(scaled), wanted, fmt, f"{fmt.name} {reduction}")
+    assert_same_bits(expected, from_mlx(scaled), fmt, f"{fmt.name} {reduction}")
     _, plain = BOTH(x, targets, weights, label_smoothing=0.1, reduction=reduction)
     with np.errstate(over="ignore"):
         rounded_twice = fmt.array(plain * np.expand_dims(factors, -1)) if shape else plain * factors
-    assert (fmt.bits(rounded_twice) != fmt.bits(wanted)).any()
+    assert (fmt.bits(rounded_twice) != fmt.bits(expected)).any()
 
 
 @pytest.mark.parametrize(
@@ -153,13 +153,13 @@ def test_cross_entropy_dtypes_of_classes_and_weights(dtype: str, rng: np.random.
     weights = rng.integers(1, 5, SHAPE[:-1])
     labels = to_mlx(targets).astype(getattr(mx, dtype))
     given = labels, to_mlx(weights > 2 if dtype == "int8" else weights)
-    wanted = BOTH(x, targets, from_mlx(given[1]).astype(float))
-    for got, part in zip(BOTH(to_mlx(x), *given), wanted, strict=True):
-        assert_same_bits(from_mlx(got), part, FLOAT32, dtype)
+    expected = BOTH(x, targets, from_mlx(given[1]).astype(float))
+    for actual, part in zip(BOTH(to_mlx(x), *given), expected, strict=True):
+        assert_same_bits(part, from_mlx(actual), FLOAT32, dtype)
     value, slope = BOTH(x[0, 0], targets[0, 0], 2.5)
     one = mx.value_and_grad(CROSS_ENTROPY)(to_mlx(x)[0, 0], given[0][0, 0], 2.5)
-    for got, part in zip(one, (value, slope), strict=True):
-        assert_same_bits(from_mlx(got), part, FLOAT32, "one row")
+    for actual, part in zip(one, (value, slope), strict=True):
+        assert_same_bits(part, from_mlx(actual), FLOAT32, "one row")
 
 
 def test_cross_entropy_of_mixed_dtypes(rng: np.random.Generator) -> None:
@@ -168,15 +168,15 @@ def test_cross_entropy_of_mixed_dtypes(rng: np.random.Generator) -> None:
     wide = p.astype(np.float64)
     value, slope = BOTH(x, wide)
     both = BOTH(to_mlx(x), to_mlx(wide))
-    assert_same_bits(from_mlx(both[0]), value, FLOAT64, "value")
-    assert_same_bits(from_mlx(both[1]), slope, FLOAT64, "gradient")
+    assert_same_bits(value, from_mlx(both[0]), FLOAT64, "value")
+    assert_same_bits(slope, from_mlx(both[1]), FLOAT64, "gradient")
     found = mx.grad(lambda y: CROSS_ENTROPY(y, to_mlx(wide)).sum())(to_mlx(x))
-    assert_same_bits(from_mlx(found), slope.astype(np.float32), FLOAT32, "gradient by mx.grad")
+    assert_same_bits(slope.astype(np.float32), from_mlx(found), FLOAT32, "gradient by mx.grad")
     labels = rng.integers(SHAPE[-1], size=SHAPE[:-1])
     hot = np.eye(SHAPE[-1], dtype=np.int64)[labels]
-    wanted, _ = BOTH(x, labels)
-    got = CROSS_ENTROPY(to_mlx(x), to_mlx(hot))
-    assert_same_bits(from_mlx(got), wanted, FLOAT32, "integers as probabilities")
+    expected, _ = BOTH(x, labels)
+    actual = CROSS_ENTROPY(to_mlx(x), to_mlx(hot))
+    assert_same_bits(expected, from_mlx(actual), FLOAT32, "integers as probabilities")
 
 
 def test_cross_entropy_of_classes_that_do_not_exist() -> None:
@@ -185,14 +185,14 @@ def test_cross_entropy_of_classes_that_do_not_exist() -> None:
     for y in (x, waiting(x)):
         value, gradient = BOTH(y, labels)
         slopes = mx.grad(lambda y: CROSS_ENTROPY(y, labels, reduction="mean"))(y)
-        for got in (value, gradient.sum(axis=-1), slopes.sum(axis=-1)):
-            assert mx.isnan(got).tolist() == [False, True, True, False]
+        for actual in (value, gradient.sum(axis=-1), slopes.sum(axis=-1)):
+            assert [False, True, True, False] == mx.isnan(actual).tolist()
         assert mx.isnan(CROSS_ENTROPY(y, labels, reduction="sum")).item()
         valid = (labels >= 0) & (labels < 3)
-        wanted = BOTH(from_mlx(x)[[0, 3]], np.array([2, 0]), reduction="mean")
-        got, left_out = BOTH(y, labels, where=valid, reduction="mean")
-        assert_same_bits(from_mlx(got), wanted[0], FLOAT32, "value")
-        assert_same_bits(from_mlx(left_out)[[0, 3]], wanted[1], FLOAT32, "gradient")
+        expected = BOTH(from_mlx(x)[[0, 3]], np.array([2, 0]), reduction="mean")
+        actual, left_out = BOTH(y, labels, where=valid, reduction="mean")
+        assert_same_bits(expected[0], from_mlx(actual), FLOAT32, "value")
+        assert_same_bits(expected[1], from_mlx(left_out)[[0, 3]], FLOAT32, "gradient")
         assert not from_mlx(left_out)[1:3].any()
 
 
@@ -229,7 +229,7 @@ def test_cross_entropy_and_gradient_are_one_pass() -> None:
 def test_cross_entropy_evaluated_while_it_is_traced(rng: np.random.Generator) -> None:
     """Before MLX asks for the gradient: it is computed then."""
     x, targets = samples(FLOAT32, False, rng)
-    wanted = BOTH(x, targets, reduction="mean")
+    expected = BOTH(x, targets, reduction="mean")
     seen = []
 
     def loss(y: Any) -> Any:
@@ -238,8 +238,8 @@ def test_cross_entropy_evaluated_while_it_is_traced(rng: np.random.Generator) ->
         return value
 
     value, gradient = mx.value_and_grad(loss)(to_mlx(x))
-    assert seen == [value.item()] == [wanted[0]]
-    assert_same_bits(from_mlx(gradient), wanted[1], FLOAT32, "gradient")
+    assert [expected[0]] == seen == [value.item()]
+    assert_same_bits(expected[1], from_mlx(gradient), FLOAT32, "gradient")
 
 
 def test_three_thousand_cross_entropies_leak_nothing() -> None:

@@ -21,15 +21,15 @@ from support.rows.cross_entropy_cases import BOTH, CROSS_ENTROPY, SHAPE, SOFT, s
 REDUCED = pytest.mark.parametrize("reduction", REDUCTIONS)
 
 
-def same(got: Any, wanted: Any, what: str = "") -> None:
-    assert_same_bits(from_mlx(got), wanted, FLOAT32, what)
+def same(expected: Any, actual: Any, what: str = "") -> None:
+    assert_same_bits(expected, from_mlx(actual), FLOAT32, what)
 
 
 def test_cross_entropy_and_gradient_are_one_node(rng: np.random.Generator) -> None:
     """However the losses are added up; with a factor the gradient is a node of its own."""
     x, labels = (np.resize(a, (40, *a.shape[1:])) for a in samples(FLOAT32, False, rng))
     y, t = to_mlx(x), to_mlx(labels)
-    _, wanted = BOTH(x, labels)
+    _, expected = BOTH(x, labels)
     sums: list[Any] = [
         lambda y: CROSS_ENTROPY(y, t, reduction="sum"),
         lambda y: CROSS_ENTROPY(y, t).sum(),
@@ -38,14 +38,14 @@ def test_cross_entropy_and_gradient_are_one_node(rng: np.random.Generator) -> No
     ]
     for number, loss in enumerate(sums):
         value, gradient = mx.value_and_grad(loss)(y)
-        assert nodes(value, gradient) == 1
-        same(gradient, wanted, f"sum {number}")
+        assert 1 == nodes(value, gradient)
+        same(expected, gradient, f"sum {number}")
     value, gradient = BOTH(y, t)
-    assert nodes(value, gradient) == 1
+    assert 1 == nodes(value, gradient)
     value, gradient = mx.value_and_grad(lambda y: CROSS_ENTROPY(y, t).mean())(y)
-    assert nodes(value, gradient) == 2
+    assert 2 == nodes(value, gradient)
     cotangents = np.full(labels.shape, np.float32(1) / np.float32(labels.size))
-    same(gradient, BOTH(x, labels, cotangents)[1], "mean")
+    same(BOTH(x, labels, cotangents)[1], gradient, "mean")
 
 
 @SOFT
@@ -63,15 +63,15 @@ def test_cross_entropy_vmap_over_every_axis(soft: bool, rng: np.random.Generator
         value, slope = BOTH(*full)
         mapped = mx.vmap(CROSS_ENTROPY, in_axes=in_axes)
         slopes = mx.vmap(mx.grad(lambda y, t: CROSS_ENTROPY(y, t).sum()), in_axes=in_axes)
-        same(mapped(*given), value, f"{in_axes}")
-        same(slopes(*given), slope, f"{in_axes}")
+        same(value, mapped(*given), f"{in_axes}")
+        same(slope, slopes(*given), f"{in_axes}")
         gradient = mx.grad(lambda y, t, mapped=mapped: mapped(y, t).sum())(*given)
         if in_axes[0] is None:  # added up in float64, and rounded once
             logits = full[0].astype(np.float64)
             slope = BOTH(logits, full[1])[1].sum(axis=0).astype(np.float32)
-            same(gradient, slope, f"{in_axes}")
+            same(slope, gradient, f"{in_axes}")
         else:
-            same(gradient, np.moveaxis(slope, 0, in_axes[0]), f"{in_axes}")
+            same(np.moveaxis(slope, 0, in_axes[0]), gradient, f"{in_axes}")
 
 
 @SOFT
@@ -104,14 +104,16 @@ def test_cross_entropy_vmap_of_reductions(
         here = [a[place] for a in (x, targets, w)]
         options: dict[str, Any] = {"label_smoothing": 0.1, "reduction": reduction}
         options["where"] = mask[place]
-        wanted = BOTH(*here, **options)
-        for got, part in zip((found, gradients, value_too, gradients_too), wanted * 2, strict=True):
-            same(got[place], part, f"{place}")
+        expected = BOTH(*here, **options)
+        for actual, part in zip(
+            (found, gradients, value_too, gradients_too), expected * 2, strict=True
+        ):
+            same(part, actual[place], f"{place}")
         # The exact product of two float32 numbers.
         weights = here[2] * factors[place].astype(np.float64)
         if reduction != "weighted_mean":
             slope = BOTH(*here[:2], weights, **options)[1]
-            same(multiplied[place], slope, f"{place} times {factors[place]}")
+            same(slope, multiplied[place], f"{place} times {factors[place]}")
 
 
 @REDUCED
@@ -138,9 +140,9 @@ def test_cross_entropy_compiled(
         results = compiled(*map(to_mlx, (y, t, w, mask)))
         options: dict[str, Any] = {"where": mask, "axis": 0, "reduction": reduction}
         smoothed = CROSS_ENTROPY(y, t, w, label_smoothing=0.1, **options)
-        wanted = *BOTH(y, t, w, **options), smoothed, BOTH(y, t, **options)[1]
-        for number, (got, part) in enumerate(zip(results, wanted, strict=True)):
-            same(got, part, f"{y.shape} result {number}")
+        expected = *BOTH(y, t, w, **options), smoothed, BOTH(y, t, **options)[1]
+        for number, (actual, part) in enumerate(zip(results, expected, strict=True)):
+            same(part, actual, f"{y.shape} result {number}")
 
 
 @SOFT
@@ -189,10 +191,10 @@ def test_cross_entropy_derivatives_by_formulas(
     found = results()
     assert nodes(found[0]) > 0
     with lossless.composed():
-        for number, (got, wanted) in enumerate(zip(found, results(), strict=True)):
-            largest = abs(from_mlx(wanted)).max()
+        for number, (actual, expected) in enumerate(zip(found, results(), strict=True)):
+            largest = abs(from_mlx(expected)).max()
             np.testing.assert_allclose(
-                from_mlx(got), from_mlx(wanted), 1e-11, 1e-11 * largest, err_msg=f"{number}"
+                from_mlx(actual), from_mlx(expected), 1e-11, 1e-11 * largest, err_msg=f"{number}"
             )
 
 
@@ -202,16 +204,16 @@ def test_cross_entropy_of_labels_and_masks_that_depend_on_the_logits(
     """They are constants to derivatives."""
     x, _ = samples(FLOAT32, False, rng)
     where = x[..., 0] > 0
-    wanted = BOTH(x, x.argmax(axis=-1), where=where, reduction="mean")
+    expected = BOTH(x, x.argmax(axis=-1), where=where, reduction="mean")
 
     def loss(y: Any) -> Any:
         return CROSS_ENTROPY(y, y.argmax(axis=-1), where=y[..., 0] > 0, reduction="mean")
 
-    for got, part in zip(mx.value_and_grad(loss)(to_mlx(x)), wanted, strict=True):
-        same(got, part)
+    for actual, part in zip(mx.value_and_grad(loss)(to_mlx(x)), expected, strict=True):
+        same(part, actual)
     with lossless.composed():
         _, composed = mx.value_and_grad(loss)(to_mlx(x))
-    np.testing.assert_allclose(from_mlx(composed), wanted[1], 2.0**-22)
+    np.testing.assert_allclose(from_mlx(composed), expected[1], 2.0**-22)
 
 
 def test_cross_entropy_exported(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -227,8 +229,8 @@ def test_cross_entropy_exported(tmp_path: Path, rng: np.random.Generator) -> Non
     with lossless.composed():
         mx.export_function(file, step, *given)
     imported: Any = mx.import_function(file)
-    for got, wanted in zip(imported(*given), step(*given), strict=True):
-        np.testing.assert_allclose(from_mlx(got), from_mlx(wanted), 2.0**-22)
+    for actual, expected in zip(imported(*given), step(*given), strict=True):
+        np.testing.assert_allclose(from_mlx(actual), from_mlx(expected), 2.0**-22)
 
 
 def test_cross_entropy_checkpoint(rng: np.random.Generator) -> None:
@@ -238,14 +240,14 @@ def test_cross_entropy_checkpoint(rng: np.random.Generator) -> None:
         return CROSS_ENTROPY(y, to_mlx(labels), reduction="mean")
 
     saving: Any = mx.checkpoint(loss)  # its stub is wrong
-    wanted = BOTH(x, labels, reduction="mean")
-    for got, part in zip(mx.value_and_grad(saving)(to_mlx(x)), wanted, strict=True):
-        same(got, part)
+    expected = BOTH(x, labels, reduction="mean")
+    for actual, part in zip(mx.value_and_grad(saving)(to_mlx(x)), expected, strict=True):
+        same(part, actual)
 
 
 def test_cross_entropy_in_several_threads_and_streams(rng: np.random.Generator) -> None:
     x, labels = (np.resize(a, (40, *a.shape[1:])) for a in samples(FLOAT32, False, rng))
-    wanted = BOTH(x, labels, reduction="mean")
+    expected = BOTH(x, labels, reduction="mean")
     results: list[Any] = []
 
     def work() -> None:
@@ -260,10 +262,10 @@ def test_cross_entropy_in_several_threads_and_streams(rng: np.random.Generator) 
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(results) == 4
+    assert 4 == len(results)
     for pair in results:
-        for got, part in zip(pair, wanted, strict=True):
-            same(got, part)
+        for actual, part in zip(pair, expected, strict=True):
+            same(part, actual)
 
 
 @REDUCED
@@ -275,9 +277,9 @@ def test_cross_entropy_has_no_float64_where_the_default_device_is_a_gpu(
     monkeypatch.setattr(mx, "float64", "a dtype that this device does not have")
     x, labels = (np.resize(a, (40, *a.shape[1:])) for a in samples(FLOAT32, False, rng))
     w = np.asarray(rng.uniform(0.5, 2.0, labels.shape), np.float32)
-    wanted = BOTH(x, labels, w, reduction=reduction)
+    expected = BOTH(x, labels, w, reduction=reduction)
     pair = BOTH(to_mlx(x), to_mlx(labels), to_mlx(w), reduction=reduction)
-    assert nodes(*pair) == 0
-    for got, part in zip(pair, wanted, strict=True):
+    assert 0 == nodes(*pair)
+    for actual, part in zip(pair, expected, strict=True):
         largest = abs(part).max()
-        np.testing.assert_allclose(from_mlx(got), part, 1e-5, 2.0**-19 * largest)
+        np.testing.assert_allclose(from_mlx(actual), part, 1e-5, 2.0**-19 * largest)

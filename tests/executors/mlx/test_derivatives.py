@@ -20,29 +20,29 @@ from support.frameworks.mlx import IN_FLOAT32
 
 
 @pytest.mark.parametrize("case", cases(NARROW, backends=[Backend.MLX]))
-def test_loss_cotangents_are_folded_in(case: Case, rng: np.random.Generator) -> None:
+def test_cotangents_are_folded_in(case: Case, rng: np.random.Generator) -> None:
     """A factor after the loss comes before the one rounding: also in half precision."""
     x, t = arrays(case, (37, 11), rng)
     # The constant cotangent is exact in every dtype; a weight is what it amounts to.
     for factor in (0.75, -3.0):
         weights = np.full(x.shape, factor)
-        wanted = on_numpy(case).value_and_grad(x, t, reduction="mean", weights=weights)[1]
+        expected = on_numpy(case).value_and_grad(x, t, reduction="mean", weights=weights)[1]
         for scaled in (
             lambda x, f=factor: f * case.function(x, to_mlx(t), reduction="mean"),
             lambda x, f=factor: -f * -case.function(x, to_mlx(t), reduction="mean"),
         ):
-            got = mx.grad(scaled)(to_mlx(x))
-            assert_same_bits(from_mlx(got), wanted, case.fmt, f"{case} times {factor}")
+            actual = mx.grad(scaled)(to_mlx(x))
+            assert_same_bits(expected, from_mlx(actual), case.fmt, f"{case} times {factor}")
     each = rng.choice([0.5, -1.25, 3.0], x.shape)
-    wanted = on_numpy(case).value_and_grad(x, t, weights=each)[1]
-    got = mx.grad(lambda x: (to_mlx(case.fmt.array(each)) * case.function(x, to_mlx(t))).sum())(
+    expected = on_numpy(case).value_and_grad(x, t, weights=each)[1]
+    actual = mx.grad(lambda x: (to_mlx(case.fmt.array(each)) * case.function(x, to_mlx(t))).sum())(
         to_mlx(x)
     )
-    assert_same_bits(from_mlx(got), wanted, case.fmt, f"{case} element by element")
+    assert_same_bits(expected, from_mlx(actual), case.fmt, f"{case} element by element")
 
 
 @IN_FLOAT32
-def test_loss_third_order(case: Case) -> None:
+def test_third_order_derivatives(case: Case) -> None:
     """By reverse mode, forward mode, and both mixed."""
     points = [-2.5, -0.875, -1e-3, 0.25, 0.9375, 3.0]
     x = mx.array(points)
@@ -63,12 +63,12 @@ def test_loss_third_order(case: Case) -> None:
         function: Any = value
         for mode in modes:
             function = mode(function)
-        got = from_mlx(function(x)).astype(np.float64)
-        assert np.all(np.abs(got - true) <= 2.0**-20 * np.abs(true)), (modes, got, true)
+        actual = from_mlx(function(x)).astype(np.float64)
+        assert np.all(np.abs(actual - true) <= 2.0**-20 * np.abs(true)), (modes, actual, true)
 
 
 @IN_FLOAT32
-def test_loss_derivatives_by_options(case: Case, rng: np.random.Generator) -> None:
+def test_derivatives_with_respect_to_options(case: Case, rng: np.random.Generator) -> None:
     """What the kernels do not give comes from the formulas: the same as composed."""
     x, t = (to_mlx(array) for array in arrays(case, (5, 7), rng))
     weights = mx.array(rng.uniform(0.5, 2.0, 7).astype(np.float32))
@@ -85,13 +85,13 @@ def test_loss_derivatives_by_options(case: Case, rng: np.random.Generator) -> No
         with lossless.composed():
             composed = mx.grad(loss)(given)
         for name in given:
-            got, wanted = from_mlx(native[name]), from_mlx(composed[name])
-            off = np.abs(got - wanted) <= 1e-5 * np.abs(wanted) + 1e-7
-            assert off.all(), f"{case} {reduction} by {name}: {got} {wanted}"
+            actual, expected = from_mlx(native[name]), from_mlx(composed[name])
+            off = np.abs(actual - expected) <= 1e-5 * np.abs(expected) + 1e-7
+            assert off.all(), f"{case} {reduction} by {name}: {actual} {expected}"
 
 
 @IN_FLOAT32
-def test_loss_vmap_of_options(case: Case, rng: np.random.Generator) -> None:
+def test_vmap_of_options(case: Case, rng: np.random.Generator) -> None:
     """Over any one of the arguments, inside and outside of mx.grad."""
     batch, n = 3, 7
     shapes: dict[str, tuple[int, ...]] = {"inputs": (n,), "targets": (n,), "weights": (n,)}
@@ -115,28 +115,29 @@ def test_loss_vmap_of_options(case: Case, rng: np.random.Generator) -> None:
         sums: list[Any] = [np.zeros(shape) for shape in shapes.values()]
         for row in range(batch):
             one = [a[row] if i == mapped else a for i, a in enumerate(given)]
-            assert over(*given)[row].item() == loss(*one).item()
+            assert loss(*one).item() == over(*given)[row].item()
             for i, slope in enumerate(mx.grad(loss, argnums=every)(*one)):
-                wanted = from_mlx(slope)
-                assert_close(from_mlx(slopes[i][row]), wanted)
-                sums[i] = sums[i] + wanted
+                expected = from_mlx(slope)
+                assert_close(expected, from_mlx(slopes[i][row]))
+                sums[i] = sums[i] + expected
                 if i == mapped:
-                    assert_close(from_mlx(outer[i][row]), wanted)
+                    assert_close(expected, from_mlx(outer[i][row]))
         for i in every:
             if i != mapped:
-                assert_close(from_mlx(outer[i]), sums[i])
+                assert_close(sums[i], from_mlx(outer[i]))
 
 
-def assert_close(got: Array, wanted: Array) -> None:
+def assert_close(expected: Array, actual: Array) -> None:
     """Equal but for the order of a few additions in float32."""
-    assert got.shape == wanted.shape
-    assert np.all(np.abs(got - wanted) <= 2.0**-20 * np.abs(wanted).max()), (got, wanted)
+    assert expected.shape == actual.shape
+    assert np.all(np.abs(actual - expected) <= 2.0**-20 * np.abs(expected).max()), (
+        actual,
+        expected,
+    )
 
 
 @pytest.mark.parametrize("in_axes", [0, 1, 2, -1])
-def test_loss_nested_vmap_of_options_of_fewer_dimensions(
-    in_axes: int, rng: np.random.Generator
-) -> None:
+def test_nested_vmap_of_options_of_fewer_dimensions(in_axes: int, rng: np.random.Generator) -> None:
     """MLX's vmap of expand_dims over several axes at once is wrong: we must not meet it."""
     x = mx.array(rng.normal(0, 2, (3, 3, 3)).astype(np.float32))
     cube = mx.array(rng.uniform(0.5, 2, (3, 3, 3)).astype(np.float32))
@@ -151,7 +152,7 @@ def test_loss_nested_vmap_of_options_of_fewer_dimensions(
         assert mx.array_equal(native, mx.stack(each))
 
 
-def test_loss_options_have_clean_derivatives_beside_masked_rows() -> None:
+def test_options_have_clean_derivatives_beside_masked_rows() -> None:
     x, t, mask = mx.array([[1.0, 2.0], [3.0, 4.0]]), mx.zeros((2, 2)), mx.array([[True], [False]])
 
     def first_row(**options: Any) -> Any:
@@ -164,12 +165,12 @@ def test_loss_options_have_clean_derivatives_beside_masked_rows() -> None:
     for path in (lossless.composed, nullcontext):
         with path():
             by_weights = mx.grad(lambda w: first_row(weights=w))(mx.ones(2))
-            assert by_weights.tolist() == [0.25, 0.75]
-            assert mx.grad(lambda d: first_row(delta=d))(mx.ones(2)).tolist() == [0.0, 0.5]
-            assert mx.grad(slopes)(x).tolist() == [[0.5, 0.0], [0.0, 0.0]]
+            assert [0.25, 0.75] == by_weights.tolist()
+            assert [0.0, 0.5] == mx.grad(lambda d: first_row(delta=d))(mx.ones(2)).tolist()
+            assert [[0.5, 0.0], [0.0, 0.0]] == mx.grad(slopes)(x).tolist()
 
 
-def test_loss_gradients_have_the_dtype_of_their_arrays() -> None:
+def test_gradients_have_the_dtype_of_their_arrays() -> None:
     """Also where one number against an array is added up in float64."""
     t = mx.array([0.1, 0.9, -2.0])
 
@@ -178,13 +179,13 @@ def test_loss_gradients_have_the_dtype_of_their_arrays() -> None:
 
     inner = mx.grad(lambda x, t: lossless.log_cosh_loss(x, t, reduction="sum"))
     for function in (slope, lambda t: inner(mx.array(0.3), t)):
-        got = mx.grad(function)(t)
-        assert got.dtype == mx.float32
+        actual = mx.grad(function)(t)
+        assert mx.float32 == actual.dtype
         true = np.array([-(mp.sech(0.3 - r) ** 2) for r in from_mlx(t).tolist()], float)
-        assert np.all(np.abs(from_mlx(got) - true) < 1e-6)
+        assert np.all(np.abs(from_mlx(actual) - true) < 1e-6)
 
 
-def test_loss_of_replayed_nodes_keeps_to_its_own_results() -> None:
+def test_replayed_nodes_keep_to_their_own_results() -> None:
     """Two replays of one compiled loss share the primitive; one is evaluated too early."""
     n = 1000
     x, first, second = (mx.random.normal((n,)) for _ in range(3))

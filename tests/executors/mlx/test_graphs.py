@@ -23,13 +23,13 @@ from support.cases import REDUCTIONS, Backend, Case, cases, from_mlx, to_mlx
 from support.checks import assert_ulp
 from support.frameworks.cases import FUNCTIONS, ON_EVERY_PATH, arrays, assert_near
 from support.frameworks.mlx import IN_FLOAT32
-from support.reference_calls import truth
+from support.reference_calls import reference_call
 
 pytestmark = ON_EVERY_PATH
 
 
 @IN_FLOAT32
-def test_loss_vmap_over_every_axis(case: Case, rng: np.random.Generator) -> None:
+def test_vmap_over_every_axis(case: Case, rng: np.random.Generator) -> None:
     """Of inputs, targets, or both, whatever the axis of the result."""
     cubes = arrays(case, (3, 3, 3), rng)
     for in_axes in itertools.product((None, 0, 1, -1), repeat=2):
@@ -41,16 +41,16 @@ def test_loss_vmap_over_every_axis(case: Case, rng: np.random.Generator) -> None
             each = mapped_over[None] if axis is None else np.moveaxis(cube, axis, 0)
             given.append(to_mlx(mapped_over))
             pairs.append(np.broadcast_to(each, cube.shape))
-        true = truth(case, pairs[0], pairs[1], **case.loss.parameters).value
+        true = reference_call(case, pairs[0], pairs[1], **case.loss.parameters).value
         for out_axis in (0, 1):
             mapped = mx.vmap(case.function, in_axes=in_axes, out_axes=out_axis)
-            wanted = np.moveaxis(true, 0, out_axis)
-            assert_near(case, "value", mapped(*given), wanted, f"{in_axes} {out_axis}")
+            expected = np.moveaxis(true, 0, out_axis)
+            assert_near(case, "value", expected, mapped(*given), f"{in_axes} {out_axis}")
 
 
 @IN_FLOAT32
 @pytest.mark.parametrize("reduction", REDUCTIONS[1:])
-def test_loss_vmap_of_reductions(case: Case, reduction: Any, rng: np.random.Generator) -> None:
+def test_vmap_of_reductions(case: Case, reduction: Any, rng: np.random.Generator) -> None:
     """Over rows: what axis= gives; also of the gradient, twice nested, and with options."""
     shape = (2, 3, 5)
     x, t = arrays(case, shape, rng)
@@ -59,7 +59,7 @@ def test_loss_vmap_of_reductions(case: Case, reduction: Any, rng: np.random.Gene
     for axis, depth in (((1, 2), 1), (2, 2)):
         options: dict[str, Any] = {"reduction": reduction, "axis": axis}
         options |= {"weights": w, "where": mask} | dict(case.loss.parameters)
-        wanted = truth(case, x, t, **options)
+        expected = reference_call(case, x, t, **options)
 
         def loss(x: Any, t: Any, w: Any, mask: Any) -> Any:
             return case.function(x, t, reduction=reduction, weights=w, where=mask)
@@ -69,11 +69,11 @@ def test_loss_vmap_of_reductions(case: Case, reduction: Any, rng: np.random.Gene
         pairs: Any = _value_and_grad(case, reduction)
         for _ in range(depth):
             mapped, slopes, pairs = map(mx.vmap, (mapped, slopes, pairs))
-        assert_near(case, "value", mapped(*given), wanted.value, f"{reduction} {depth}")
-        assert_near(case, "gradient", slopes(*given), wanted.gradient, f"{reduction} {depth}")
+        assert_near(case, "value", expected.value, mapped(*given), f"{reduction} {depth}")
+        assert_near(case, "gradient", expected.gradient, slopes(*given), f"{reduction} {depth}")
         value, gradient = pairs(*given)
-        assert_near(case, "value", value, wanted.value, f"{reduction} {depth}")
-        assert_near(case, "gradient", gradient, wanted.gradient, f"{reduction} {depth}")
+        assert_near(case, "value", expected.value, value, f"{reduction} {depth}")
+        assert_near(case, "gradient", expected.gradient, gradient, f"{reduction} {depth}")
 
 
 def _value_and_grad(case: Case, reduction: Any) -> Callable[..., Any]:
@@ -89,7 +89,7 @@ def _value_and_grad(case: Case, reduction: Any) -> Callable[..., Any]:
     [("mean", False), *((reduction, True) for reduction in REDUCTIONS)],
 )
 @IN_FLOAT32
-def test_loss_compiled(
+def test_compiled_losses(
     case: Case, reduction: Any, shapeless: bool, rng: np.random.Generator
 ) -> None:
     """One compiled function for several sizes: what was traced first is not kept."""
@@ -106,18 +106,22 @@ def test_loss_compiled(
         x, t = arrays(case, shape, rng)
         w, mask = rng.uniform(0.5, 2.0, shape).astype(np.float32), rng.random(shape) < 0.8
         mask[0, 0] = True
-        plain = truth(case, x, t, reduction=reduction, **case.loss.parameters)
-        full = truth(case, x, t, reduction=reduction, weights=w, where=mask, **case.loss.parameters)
+        plain = reference_call(case, x, t, reduction=reduction, **case.loss.parameters)
+        full = reference_call(
+            case, x, t, reduction=reduction, weights=w, where=mask, **case.loss.parameters
+        )
         results = compiled(*map(to_mlx, (x, t, w, mask)))
-        wanted = (plain.value, plain.value, plain.gradient, full.value, full.gradient)
+        expected = (plain.value, plain.value, plain.gradient, full.value, full.gradient)
         outputs = ("value", "value", "gradient", "value", "gradient")
-        for place, (output, got, true) in enumerate(zip(outputs, results, wanted, strict=True)):
-            assert_near(case, output, got, true, f"{reduction} {shape} result {place}")
+        for place, (output, actual, true) in enumerate(
+            zip(outputs, results, expected, strict=True)
+        ):
+            assert_near(case, output, true, actual, f"{reduction} {shape} result {place}")
 
 
 @pytest.mark.parametrize("shapeless", [False, True])
 @IN_FLOAT32
-def test_loss_exported(
+def test_exported_losses(
     case: Case, shapeless: bool, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     file = str(tmp_path / "loss.mlxfn")
@@ -134,14 +138,14 @@ def test_loss_exported(
     imported: Any = mx.import_function(file)
     for shape in ((4, 6), (2, 3)) if shapeless else ((4, 6),):
         x, t = arrays(case, shape, rng)
-        wanted = truth(case, x, t, reduction="mean", **case.loss.parameters)
+        expected = reference_call(case, x, t, reduction="mean", **case.loss.parameters)
         value, gradient = imported(to_mlx(x), to_mlx(t))
-        assert_near(case, "value", value, wanted.value, f"{shape}")
-        assert_near(case, "gradient", gradient, wanted.gradient, f"{shape}")
+        assert_near(case, "value", expected.value, value, f"{shape}")
+        assert_near(case, "gradient", expected.gradient, gradient, f"{shape}")
 
 
 @IN_FLOAT32
-def test_loss_checkpoint(case: Case, rng: np.random.Generator) -> None:
+def test_checkpointed_losses(case: Case, rng: np.random.Generator) -> None:
     x, t = arrays(case, (4, 6), rng)
 
     def loss(x: Any) -> Any:
@@ -149,14 +153,14 @@ def test_loss_checkpoint(case: Case, rng: np.random.Generator) -> None:
 
     saving: Any = mx.checkpoint(loss)  # its stub is wrong
     value, gradient = mx.value_and_grad(saving)(to_mlx(x))
-    wanted = truth(case, x, t, reduction="mean", **case.loss.parameters)
-    assert_near(case, "value", value, wanted.value)
-    assert_near(case, "gradient", gradient, wanted.gradient)
+    expected = reference_call(case, x, t, reduction="mean", **case.loss.parameters)
+    assert_near(case, "value", expected.value, value)
+    assert_near(case, "gradient", expected.gradient, gradient)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_loss_trains_a_model(function: Any, compiled: bool, rng: np.random.Generator) -> None:
+def test_losses_train_a_model(function: Any, compiled: bool, rng: np.random.Generator) -> None:
     """nn.value_and_grad, an optimizer, and a line that outliers do not move."""
     numbers = rng.uniform(-1, 1, (200, 1)).astype(np.float32)
     x, y = mx.array(numbers), mx.array(2 * numbers - 0.5)
@@ -186,23 +190,23 @@ def test_loss_trains_a_model(function: Any, compiled: bool, rng: np.random.Gener
 
 
 @IN_FLOAT32
-def test_loss_is_lazy_and_keeps_the_stream(case: Case, rng: np.random.Generator) -> None:
+def test_losses_are_lazy_and_keep_the_stream(case: Case, rng: np.random.Generator) -> None:
     """On another stream of the CPU, and on one that is chosen in the middle of a graph."""
     x, t = arrays(case, (30, 7), rng)
-    wanted = truth(case, x, t, reduction="mean", **case.loss.parameters)
+    expected = reference_call(case, x, t, reduction="mean", **case.loss.parameters)
     stream = mx.new_stream(mx.cpu)
     with mx.stream(stream):
         first = case.function(to_mlx(x), to_mlx(t), reduction="mean")
     a, b = mx.add(to_mlx(x), 0.0, stream=stream), to_mlx(t)
     second = case.function(a, b, reduction="mean")
-    for got in (first, second):
-        assert_near(case, "value", got, wanted.value)
+    for actual in (first, second):
+        assert_near(case, "value", expected.value, actual)
 
 
 @IN_FLOAT32
-def test_loss_in_several_threads(case: Case, rng: np.random.Generator) -> None:
+def test_losses_in_several_threads(case: Case, rng: np.random.Generator) -> None:
     x, t = arrays(case, (64, 33), rng)
-    wanted = truth(case, x, t, reduction="mean", **case.loss.parameters)
+    expected = reference_call(case, x, t, reduction="mean", **case.loss.parameters)
     results: list[Any] = []
 
     def work() -> None:
@@ -218,14 +222,14 @@ def test_loss_in_several_threads(case: Case, rng: np.random.Generator) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(results) == 4
+    assert 4 == len(results)
     for value, gradient in results:
-        assert_near(case, "value", mx.array(value), wanted.value)
-        assert_near(case, "gradient", mx.array(gradient), wanted.gradient)
+        assert_near(case, "value", expected.value, mx.array(value))
+        assert_near(case, "gradient", expected.gradient, mx.array(gradient))
 
 
 @IN_FLOAT32
-def test_loss_has_no_float64_where_the_default_device_is_a_gpu(
+def test_float64_is_refused_where_the_default_device_is_a_gpu(
     case: Case, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There MLX has none: whatever asks for it here fails."""
@@ -235,18 +239,18 @@ def test_loss_has_no_float64_where_the_default_device_is_a_gpu(
     for reduction in REDUCTIONS:
         options: dict[str, Any] = {"weights": rng.uniform(0.5, 2.0, 7).astype(np.float32)}
         options |= {"where": rng.random((5, 7)) < 0.8, "reduction": reduction}
-        wanted = truth(case, x, t, **options, **case.loss.parameters)
+        expected = reference_call(case, x, t, **options, **case.loss.parameters)
         function = lossless.value_and_grad(case.function)
         value, gradient = case.call(function, x, t, **options)
-        assert_near(case, "value", value, wanted.value)
-        assert_near(case, "gradient", gradient, wanted.gradient)
+        assert_near(case, "value", expected.value, value)
+        assert_near(case, "gradient", expected.gradient, gradient)
         plain = case.call(case.function, x, t, reduction=reduction)
-        true = truth(case, x, t, reduction=reduction, **case.loss.parameters).value
-        assert_near(case, "value", plain, true)
+        true = reference_call(case, x, t, reduction=reduction, **case.loss.parameters).value
+        assert_near(case, "value", true, plain)
 
 
 @IN_FLOAT32
-def test_loss_mean_of_two_to_the_25(case: Case) -> None:
+def test_mean_of_two_to_the_25(case: Case) -> None:
     """Within 1 ULP, eager, compiled for any shape, and mapped; its gradient within the contract."""
     rng = np.random.default_rng(25)
     size = 1 << 25
@@ -271,10 +275,10 @@ def test_loss_mean_of_two_to_the_25(case: Case) -> None:
     assert math.isfinite(compiled(x[:, :4], t[:, :4]).item())
     value, gradient = lossless.value_and_grad(case.function)(x, t, reduction="mean")
     mapped = mx.vmap(loss)(x, t)
-    for got, true in [(value, mean), (compiled(x, t), mean), *zip(mapped, halves, strict=True)]:
-        assert_ulp(from_mlx(got), [true], case.fmt, 1, f"{case} mean of 2**25")
+    for actual, true in [(value, mean), (compiled(x, t), mean), *zip(mapped, halves, strict=True)]:
+        assert_ulp([true], from_mlx(actual), case.fmt, 1, f"{case} mean of 2**25")
     for part in (gradient, mx.grad(loss)(x, t)):
-        assert_near(case, "gradient", part[0, :100], slopes)
+        assert_near(case, "gradient", slopes, part[0, :100])
 
 
 @pytest.mark.parametrize("case", cases([FLOAT16], [LOSSES["huber"]], [Backend.MLX]))
@@ -282,8 +286,8 @@ def test_huber_mean_of_100000_float16_elements(case: Case) -> None:
     """Their sum, 250,000, is beyond float16: the mean is not."""
     x, t = mx.full((100_000,), 2.5, mx.float16), mx.full((100_000,), -0.5, mx.float16)
     value, gradient = lossless.value_and_grad(case.function)(x, t, reduction="mean")
-    assert (value.dtype, value.item()) == (mx.float16, 2.5)
-    assert lossless.huber_loss(x, t, reduction="sum").item() == math.inf
+    assert (mx.float16, 2.5) == (value.dtype, value.item())
+    assert math.inf == lossless.huber_loss(x, t, reduction="sum").item()
     automatic = mx.grad(lambda x: case.function(x, t, reduction="mean"))(x)
     for slope in (gradient, automatic):
-        assert_near(case, "gradient", slope[:3], [mp.mpf(1) / 100_000] * 3)
+        assert_near(case, "gradient", [mp.mpf(1) / 100_000] * 3, slope[:3])

@@ -25,32 +25,34 @@ MEBI = 1 << 20
 
 
 @IN_EVERY_DTYPE
-def test_loss_has_the_bits_of_numpy(case: Case, rng: np.random.Generator) -> None:
+def test_kernels_have_the_bits_of_numpy(case: Case, rng: np.random.Generator) -> None:
     """Explicitly and under mx.grad, whatever the options."""
     x, t = arrays(case, SHAPE, rng)
     twin = on_numpy(case)
     for given in combinations(case, rng):
         what = f"{case} {given}"
         value, gradient = twin.value_and_grad(x, t, **given)
-        assert_same_bits(case.value(x, t, **given), value, case.fmt, what)
-        for got, wanted in zip(case.value_and_grad(x, t, **given), (value, gradient), strict=True):
-            assert_same_bits(got, wanted, case.fmt, what)
+        assert_same_bits(value, case.value(x, t, **given), case.fmt, what)
+        for actual, expected in zip(
+            case.value_and_grad(x, t, **given), (value, gradient), strict=True
+        ):
+            assert_same_bits(expected, actual, case.fmt, what)
         keywords = {name: case.backend.array(option) for name, option in given.items()}
 
         def total(x: Any, t: Any, keywords: Any = keywords) -> Any:
             return case.function(x, t, **keywords).sum()
 
         by_inputs, by_targets = mx.grad(total, argnums=(0, 1))(to_mlx(x), to_mlx(t))
-        assert_same_bits(from_mlx(by_inputs), gradient, case.fmt, f"{what} mx.grad")
-        assert_same_bits(from_mlx(-by_targets), gradient, case.fmt, f"{what} by targets")
+        assert_same_bits(gradient, from_mlx(by_inputs), case.fmt, f"{what} mx.grad")
+        assert_same_bits(gradient, from_mlx(-by_targets), case.fmt, f"{what} by targets")
         if given["reduction"] == "none":
             parts = twin.grad_and_hess(x, t, **given)
-            for got, part in zip(case.grad_and_hess(x, t, **given), parts, strict=True):
-                assert_same_bits(got, part, case.fmt, what)
+            for actual, part in zip(case.grad_and_hess(x, t, **given), parts, strict=True):
+                assert_same_bits(part, actual, case.fmt, what)
 
 
 @IN_EVERY_DTYPE
-def test_loss_of_arrays_that_wait_has_the_same_bits(case: Case, rng: np.random.Generator) -> None:
+def test_arrays_that_wait_give_the_same_bits(case: Case, rng: np.random.Generator) -> None:
     """Few numbers that are there already are computed at once, others when MLX evaluates them."""
     x, t = arrays(case, SHAPE, rng)
     waiting = [-mx.negative(to_mlx(array)) for array in (x, t)]
@@ -58,17 +60,17 @@ def test_loss_of_arrays_that_wait_has_the_same_bits(case: Case, rng: np.random.G
     twin = on_numpy(case)
     for given in combinations(case, rng):
         keywords = {name: case.backend.array(option) for name, option in given.items()}
-        got = from_mlx(case.function(*waiting, **keywords))
-        assert_same_bits(got, twin.value(x, t, **given), case.fmt, f"{case} {given}")
+        actual = from_mlx(case.function(*waiting, **keywords))
+        assert_same_bits(twin.value(x, t, **given), actual, case.fmt, f"{case} {given}")
     for reduction in ("none", "mean"):
-        wanted = twin.value_and_grad(*large, reduction=reduction)
+        expected = twin.value_and_grad(*large, reduction=reduction)
         both = case.value_and_grad(*large, reduction=reduction)
-        for got, part in zip(both, wanted, strict=True):
-            assert_same_bits(got, part, case.fmt, f"{case} {reduction} of many")
+        for actual, part in zip(both, expected, strict=True):
+            assert_same_bits(part, actual, case.fmt, f"{case} {reduction} of many")
 
 
 @IN_EVERY_DTYPE
-def test_loss_has_the_bits_of_numpy_in_any_layout(case: Case, rng: np.random.Generator) -> None:
+def test_kernels_have_the_bits_of_numpy_in_any_layout(case: Case, rng: np.random.Generator) -> None:
     """Slices, transposed and broadcast views, empty arrays, arrays of no dimensions."""
     x, t = arrays(case, (8, 9), rng)
     twin = on_numpy(case)
@@ -82,20 +84,20 @@ def test_loss_has_the_bits_of_numpy_in_any_layout(case: Case, rng: np.random.Gen
     ]
     for view in views:
         for reduction in ("none", "mean"):
-            wanted = twin.value_and_grad(view(x), view(t), reduction=reduction)
-            got = lossless.value_and_grad(case.function)(
+            expected = twin.value_and_grad(view(x), view(t), reduction=reduction)
+            actual = lossless.value_and_grad(case.function)(
                 view(to_mlx(x)), view(to_mlx(t)), reduction=reduction
             )
-            for mine, part in zip(got, wanted, strict=True):
-                assert_same_bits(from_mlx(mine), part, case.fmt, f"{case} {reduction}")
+            for mine, part in zip(actual, expected, strict=True):
+                assert_same_bits(part, from_mlx(mine), case.fmt, f"{case} {reduction}")
     rows = mx.broadcast_to(to_mlx(x[0]), x.shape)
-    got = case.function(rows, to_mlx(t))
+    actual = case.function(rows, to_mlx(t))
     wanted_rows = twin.value(np.broadcast_to(x[0], x.shape), t)
-    assert_same_bits(from_mlx(got), wanted_rows, case.fmt, f"{case} broadcast")
+    assert_same_bits(wanted_rows, from_mlx(actual), case.fmt, f"{case} broadcast")
 
 
 @IN_FLOAT32
-def test_loss_and_gradient_are_one_pass(case: Case) -> None:
+def test_value_and_gradient_are_one_pass(case: Case) -> None:
     """Beside inputs and targets, only the gradient is in memory, and nothing if it is not asked."""
     x, t = mx.random.normal((2 * MEBI,)), mx.random.normal((2 * MEBI,))
     mx.eval(x, t)
@@ -135,11 +137,11 @@ def test_sum_of_losses_and_gradient_are_one_node(case: Case, rng: np.random.Gene
         lambda x: case.function(x, t, reduction="sum", axis=1).reshape(15, 20).sum(axis=0).sum(),
     ]
     for loss in sums:
-        assert nodes(*mx.value_and_grad(loss)(x)) == 1
-    assert nodes(*mx.value_and_grad(lambda x: 3 * sums[0](x))(x)) == 2
+        assert 1 == nodes(*mx.value_and_grad(loss)(x))
+    assert 2 == nodes(*mx.value_and_grad(lambda x: 3 * sums[0](x))(x))
 
 
-def test_loss_evaluated_while_it_is_traced(rng: np.random.Generator) -> None:
+def test_evaluation_of_a_loss_that_is_traced(rng: np.random.Generator) -> None:
     """Before MLX asks for the gradient: it is computed then."""
     x, t = mx.array(rng.normal(0, 2, 1000).astype(np.float32)), mx.zeros(1000)
     seen = []
@@ -150,9 +152,9 @@ def test_loss_evaluated_while_it_is_traced(rng: np.random.Generator) -> None:
         return value
 
     value, gradient = mx.value_and_grad(loss)(x)
-    wanted = lossless.value_and_grad(lossless.huber_loss)(x, t, reduction="mean")
-    assert seen == [value.item()] == [wanted[0].item()]
-    assert mx.array_equal(gradient, wanted[1])
+    expected = lossless.value_and_grad(lossless.huber_loss)(x, t, reduction="mean")
+    assert [expected[0].item()] == seen == [value.item()]
+    assert mx.array_equal(gradient, expected[1])
 
 
 def test_ten_thousand_evaluations_leak_nothing() -> None:
@@ -233,7 +235,7 @@ def test_without_its_bridge_the_formulas_serve_and_say_so_once(
     program: str, reason: str, cure: str
 ) -> None:
     *values, warning, info = printed(program)
-    assert values == ["[0.125, 2.5]"] * 3
+    assert ["[0.125, 2.5]"] * 3 == values
     assert warning.startswith("RuntimeWarning lossless: MLX arrays are served by composed formulas")
     assert reason in warning
     assert cure in warning
@@ -247,7 +249,7 @@ def test_info_says_which_path_serves_mlx() -> None:
         return found
 
     lossless.huber_loss(mx.array(1.0), mx.array(0.5))
-    assert path() == "native"
+    assert "native" == path()
     with lossless.composed():
-        assert path() == "composed"
+        assert "composed" == path()
         assert "composed()" in lossless.info()["backends"]["mlx"]["why"]

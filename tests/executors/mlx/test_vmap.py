@@ -57,10 +57,10 @@ def test_vmap_over_any_operands_is_the_loop(
             }
         wanted = [call(*row) for row in rows]
         for what, outputs in results.items():
-            for output, got in enumerate(outputs):
-                if got is not None:
+            for output, actual in enumerate(outputs):
+                if actual is not None:
                     expected = np.stack([pair[output] for pair in wanted])
-                    assert_as_numpy(from_mlx(got), expected, f"{name} {in_axes} {what} {output}")
+                    assert_as_numpy(expected, from_mlx(actual), f"{name} {in_axes} {what} {output}")
 
 
 @pytest.mark.parametrize("formula", [False, True], ids=["kernels", "formulas"])
@@ -88,13 +88,15 @@ def test_vmap_over_any_axis_where_some_are_reduced(
 
         with path(formula):
             rows = zip(choice, *operands, strict=True)
-            wanted = [mx.stack(list(x)) for x in zip(*(slopes(*row) for row in rows), strict=True)]
+            expected = [
+                mx.stack(list(x)) for x in zip(*(slopes(*row) for row in rows), strict=True)
+            ]
             for place in range(4):
                 moved = [mx.moveaxis(x, 0, place) for x in operands]
-                got = mx.vmap(slopes, (0, *[place] * len(moved)))(choice, *moved)
-                for order, (mine, looped) in enumerate(zip(got, wanted, strict=True)):
+                actual = mx.vmap(slopes, (0, *[place] * len(moved)))(choice, *moved)
+                for order, (mine, looped) in enumerate(zip(actual, expected, strict=True)):
                     what = f"{name} {reduction} {axes}, batch at {place}, order {order + 1}"
-                    assert_as_numpy(from_mlx(mine), from_mlx(looped), what)
+                    assert_as_numpy(from_mlx(looped), from_mlx(mine), what)
 
 
 def _closed(call: Any, mapped: list[int], operands: list[Any], *given: Any) -> Any:

@@ -18,7 +18,7 @@ from support.cases import REDUCTIONS, TORCH_JIT, Backend, Case, cases, from_torc
 from support.checks import COMPOSED_SECOND, assert_same_bits, assert_ulp
 from support.frameworks.cases import FUNCTIONS, arrays, assert_near, on_numpy
 from support.frameworks.torch import IN_FLOAT32, IN_FLOAT64, gradient, leaf
-from support.reference_calls import truth
+from support.reference_calls import reference_call
 from support.special_values import TABLES, number
 
 # PyTorch's own checks
@@ -53,7 +53,7 @@ VIEWS: dict[str, Any] = {
 @TORCH_JIT
 @pytest.mark.parametrize("both", [False, True], ids=["inputs", "both"])
 @pytest.mark.parametrize("view", VIEWS)
-def test_loss_gradcheck(case: Case, view: str, both: bool, rng: np.random.Generator) -> None:
+def test_gradcheck(case: Case, view: str, both: bool, rng: np.random.Generator) -> None:
     """Both orders, reverse and forward mode, batched; by inputs, targets, weights and delta."""
     x, t = (to_torch(array) for array in arrays(case, (3, 4), rng))
     x.requires_grad_()
@@ -90,11 +90,11 @@ def test_huber_like_torch_on_its_own_samples() -> None:
             continue
         ours = lossless.huber_loss(sample.input, target, **keywords)
         theirs = torch.nn.functional.huber_loss(sample.input, target, **keywords)
-        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+        assert (theirs.shape, theirs.dtype) == (ours.shape, ours.dtype)
         x, t = (from_torch(part) for part in (sample.input, target))
-        wanted = truth(case, x, t, **{"delta": 1.0, **keywords})
+        expected = reference_call(case, x, t, **{"delta": 1.0, **keywords})
         assert_ulp(
-            from_torch(ours), list(wanted.value.flat), FLOAT32, 0.5 + 2.0**-20, str(keywords)
+            list(expected.value.flat), from_torch(ours), FLOAT32, 0.5 + 2.0**-20, str(keywords)
         )
         near = abs(from_torch(theirs) - from_torch(ours)) <= 2.0**-20 * abs(from_torch(ours))
         assert near.all(), f"{keywords}: {ours} {theirs}"
@@ -114,13 +114,13 @@ def test_huber_like_torch_on_its_own_samples() -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_loss_second_derivative_at_zero_is_one(function: Any, dtype: torch.dtype) -> None:
+def test_second_derivative_at_zero_is_one(function: Any, dtype: torch.dtype) -> None:
     for zero in (0.0, -0.0):
         x = torch.tensor(zero, dtype=dtype, requires_grad=True)
         for loss in (function(x, 0.0), function(x, torch.zeros_like(x), reduction="mean")):
             (slope,) = torch.autograd.grad(loss, x, create_graph=True)
-            assert slope.item() == 0.0
-            assert torch.autograd.grad(slope, x)[0].item() == 1.0
+            assert 0.0 == slope.item()
+            assert 1.0 == torch.autograd.grad(slope, x)[0].item()
 
 
 @pytest.mark.parametrize("delta", [0.5, 1.0, 2.5, math.inf])
@@ -132,28 +132,28 @@ def test_huber_second_derivative_at_delta_is_one(delta: float) -> None:
 
     if delta < math.inf:
         beyond = float(np.nextafter(np.float32(delta), np.float32(9)))
-        assert [second(r) for r in (delta, -delta, beyond, -beyond)] == [1, 1, 0, 0]
+        assert [1, 1, 0, 0] == [second(r) for r in (delta, -delta, beyond, -beyond)]
     else:
-        assert [second(r) for r in (1e-20, -3.0, 1e15)] == [1, 1, 1]
+        assert [1, 1, 1] == [second(r) for r in (1e-20, -3.0, 1e15)]
 
 
 @IN_FLOAT32
-def test_loss_second_order_against_mpmath(case: Case, rng: np.random.Generator) -> None:
+def test_second_order_against_mpmath(case: Case, rng: np.random.Generator) -> None:
     """The gradient with a graph has the kernels' bits; differentiated again, the contract holds."""
     x = case.fmt.array(np.concatenate([rng.uniform(-4, 4, 300), rng.normal(0, 1e-6, 100)]))
     a = leaf(x)
     first = gradient(case.function(a, 0.0), a)
     loss = case.function(a, torch.zeros_like(a))
     (slope,) = torch.autograd.grad(loss.sum(), a, create_graph=True)
-    assert_same_bits(from_torch(slope), from_torch(first), case.fmt, str(case))
+    assert_same_bits(from_torch(first), from_torch(slope), case.fmt, str(case))
     (second,) = torch.autograd.grad(slope.sum(), a)
-    wanted = [real(case.loss, "second_derivative", r, **case.loss.parameters) for r in x.tolist()]
+    expected = [real(case.loss, "second_derivative", r, **case.loss.parameters) for r in x.tolist()]
     far = [COMPOSED_SECOND if abs(r) > 2 else 0 for r in x.tolist()]
-    assert_ulp(from_torch(second), wanted, case.fmt, 16, f"{case} second order", x, slack=far)
+    assert_ulp(expected, from_torch(second), case.fmt, 16, f"{case} second order", x, slack=far)
 
 
 @IN_FLOAT64
-def test_loss_whose_cotangent_depends_on_the_inputs(case: Case, rng: np.random.Generator) -> None:
+def test_cotangent_that_depends_on_the_inputs(case: Case, rng: np.random.Generator) -> None:
     """Both ways to an input count once: the second derivative of loss**2 / 2 + loss."""
     x, t = (to_torch(array) for array in arrays(case, (5,), rng))
     x.requires_grad_()
@@ -171,10 +171,10 @@ def test_loss_whose_cotangent_depends_on_the_inputs(case: Case, rng: np.random.G
 
 
 @IN_FLOAT32
-def test_loss_backward_twice(case: Case, rng: np.random.Generator) -> None:
+def test_backward_twice(case: Case, rng: np.random.Generator) -> None:
     """With retain_graph the second pass finds what the first one found, whoever changed that."""
     x, t = arrays(case, (50,), rng)
-    _, wanted = on_numpy(case).value_and_grad(x, t, reduction="mean")
+    _, expected = on_numpy(case).value_and_grad(x, t, reduction="mean")
     a, b = leaf(x), leaf(t)
     for by, sign in ((a, 1), (b, -1)):
         loss = case.function(
@@ -182,7 +182,7 @@ def test_loss_backward_twice(case: Case, rng: np.random.Generator) -> None:
         )
         for keep in (True, True, False):
             (slope,) = torch.autograd.grad(loss, by, retain_graph=keep)
-            assert_same_bits(from_torch(sign * slope), wanted, case.fmt, f"{case} {keep}")
+            assert_same_bits(expected, from_torch(sign * slope), case.fmt, f"{case} {keep}")
             slope.mul_(7)
         with pytest.raises(RuntimeError, match="second time"):
             torch.autograd.grad(loss, by)
@@ -190,7 +190,7 @@ def test_loss_backward_twice(case: Case, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("reduction", ["none", "mean"])
-def test_loss_notices_changed_inputs(function: Any, reduction: Any) -> None:
+def test_changed_inputs_are_noticed(function: Any, reduction: Any) -> None:
     """Instead of a gradient of other numbers, as PyTorch's own functions do."""
     for place in range(3):
         operands = [torch.tensor([0.5, 3.0]), torch.tensor([0.25, 1.0]), torch.ones(2)]
@@ -211,13 +211,13 @@ def test_gradient_is_written_along_and_not_copied() -> None:
     for function in FUNCTIONS:
         loss: Any = function(x, t, reduction="mean")
         saved = loss.grad_fn.saved_tensors[0]
-        assert saved.shape == x.shape
+        assert x.shape == saved.shape
         place = saved.data_ptr()
         del saved
         x.grad = None
         loss.backward()
         assert x.grad is not None
-        assert x.grad.data_ptr() == place
+        assert place == x.grad.data_ptr()
         for quiet in (function(x, t, reduction="none"), function(x, t * 0 + x, reduction="none")):
             assert quiet.grad_fn.saved_tensors[0] is None
         with torch.no_grad():
@@ -228,7 +228,7 @@ def test_gradient_is_written_along_and_not_copied() -> None:
 def test_inference_mode() -> None:
     with torch.inference_mode():
         x = torch.tensor([0.5, -3.0])
-        assert lossless.huber_loss(x, x * 0, reduction="sum").item() == 2.625
+        assert 2.625 == lossless.huber_loss(x, x * 0, reduction="sum").item()
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_inference_mode() -> None:
         if parameters.get("delta") not in (1e300, 2.0**-1060)
     ],
 )
-def test_loss_special_values_under_autograd(case: Case, parameters: Any, table: Any) -> None:
+def test_special_values_under_autograd(case: Case, parameters: Any, table: Any) -> None:
     """As in the calls that return derivatives, but for the sign of 0 and for subnormal numbers.
 
     And the second derivative of Huber at NaN is that of a piece.
@@ -255,12 +255,14 @@ def test_loss_special_values_under_autograd(case: Case, parameters: Any, table: 
         value = case.function(x, t, **parameters)
         (slope,) = torch.autograd.grad(value.sum(), x, create_graph=True)
         (curvature,) = torch.autograd.grad(slope.sum(), x)
-    for output, got in zip(OUTPUTS, (value, slope, curvature), strict=True):
+    for output, actual in zip(OUTPUTS, (value, slope, curvature), strict=True):
         place = OUTPUTS.index(output)
-        wanted = case.fmt.array([number(results[place], case, parameters) for _, results in table])
-        known = ~np.isnan(wanted)
-        result = from_torch(got)
-        assert_same_bits(result[known] + 0, wanted[known] + 0, case.fmt, f"{case} {output}")
+        expected = case.fmt.array(
+            [number(results[place], case, parameters) for _, results in table]
+        )
+        known = ~np.isnan(expected)
+        result = from_torch(actual)
+        assert_same_bits(expected[known] + 0, result[known] + 0, case.fmt, f"{case} {output}")
         if output != "second_derivative" or case.loss.name != "huber":
             assert np.isnan(result[~known]).all(), f"{case} {output}: {result}"
 
@@ -275,17 +277,17 @@ def test_huber_delta_and_weights_are_differentiable(backend: Backend) -> None:
     with backend.path():
         total = lossless.huber_loss(x, 0.0, delta, "sum", weights=weights, where=mask)
     by_delta, by_weights = gradient(total, delta, weights)
-    assert total.item() == 0.25 + 2.5 + 8.0
-    assert by_delta.tolist() == [0.0, 2.0, 0.0, 0.0]
-    assert by_weights.tolist() == [0.125, 2.5, 2.0, 0.0]
+    assert 0.25 + 2.5 + 8.0 == total.item()
+    assert [0.0, 2.0, 0.0, 0.0] == by_delta.tolist()
+    assert [0.125, 2.5, 2.0, 0.0] == by_weights.tolist()
 
 
 @IN_FLOAT32
-def test_loss_second_path_of_composed(case: Case, rng: np.random.Generator) -> None:
+def test_autograd_of_formulas_keeps_the_contract(case: Case, rng: np.random.Generator) -> None:
     """Inside composed() autograd goes through PyTorch's own operations, within the contract."""
     x, t = arrays(case, (4, 9), rng)
     for reduction in REDUCTIONS:
-        wanted = truth(
+        expected = reference_call(
             Case(case.loss, Backend.TORCH_COMPOSED, case.fmt), x, t,
             reduction=reduction, **case.loss.parameters,
         )  # fmt: skip
@@ -293,5 +295,5 @@ def test_loss_second_path_of_composed(case: Case, rng: np.random.Generator) -> N
         with lossless.composed():
             loss = case.function(a, to_torch(t), reduction=reduction)
             assert "_Value" not in type(loss.grad_fn).__name__
-        assert_near(case, "value", loss, wanted.value, reduction)
-        assert_near(case, "gradient", gradient(loss, a), wanted.gradient, reduction)
+        assert_near(case, "value", expected.value, loss, reduction)
+        assert_near(case, "gradient", expected.gradient, gradient(loss, a), reduction)

@@ -41,8 +41,8 @@ def test_cross_entropy_has_the_bits_of_numpy(
             ("value with a gradient", loss.detach(), value),
             ("gradient by autograd", gradient(loss, y), slope),
         ]
-        for what, got, wanted in results:
-            assert_same_bits(from_torch(got), wanted, fmt, f"{fmt.name} {what} {given}")
+        for what, actual, expected in results:
+            assert_same_bits(expected, from_torch(actual), fmt, f"{fmt.name} {what} {given}")
 
 
 @FMT
@@ -59,10 +59,10 @@ def test_cross_entropy_has_the_bits_of_numpy_along_any_axis(
         p = to_torch(targets).movedim(-1, axis) if soft else to_torch(targets)
         loss = lossless.cross_entropy(y, p, axis=axis, reduction="mean")
         found = gradient(loss, y)
-        assert found.stride() == y.stride()
-        assert_same_bits(from_torch(loss), value, fmt, f"{fmt.name} {axis} {order}")
+        assert y.stride() == found.stride()
+        assert_same_bits(value, from_torch(loss), fmt, f"{fmt.name} {axis} {order}")
         found = found.movedim(axis, -1)
-        assert_same_bits(from_torch(found), slope, fmt, f"{fmt.name} {axis} {order}")
+        assert_same_bits(slope, from_torch(found), fmt, f"{fmt.name} {axis} {order}")
 
 
 @pytest.mark.parametrize("fmt", NARROW, ids=str)
@@ -73,15 +73,15 @@ def test_cross_entropy_cotangents_are_folded_in(
     """Rounded once: as weights are, not multiplied afterwards."""
     x, targets = samples(fmt, soft, rng)
     factors = fmt.array(rng.normal(1.0, 2.0, SHAPE[:-1]))
-    _, wanted = BOTH(x, targets, factors)
+    _, expected = BOTH(x, targets, factors)
     y = leaf(x)
     loss = lossless.cross_entropy(y, to_torch(targets))
     found = gradient(loss, y, cotangent=to_torch(factors))
-    assert_same_bits(from_torch(found), wanted, fmt, f"{fmt.name} of each row")
-    _, wanted = BOTH(x, targets, np.full(SHAPE[:-1], -2.75), reduction="sum")
+    assert_same_bits(expected, from_torch(found), fmt, f"{fmt.name} of each row")
+    _, expected = BOTH(x, targets, np.full(SHAPE[:-1], -2.75), reduction="sum")
     loss = lossless.cross_entropy(y, to_torch(targets), reduction="sum")
     found = gradient(loss, y, cotangent=torch.tensor(-2.75, dtype=loss.dtype))
-    assert_same_bits(from_torch(found), wanted, fmt, f"{fmt.name} of the sum")
+    assert_same_bits(expected, from_torch(found), fmt, f"{fmt.name} of the sum")
 
 
 @SOFT
@@ -97,11 +97,11 @@ def test_cross_entropy_gradients_by_others_are_those_of_the_formula(
     found = gradient(loss, *by)
     with lossless.composed():
         composed = CROSS_ENTROPY(*operands, label_smoothing=0.1, reduction="mean")
-        wanted = gradient(composed, *by)
+        expected = gradient(composed, *by)
     assert loss.grad_fn.name() != composed.grad_fn.name()
-    for got, part in zip(found[1:], wanted[1:], strict=True):
-        assert torch.equal(got, part)
-    torch.testing.assert_close(found[0], wanted[0], rtol=5e-7, atol=0)
+    for actual, part in zip(found[1:], expected[1:], strict=True):
+        assert torch.equal(actual, part)
+    torch.testing.assert_close(found[0], expected[0], rtol=5e-7, atol=0)
     cotangents = torch.tensor([1.0, -3.0])
     batch = torch.autograd.grad(
         CROSS_ENTROPY(*operands, reduction="sum"), by, cotangents, is_grads_batched=True
@@ -128,12 +128,12 @@ def test_cross_entropy_gradgradcheck(soft: bool, reduction: Any, rng: np.random.
 
 def test_cross_entropy_backward_twice(rng: np.random.Generator) -> None:
     x, targets = samples(FLOAT32, False, rng)
-    _, wanted = BOTH(x, targets, reduction="mean")
+    _, expected = BOTH(x, targets, reduction="mean")
     y = leaf(x)
     loss = lossless.cross_entropy(y, to_torch(targets), reduction="mean")
     for keep in (True, True, False):
         (slope,) = torch.autograd.grad(loss, y, retain_graph=keep)
-        assert_same_bits(from_torch(slope), wanted, FLOAT32, f"{keep}")
+        assert_same_bits(expected, from_torch(slope), FLOAT32, f"{keep}")
         slope.mul_(7)
     with pytest.raises(RuntimeError, match="second time"):
         torch.autograd.grad(loss, y)
@@ -153,19 +153,19 @@ def test_cross_entropy_gradient_is_written_along_and_not_copied() -> None:
     x, t = torch.randn(30, 40, requires_grad=True), torch.arange(30)
     loss: Any = lossless.cross_entropy(x, t, reduction="mean")
     saved = loss.grad_fn.saved_tensors[0]
-    assert saved.shape == x.shape
+    assert x.shape == saved.shape
     place = saved.data_ptr()
     del saved
     loss.backward()
     assert x.grad is not None
-    assert x.grad.data_ptr() == place
+    assert place == x.grad.data_ptr()
     quiet: Any = lossless.cross_entropy(x, t)
     assert quiet.grad_fn.saved_tensors[0] is None
     with torch.no_grad():
         assert lossless.cross_entropy(x, t, reduction="mean").grad_fn is None
     with torch.inference_mode():
         value = lossless.cross_entropy(torch.zeros(2, 4), torch.tensor([1, 3]), reduction="sum")
-        assert value.item() == np.float32(2 * np.log(4))
+        assert np.float32(2 * np.log(4)) == value.item()
 
 
 @pytest.mark.parametrize(
@@ -176,16 +176,16 @@ def test_cross_entropy_dtypes_of_classes_and_weights(
 ) -> None:
     x, targets = samples(FLOAT32, False, rng)
     weights = rng.integers(1, 5, SHAPE[:-1])
-    wanted, slope = BOTH(x, targets, weights.astype(float))
+    expected, slope = BOTH(x, targets, weights.astype(float))
     y = leaf(x)
     given = to_torch(targets).to(dtype), to_torch(weights)
     loss = lossless.cross_entropy(y, *given)
-    assert_same_bits(from_torch(loss), wanted, FLOAT32, str(dtype))
-    assert_same_bits(from_torch(gradient(loss, y)), slope, FLOAT32, str(dtype))
+    assert_same_bits(expected, from_torch(loss), FLOAT32, str(dtype))
+    assert_same_bits(slope, from_torch(gradient(loss, y)), FLOAT32, str(dtype))
     value, slope = BOTH(x[0, 0], targets[0, 0], 2.5)
     one = lossless.cross_entropy(z := leaf(x[0, 0]), given[0][0, 0], 2.5)
-    assert_same_bits(from_torch(one), value, FLOAT32, "one row")
-    assert_same_bits(from_torch(gradient(one, z)), slope, FLOAT32, "one row")
+    assert_same_bits(value, from_torch(one), FLOAT32, "one row")
+    assert_same_bits(slope, from_torch(gradient(one, z)), FLOAT32, "one row")
 
 
 def test_cross_entropy_of_mixed_dtypes(rng: np.random.Generator) -> None:
@@ -195,13 +195,13 @@ def test_cross_entropy_of_mixed_dtypes(rng: np.random.Generator) -> None:
     value, slope = BOTH(x, wide)
     y = leaf(x)
     loss = lossless.cross_entropy(y, to_torch(wide))
-    assert_same_bits(from_torch(loss), value, FLOAT64, "value")
+    assert_same_bits(value, from_torch(loss), FLOAT64, "value")
     found = gradient(loss, y)
-    assert_same_bits(from_torch(found), slope.astype(np.float32), FLOAT32, "gradient")
+    assert_same_bits(slope.astype(np.float32), from_torch(found), FLOAT32, "gradient")
     hot = np.eye(SHAPE[-1], dtype=np.int64)[rng.integers(SHAPE[-1], size=SHAPE[:-1])]
-    wanted, _ = BOTH(x, hot.argmax(axis=-1))
-    got = lossless.cross_entropy(to_torch(x), to_torch(hot))
-    assert_same_bits(from_torch(got), wanted, FLOAT32, "integers as probabilities")
+    expected, _ = BOTH(x, hot.argmax(axis=-1))
+    actual = lossless.cross_entropy(to_torch(x), to_torch(hot))
+    assert_same_bits(expected, from_torch(actual), FLOAT32, "integers as probabilities")
 
 
 def test_cross_entropy_of_classes_that_do_not_exist() -> None:

@@ -19,7 +19,7 @@ from support.frameworks.torch import IN_EVERY_DTYPE, gradient, leaf
 
 
 @IN_EVERY_DTYPE
-def test_loss_has_the_bits_of_numpy(case: Case, rng: np.random.Generator) -> None:
+def test_kernels_have_the_bits_of_numpy(case: Case, rng: np.random.Generator) -> None:
     """Explicitly and under autograd, by inputs, by targets and by both, whatever the options."""
     x, t = arrays(case, SHAPE, rng)
     for given in combinations(case, rng):
@@ -42,13 +42,13 @@ def test_loss_has_the_bits_of_numpy(case: Case, rng: np.random.Generator) -> Non
         if given["reduction"] == "none":
             derivatives = lossless.grad_and_hess(case.function)(a, b, **keywords)
             results += zip(OUTPUTS[1:], derivatives, twin.grad_and_hess(x, t, **given), strict=True)
-        for name, got, wanted in results:
-            assert_same_bits(from_torch(got), wanted, case.fmt, f"{case} {given} {name}")
+        for name, actual, expected in results:
+            assert_same_bits(expected, from_torch(actual), case.fmt, f"{case} {given} {name}")
         assert not any(part.requires_grad for part in explicit)
 
 
 @IN_EVERY_DTYPE
-def test_loss_has_the_bits_of_numpy_in_any_layout(case: Case, rng: np.random.Generator) -> None:
+def test_kernels_have_the_bits_of_numpy_in_any_layout(case: Case, rng: np.random.Generator) -> None:
     """Slices, transposed and expanded views, empty tensors, tensors of no dimensions."""
     x, t = arrays(case, (8, 9), rng)
     views: list[Any] = [
@@ -62,56 +62,56 @@ def test_loss_has_the_bits_of_numpy_in_any_layout(case: Case, rng: np.random.Gen
     ]
     for view in views:
         for reduction in ("none", "mean"):
-            wanted = on_numpy(case).value_and_grad(view(x), view(t), reduction=reduction)
+            expected = on_numpy(case).value_and_grad(view(x), view(t), reduction=reduction)
             a, b = leaf(x), to_torch(t)
-            got = lossless.value_and_grad(case.function)(view(a), view(b), reduction=reduction)
-            for mine, part in zip(got, wanted, strict=True):
-                assert_same_bits(from_torch(mine), part, case.fmt, f"{case} {reduction}")
+            actual = lossless.value_and_grad(case.function)(view(a), view(b), reduction=reduction)
+            for mine, part in zip(actual, expected, strict=True):
+                assert_same_bits(part, from_torch(mine), case.fmt, f"{case} {reduction}")
             part = view(a)
             slope = gradient(case.function(part, view(b), reduction=reduction), part)
-            assert_same_bits(from_torch(slope), wanted[1], case.fmt, f"{case} {reduction} autograd")
+            assert_same_bits(
+                expected[1], from_torch(slope), case.fmt, f"{case} {reduction} autograd"
+            )
 
 
 @IN_EVERY_DTYPE
-def test_loss_keeps_dense_layouts(case: Case, rng: np.random.Generator) -> None:
+def test_dense_layouts_are_kept(case: Case, rng: np.random.Generator) -> None:
     """The element-wise loss of channels-last tensors is one, as in PyTorch."""
     x, t = arrays(case, (2, 3, 4, 5), rng)
     a, b = (to_torch(part).to(memory_format=torch.channels_last) for part in (x, t))
-    got = case.function(a, b)
-    assert got.is_contiguous(memory_format=torch.channels_last)
-    assert_same_bits(from_torch(got), on_numpy(case).value(x, t), case.fmt, str(case))
+    actual = case.function(a, b)
+    assert actual.is_contiguous(memory_format=torch.channels_last)
+    assert_same_bits(on_numpy(case).value(x, t), from_torch(actual), case.fmt, str(case))
 
 
 @pytest.mark.parametrize("case", cases(NARROW, backends=[Backend.TORCH]))
-def test_loss_cotangents_are_folded_in(case: Case, rng: np.random.Generator) -> None:
+def test_cotangents_are_folded_in(case: Case, rng: np.random.Generator) -> None:
     """A factor after the loss comes before the one rounding: also in half precision."""
     x, t = arrays(case, (37, 11), rng)
     # A weight is what a cotangent amounts to; these are exact in every dtype.
     for factor in (0.75, -3.0, 1024.0):
-        wanted = on_numpy(case).value_and_grad(x, t, reduction="mean", weights=factor)[1]
+        expected = on_numpy(case).value_and_grad(x, t, reduction="mean", weights=factor)[1]
         a, b = leaf(x), leaf(t)
         (factor * case.function(a, b, reduction="mean")).backward()
-        assert_same_bits(from_torch(a.grad), wanted, case.fmt, f"{case} times {factor}")
-        assert_same_bits(from_torch(-b.grad), wanted, case.fmt, f"{case} times {factor}, targets")
+        assert_same_bits(expected, from_torch(a.grad), case.fmt, f"{case} times {factor}")
+        assert_same_bits(expected, from_torch(-b.grad), case.fmt, f"{case} times {factor}, targets")
     each = case.fmt.array(rng.choice([0.5, -1.25, 3.0], x.shape))
-    wanted = on_numpy(case).value_and_grad(x, t, weights=each.astype(np.float64))[1]
+    expected = on_numpy(case).value_and_grad(x, t, weights=each.astype(np.float64))[1]
     a = leaf(x)
     case.function(a, to_torch(t)).backward(to_torch(each))
-    assert_same_bits(from_torch(a.grad), wanted, case.fmt, f"{case} element by element")
+    assert_same_bits(expected, from_torch(a.grad), case.fmt, f"{case} element by element")
     rows = case.fmt.array(rng.choice([0.5, -1.25, 3.0], 11))
-    wanted = on_numpy(case).value_and_grad(
+    expected = on_numpy(case).value_and_grad(
         x, t, reduction="mean", axis=0, weights=rows.astype(np.float64)
     )[1]
     a = leaf(x)
     case.function(a, to_torch(t), reduction="mean", axis=0).backward(to_torch(rows))
-    assert_same_bits(from_torch(a.grad), wanted, case.fmt, f"{case} row by row")
+    assert_same_bits(expected, from_torch(a.grad), case.fmt, f"{case} row by row")
 
 
 @pytest.mark.parametrize("case", cases([BFLOAT16], backends=[Backend.TORCH]))
 @pytest.mark.parametrize("reduction", ["none", "mean"])
-def test_loss_bfloat16_against_float32(
-    case: Case, reduction: Any, rng: np.random.Generator
-) -> None:
+def test_bfloat16_against_float32(case: Case, reduction: Any, rng: np.random.Generator) -> None:
     """The loss is float32; each gradient is rounded once, to the dtype of its tensor."""
     x = BFLOAT16.array(rng.normal(0.5, 2.0, 500))
     t = FLOAT32.array(rng.normal(-0.25, 1.0, 500))
@@ -119,16 +119,16 @@ def test_loss_bfloat16_against_float32(
     loss = case.function(a, b, reduction=reduction)
     wide = Case(case.loss, Backend.NUMPY, FLOAT32)
     value, slope = wide.value_and_grad(x.astype(np.float32), t, reduction=reduction)
-    assert_same_bits(from_torch(loss), value, FLOAT32, str(case))
+    assert_same_bits(value, from_torch(loss), FLOAT32, str(case))
     by_inputs, by_targets = gradient(loss, a, b)
-    assert_same_bits(from_torch(-by_targets), slope, FLOAT32, f"{case} by targets")
+    assert_same_bits(slope, from_torch(-by_targets), FLOAT32, f"{case} by targets")
     scale = 1 if reduction == "none" else len(x)
-    wanted = [
+    expected = [
         real(case.loss, "gradient", float(p), float(q), **case.loss.parameters) / scale
         for p, q in zip(x, t, strict=True)
     ]
     bound = 0.5 if scale == 1 else 0.5 + 2.0**-20
-    assert_ulp(from_torch(by_inputs), wanted, BFLOAT16, bound, f"{case} by inputs")
+    assert_ulp(expected, from_torch(by_inputs), BFLOAT16, bound, f"{case} by inputs")
 
 
 # What serves
@@ -140,9 +140,9 @@ def test_info_says_which_path_serves_torch() -> None:
         return found
 
     lossless.huber_loss(torch.tensor(1.0), 0.5)
-    assert path()["path"] == "native"
+    assert "native" == path()["path"]
     with lossless.composed():
-        assert path() == {"path": "composed", "why": "inside lossless.composed()"}
+        assert {"path": "composed", "why": "inside lossless.composed()"} == path()
 
 
 OTHER_VERSION = """
@@ -161,7 +161,7 @@ print(lossless.info()["backends"]["torch"])
 
 def test_tensors_that_the_kernels_cannot_read_go_to_the_formulas_with_one_warning() -> None:
     *values, warning, info = printed(OTHER_VERSION)
-    assert values == ["[0.125, 2.5]"] * 3
+    assert ["[0.125, 2.5]"] * 3 == values
     assert warning.startswith("RuntimeWarning lossless: PyTorch tensors are served by composed")
     assert "'path': 'composed'" in info
 
@@ -185,4 +185,4 @@ print(threads(), lossless.info()["threads"])
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="counts threads in /proc")
 def test_threads_of_torch_are_respected() -> None:
     """Not more than PyTorch may use; and NumPy calls keep their own number."""
-    assert printed(THREADS) == ["0 3", "2 3"]
+    assert ["0 3", "2 3"] == printed(THREADS)

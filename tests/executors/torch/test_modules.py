@@ -39,36 +39,36 @@ def called(module: Any, x: Any = X) -> Any:
 def test_a_tensor_is_a_buffer(make: Any, name: str) -> None:
     """It goes where its module goes, as the weight of a loss of PyTorch does."""
     module = make(CHOSEN)
-    assert [key for key, _ in module.named_buffers()] == [name] == list(module.state_dict())
-    assert list(module.parameters()) == []
-    wanted = called(module)
-    assert wanted.item() > 0
+    assert [name] == [key for key, _ in module.named_buffers()] == list(module.state_dict())
+    assert [] == list(module.parameters())
+    expected = called(module)
+    assert expected.item() > 0
     far = copy.deepcopy(module).to("meta")
-    assert getattr(far, name).device.type == "meta" == called(far, X.to("meta")).device.type
+    assert "meta" == getattr(far, name).device.type == called(far, X.to("meta")).device.type
     wide = copy.deepcopy(module).double()
     assert getattr(wide, name).dtype is called(wide, X.double()).dtype is torch.float64
     file = io.BytesIO()
     torch.save(module, file)
     file.seek(0)
     other = make(torch.ones(3))
-    assert not torch.equal(called(other), wanted)
+    assert not torch.equal(called(other), expected)
     other.load_state_dict(module.state_dict())
     model = torch.nn.Sequential(make(CHOSEN))
-    assert list(model.state_dict()) == [f"0.{name}"]
+    assert [f"0.{name}"] == list(model.state_dict())
     for same in (
         copy.deepcopy(module), pickle.loads(pickle.dumps(module)),
         torch.load(file, weights_only=False), other, model[0],
     ):  # fmt: skip
         assert torch.equal(getattr(same, name), CHOSEN)
-        assert torch.equal(called(same), wanted)
+        assert torch.equal(called(same), expected)
     assert f"{name}=tensor of shape (3,)" in repr(model)
 
 
 @of_tensors
 def test_a_parameter_is_one_of_the_module(make: Any, name: str) -> None:
     module = make(torch.nn.Parameter(CHOSEN.clone()))
-    assert [key for key, _ in module.named_parameters()] == [name] == list(module.state_dict())
-    assert list(module.buffers()) == []
+    assert [name] == [key for key, _ in module.named_parameters()] == list(module.state_dict())
+    assert [] == list(module.buffers())
     called(module).backward()
     assert getattr(module, name).grad.count_nonzero() > 0
 
@@ -85,12 +85,12 @@ def test_an_option_may_be_set_to_another_kind(first: str, second: str) -> None:
     module = HuberLoss("sum", KINDS[first])
     module.delta = KINDS[second]
     assert torch.equal(called(module), called(HuberLoss("sum", KINDS[second])))
-    assert [name for name, _ in module.named_buffers()] == ["delta"] * (second == "tensor")
-    assert [name for name, _ in module.named_parameters()] == ["delta"] * (second == "parameter")
-    assert isinstance(module.delta, float) == (second == "number")
+    assert ["delta"] * (second == "tensor") == [name for name, _ in module.named_buffers()]
+    assert ["delta"] * (second == "parameter") == [name for name, _ in module.named_parameters()]
+    assert (second == "number") == isinstance(module.delta, float)
     weighted = CrossEntropyLoss(None if first == "number" else KINDS[first])
     weighted.weight = None if second == "number" else KINDS[second]
-    assert ("weight" in weighted.state_dict()) == (second != "number")
+    assert (second != "number") == ("weight" in weighted.state_dict())
 
 
 WRONG: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
@@ -137,7 +137,7 @@ def test_wrong_options_are_errors_where_they_are_set(
     before = dict(vars(right))
     with pytest.raises(error, match=f"^{module.__name__}: {message}"):
         setattr(right, *next(iter(options.items())))
-    assert vars(right) == before
+    assert before == vars(right)
 
 
 @pytest.mark.parametrize("module", [HuberLoss, LogCoshLoss])
@@ -176,9 +176,9 @@ class Positive(torch.nn.Module):
 def test_modules_in_pytorchs_tools(make: Any, name: str) -> None:
     """Whatever replaces the tensors of a module, replaces those of ours."""
     module = make(torch.nn.Parameter(CHOSEN.clone()))
-    wanted, other = called(module).detach(), CHOSEN.roll(1)
+    expected, other = called(module).detach(), CHOSEN.roll(1)
     swapped = called(make(other))
-    assert not torch.equal(swapped, wanted)
+    assert not torch.equal(swapped, expected)
     target = torch.zeros_like(X) if name == "delta" else torch.tensor([1])
     called_with = torch.func.functional_call(module, {name: other}, (X, target))
     assert torch.equal(called_with, swapped)
@@ -188,16 +188,16 @@ def test_modules_in_pytorchs_tools(make: Any, name: str) -> None:
     slope = gradient(called(replica), getattr(module, name))
     assert slope.count_nonzero() > 0
     parametrize.register_parametrization(module, name, Positive())
-    assert (abs(called(module) - wanted) <= 2.0**-20 * wanted).all()
+    assert (abs(called(module) - expected) <= 2.0**-20 * expected).all()
     setattr(module, name, other)
     assert (abs(called(module) - swapped) <= 2.0**-20 * swapped).all()
     parametrize.remove_parametrizations(module, name)
-    assert list(module.state_dict()) == [name]
+    assert [name] == list(module.state_dict())
     compiled = torch.compile(make(CHOSEN), backend="aot_eager", fullgraph=True)
-    assert (abs(called(compiled) - wanted) <= 2.0**-20 * wanted).all()
+    assert (abs(called(compiled) - expected) <= 2.0**-20 * expected).all()
     exported = torch.export.export(make(CHOSEN), (X, target))
-    assert list(exported.state_dict) == [name]
-    assert (abs(exported.module()(X, target) - wanted) <= 2.0**-20 * wanted).all()
+    assert [name] == list(exported.state_dict)
+    assert (abs(exported.module()(X, target) - expected) <= 2.0**-20 * expected).all()
 
 
 def test_a_delta_that_is_set_counts_in_compiled_modules() -> None:
@@ -205,8 +205,8 @@ def test_a_delta_that_is_set_counts_in_compiled_modules() -> None:
     compiled: Any = torch.compile(module, backend="eager", fullgraph=True)
     for delta in (0.5, 2.0, CHOSEN, 3.0):
         module.delta = delta
-        wanted = lossless.huber_loss(X, torch.zeros_like(X), delta, "sum")
-        assert abs(called(compiled) - wanted) <= 2.0**-20 * wanted
+        expected = lossless.huber_loss(X, torch.zeros_like(X), delta, "sum")
+        assert abs(called(compiled) - expected) <= 2.0**-20 * expected
 
 
 # In the place of PyTorch's
@@ -220,11 +220,11 @@ def test_huber_module_takes_the_place_of_torchs(reduction: Any) -> None:
     for options in choices:
         ours: Any = HuberLoss(**options)
         theirs: Callable[..., Any] = torch.nn.HuberLoss(**options)
-        value, wanted = ours(x, t), theirs(input=x, target=t)
-        assert value.shape == wanted.shape
+        value, expected = ours(x, t), theirs(input=x, target=t)
+        assert expected.shape == value.shape
         assert torch.equal(value, ours(input=x, target=t))
-        assert (abs(value - wanted) <= 2.0**-20 * abs(wanted)).all()
-        slope, other = gradient(value.sum(), x), gradient(wanted.sum(), x)
+        assert (abs(value - expected) <= 2.0**-20 * abs(expected)).all()
+        slope, other = gradient(value.sum(), x), gradient(expected.sum(), x)
         assert (abs(slope - other) <= 2.0**-22 * abs(other)).all()
 
 
@@ -236,12 +236,12 @@ def test_modules_pass_their_options_on() -> None:
         (HuberLoss("weighted_mean", 0.75), huber),
         (LogCoshLoss("weighted_mean"), lossless.log_cosh_loss),
     ):
-        got = module(x, t, weights=weights, where=mask)
+        actual = module(x, t, weights=weights, where=mask)
         assert torch.equal(
-            got, function(x, t, reduction="weighted_mean", weights=weights, where=mask)
+            actual, function(x, t, reduction="weighted_mean", weights=weights, where=mask)
         )
-    assert LogCoshLoss()(x, t).shape == ()
-    assert repr(LogCoshLoss("sum")) == "LogCoshLoss(reduction='sum')"
+    assert () == LogCoshLoss()(x, t).shape
+    assert "LogCoshLoss(reduction='sum')" == repr(LogCoshLoss("sum"))
     model = torch.nn.Sequential(LogCoshLoss())
     assert "(0): LogCoshLoss(reduction='mean')" in repr(model)
 
@@ -297,19 +297,19 @@ def test_cross_entropy_module_takes_the_place_of_torchs(shape: tuple[int, ...], 
                  for name, o in options.items()}  # fmt: skip
         theirs: Any = torch.nn.CrossEntropyLoss(**exact)
         wide = x.double().requires_grad_()
-        wanted = theirs(wide, t.double() if t.is_floating_point() else t)
-        factors = torch.linspace(1, 2, wanted.numel(), dtype=dtype).reshape(wanted.shape)
-        slope_wanted = gradient(wanted, wide, cotangent=factors.double())
+        expected = theirs(wide, t.double() if t.is_floating_point() else t)
+        factors = torch.linspace(1, 2, expected.numel(), dtype=dtype).reshape(expected.shape)
+        slope_wanted = gradient(expected, wide, cotangent=factors.double())
         a = x.clone().requires_grad_()
         ours: Any = CrossEntropyLoss(**options)
         value = ours(a, t)
         slope = gradient(value, a, cotangent=factors)
-        assert (value.shape, value.dtype, slope.dtype) == (wanted.shape, dtype, dtype)
-        for got, right in ((value, wanted), (slope, slope_wanted)):
-            assert torch.equal(got.isnan(), right.isnan())
-            off = (got.double() - right).abs().nan_to_num()
+        assert (expected.shape, dtype, dtype) == (value.shape, value.dtype, slope.dtype)
+        for actual, right in ((value, expected), (slope, slope_wanted)):
+            assert torch.equal(actual.isnan(), right.isnan())
+            off = (actual.double() - right).abs().nan_to_num()
             bound = (eps * right.abs()).nan_to_num() + 8.0 * 2.0**-46 + least
-            assert (off <= bound).all(), (x, t, options, got, right)
+            assert (off <= bound).all(), (x, t, options, actual, right)
 
 
 def test_cross_entropy_module_by_hand() -> None:
@@ -323,13 +323,13 @@ def test_cross_entropy_module_by_hand() -> None:
     assert abs(value - log[0]) <= 2.0**-51 * value
     value = CrossEntropyLoss(weight, label_smoothing=0.5)(x, torch.tensor([1, 2]))
     shared = (log * weight).sum() / 6
-    wanted = (0.5 * (2 * log[1] + 4 * log[2]) + 2 * shared) / 6
-    assert abs(value - wanted) <= 2.0**-50 * wanted
+    expected = (0.5 * (2 * log[1] + 4 * log[2]) + 2 * shared) / 6
+    assert abs(value - expected) <= 2.0**-50 * expected
     a = x.clone().requires_grad_()
     t = torch.tensor([[0.5, 0.0, 1.0], [0.25, 1.0, 0.25]], dtype=torch.float64)
     value = CrossEntropyLoss(reduction="sum")(a, t)
-    wanted = (t * log).sum()
-    assert abs(value - wanted) <= 2.0**-50 * wanted
+    expected = (t * log).sum()
+    assert abs(value - expected) <= 2.0**-50 * expected
     slope = 1.5 * torch.tensor([0.125, 0.125, 0.75], dtype=torch.float64) - t
     assert (abs(gradient(value, a) - slope) <= 2.0**-50).all()  # a part of the terms, up to 1.5
 
@@ -385,9 +385,9 @@ def test_cross_entropy_module_compiled_and_mapped(options: dict[str, Any], soft:
     x, weight = torch.randn(3, 4, 3), CHOSEN
     t: Any = torch.rand(3, 4, 3) if soft else torch.randint(0, 3, (3, 4))
     criterion = CrossEntropyLoss(**{"weight": weight, **options})
-    wanted = torch.stack([criterion(*pair) for pair in zip(x, t, strict=True)])
+    expected = torch.stack([criterion(*pair) for pair in zip(x, t, strict=True)])
     mapped = torch.func.vmap(criterion)(x, t)
     compiled = torch.compile(criterion, backend="aot_eager", fullgraph=True)
     looped = torch.stack([compiled(*pair) for pair in zip(x, t, strict=True)])
-    for got in (mapped, looped):
-        assert (abs(got - wanted) <= 2.0**-21 * wanted).all()
+    for actual in (mapped, looped):
+        assert (abs(actual - expected) <= 2.0**-21 * expected).all()

@@ -85,7 +85,7 @@ def run(calls: list[Call]) -> list[Any]:
 
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_losses_exported_to_onnx(rng: np.random.Generator) -> None:
+def test_onnx_programs_of_losses(rng: np.random.Generator) -> None:
     """As the kernels have them, but for what docs/numerics.md leaves to formulas.
 
     ONNX has no nextafter, and no log1p: log(1 + x) of a small x would be 0.
@@ -99,16 +99,20 @@ def test_losses_exported_to_onnx(rng: np.random.Generator) -> None:
         for reduction in call.reductions:
             result = next(results)
             expected = call.function(*call.inputs, reduction=reduction, **call.options)
-            assert (result.shape, result.dtype) == (np.shape(expected), np.float32)
+            assert (np.shape(expected), np.float32) == (result.shape, result.dtype)
             terms = LARGEST_TERM.get(call.function.__name__, 0.0)
             bound = 8 * np.spacing(np.abs(expected)) + 2.0**-21 * terms
             off = np.abs(result.astype(np.float64) - expected)
             assert (off <= bound).all(), (call, reduction, result, expected)
     for name, (_, definition) in SMALL.items():
-        for x, got in zip(RESIDUALS, next(results), strict=True):
+        for x, actual in zip(RESIDUALS, next(results), strict=True):
             with mpmath.workprec(200):
                 right = definition(mpmath.mpf(float(x)))
-            assert abs(float(got) - right) <= 8 * np.spacing(np.float32(right)), (name, x, got)
+            assert abs(float(actual) - right) <= 8 * np.spacing(np.float32(right)), (
+                name,
+                x,
+                actual,
+            )
 
 
 def test_the_number_beside_another_one() -> None:
@@ -121,4 +125,4 @@ def test_the_number_beside_another_one() -> None:
             expected = np.nextafter(x, np.float32(side))
         wide = torch.from_numpy(x).double()
         assert np.array_equal(backend._beside(wide, up).float().numpy(), expected)
-    assert backend._beside(torch.tensor(0.0, dtype=torch.float64), True).item() == 2.0**-149
+    assert 2.0**-149 == backend._beside(torch.tensor(0.0, dtype=torch.float64), True).item()

@@ -53,15 +53,15 @@ def test_cross_entropy_by_blocks(
                 both = lossless.value_and_grad(lossless.cross_entropy)(x, labels, **options)
             factors = torch.linspace(1, 2, value.numel(), dtype=value.dtype).reshape(value.shape)
             results.append([value.detach(), gradient(value, a, cotangent=factors), *both])
-        for got, right in zip(*results, strict=True):
-            assert got.dtype is right.dtype is x.dtype
-            a, b = from_torch(got).astype(np.float64), from_torch(right).astype(np.float64)
+        for actual, right in zip(*results, strict=True):
+            assert actual.dtype is right.dtype is x.dtype
+            a, b = from_torch(actual).astype(np.float64), from_torch(right).astype(np.float64)
             assert (np.isnan(a) == np.isnan(b)).all()
             ulps = 8 if fmt is FLOAT64 else 2
             spacing = np.maximum(np.abs(b) * torch.finfo(x.dtype).eps, torch.finfo(x.dtype).tiny)
             terms = {FLOAT16: 2.0**-20, FLOAT32: 2.0**-38, FLOAT64: 2.0**-48}[fmt]
             off = np.nan_to_num(np.abs(a - b))
-            assert (off <= np.nan_to_num(ulps * spacing) + terms).all(), (options, x, got, right)
+            assert (off <= np.nan_to_num(ulps * spacing) + terms).all(), (options, x, actual, right)
 
 
 def test_cross_entropy_by_blocks_where_one_class_is_all_but_certain() -> None:
@@ -74,8 +74,8 @@ def test_cross_entropy_by_blocks_where_one_class_is_all_but_certain() -> None:
         slope = gradient(value, x)
     others = (wide[0, 2] - 60).exp() + (wide[0, 0] - 60).exp(), wide[1, 1:].exp().sum()
     right = [others[0].log1p(), others[1].log1p(), np.log(3.0), np.log(3.0)]
-    for got, wanted in zip(value.tolist(), right, strict=True):
-        assert abs(got - wanted) <= 2.0**-22 * wanted
+    for actual, expected in zip(value.tolist(), right, strict=True):
+        assert abs(actual - expected) <= 2.0**-22 * expected
     assert abs(slope[0, 1] + others[0]) <= 2.0**-22 * others[0]
     assert abs(slope[1, 0] + others[1]) <= 2.0**-22 * others[1]
     assert abs(slope[2, 2] + 2 / 3) <= 2.0**-23
@@ -94,8 +94,8 @@ def test_cross_entropy_by_blocks_special_values(special: float) -> None:
             with way():
                 value = lossless.cross_entropy(a, labels, **options)
             found.append((value.detach(), gradient(value, a)))
-        for got, right in zip(*found, strict=True):
-            assert torch.allclose(got, right, rtol=2.0**-22, atol=0, equal_nan=True)
+        for actual, right in zip(*found, strict=True):
+            assert torch.allclose(actual, right, rtol=2.0**-22, atol=0, equal_nan=True)
 
 
 def test_cross_entropy_by_blocks_saves_no_array_beside_the_logits() -> None:
@@ -112,8 +112,8 @@ def test_cross_entropy_by_blocks_saves_no_array_beside_the_logits() -> None:
     ):
         value = lossless.cross_entropy(x, labels, reduction="mean")
     large = {x.data_ptr() for x in kept if x.numel() > 1000}
-    assert large == {x.data_ptr()}
-    assert gradient(value, x).shape == x.shape
+    assert {x.data_ptr()} == large
+    assert x.shape == gradient(value, x).shape
 
 
 def test_cross_entropy_by_blocks_on_another_device() -> None:
@@ -122,7 +122,7 @@ def test_cross_entropy_by_blocks_on_another_device() -> None:
     labels = torch.empty(4, dtype=torch.int64, device="meta")
     value = lossless.cross_entropy(x, labels, reduction="mean", label_smoothing=0.1)
     slope = gradient(value, x)
-    assert (value.shape, slope.shape, slope.device.type) == ((), (4, 3), "meta")
+    assert ((), (4, 3), "meta") == (value.shape, slope.shape, slope.device.type)
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.25])
@@ -142,7 +142,7 @@ def test_cross_entropy_by_blocks_has_two_derivatives(label_smoothing: float) -> 
 @pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize(("shape", "axis"), LAYOUTS)
 @pytest.mark.parametrize("name", ["soft", "kl_div"])
-def test_losses_of_distributions_by_blocks(
+def test_distributions_by_blocks(
     name: str, shape: tuple[int, ...], axis: int, rng: np.random.Generator
 ) -> None:
     """PyTorch's own losses in float64, which lose a small part of terms of up to 50."""
@@ -172,22 +172,23 @@ def test_losses_of_distributions_by_blocks(
                 reduction=reduction,  # type: ignore[arg-type]
             )
         slope = torch.autograd.grad(right.sum(), wide, retain_graph=True)[0]
-        for got, wanted in (
+        for actual, expected in (
             (value, right),
             (gradient(value, a), slope),
             *zip(both, (right, slope), strict=True),
         ):
-            assert (got.shape, got.dtype) == (wanted.shape, torch.float32)
-            assert torch.equal(got.isnan(), wanted.isnan())
-            off = (got.double() - wanted).abs().nan_to_num()
-            assert (off <= (2.0**-23 * wanted.abs()).nan_to_num() + 2.0**-44).all(), (got, wanted)
+            assert (expected.shape, torch.float32) == (actual.shape, actual.dtype)
+            assert torch.equal(actual.isnan(), expected.isnan())
+            off = (actual.double() - expected).abs().nan_to_num()
+            assert (off <= (2.0**-23 * expected.abs()).nan_to_num() + 2.0**-44).all(), (
+                actual,
+                expected,
+            )
 
 
 @pytest.mark.parametrize("name", ["soft", "kl_div"])
 @pytest.mark.parametrize("shape", [(3, 4), (4,)])
-def test_losses_of_distributions_by_blocks_have_two_derivatives(
-    name: str, shape: tuple[int, ...]
-) -> None:
+def test_distributions_by_blocks_have_two_derivatives(name: str, shape: tuple[int, ...]) -> None:
     """By both of their arrays."""
     torch.manual_seed(7)
     x, t = torch.randn(2, *shape, dtype=torch.float64).log_softmax(-1)

@@ -17,7 +17,7 @@ from support.frameworks.torch import gradient
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "wanted"),
+    ("first", "second", "expected"),
     [
         ("uint8", "uint8", "float32"),
         ("bool", "int32", "float32"),
@@ -31,63 +31,63 @@ from support.frameworks.torch import gradient
     ],
 )
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_loss_mixed_dtypes(function: Any, first: str, second: str, wanted: str) -> None:
+def test_mixed_dtypes(function: Any, first: str, second: str, expected: str) -> None:
     x, t = (
         torch.tensor(numbers, dtype=getattr(torch, name))
         for numbers, name in (([1, 0], first), ([0, 1], second))
     )
     for a, b in ((x, t), (t, x)):
-        got = function(a, b)
-        assert got.dtype == getattr(torch, wanted)
-        assert torch.equal(got, function(a.to(got.dtype), b.to(got.dtype)))
+        actual = function(a, b)
+        assert getattr(torch, expected) == actual.dtype
+        assert torch.equal(actual, function(a.to(actual.dtype), b.to(actual.dtype)))
         for part in lossless.value_and_grad(function)(a, b, reduction="mean"):
-            assert part.dtype == got.dtype
+            assert part.dtype == actual.dtype
 
 
 def test_huber_default_dtype_is_that_of_torch() -> None:
     x = torch.tensor([0, 3], dtype=torch.uint8)
-    assert lossless.huber_loss(x, x.flip(0)).tolist() == [2.5, 2.5]
+    assert [2.5, 2.5] == lossless.huber_loss(x, x.flip(0)).tolist()
     torch.set_default_dtype(torch.float64)
     try:
-        assert lossless.huber_loss(x, 1).dtype == torch.float64
+        assert torch.float64 == lossless.huber_loss(x, 1).dtype
     finally:
         torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_loss_tensors_of_no_dimensions_promote_as_in_torch(function: Any) -> None:
+def test_tensors_of_no_dimensions_promote_as_in_torch(function: Any) -> None:
     """A float64 number as a tensor does not widen a float32 tensor; it becomes float32 first."""
     x = torch.tensor([0.3, -1.7], requires_grad=True)
     scalar = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
-    got = function(x, scalar)
-    assert got.dtype == torch.float32
-    assert torch.equal(got, function(x, 0.1))
-    slope, total = gradient(got, x, scalar)
-    assert (slope.dtype, total.dtype) == (torch.float32, torch.float64)
+    actual = function(x, scalar)
+    assert torch.float32 == actual.dtype
+    assert torch.equal(actual, function(x, 0.1))
+    slope, total = gradient(actual, x, scalar)
+    assert (torch.float32, torch.float64) == (slope.dtype, total.dtype)
     _, exact = lossless.value_and_grad(function)(x.double(), scalar.float().double())
-    assert total.item() == np.float32(-exact.sum().item())
-    assert function(scalar, torch.tensor(0.5)).dtype == torch.float64
+    assert np.float32(-exact.sum().item()) == total.item()
+    assert torch.float64 == function(scalar, torch.tensor(0.5)).dtype
 
 
 @pytest.mark.parametrize("scalar", [2, 2.0, True, np.float32(2), np.float64(2), np.int8(2)])
-def test_loss_numbers_are_weak(scalar: Any) -> None:
+def test_python_numbers_are_weak(scalar: Any) -> None:
     """NumPy's scalars count as numbers: they change no dtype and are no foreign arrays."""
     for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         x = torch.tensor([0.5, 3.0], dtype=dtype)
-        for got in (
+        for actual in (
             lossless.huber_loss(x, scalar),
             lossless.huber_loss(scalar, x),
             lossless.huber_loss(x, x, delta=scalar, weights=scalar),
             lossless.log_cosh_loss(x, scalar, reduction="mean"),
         ):
-            assert got.dtype == dtype
+            assert dtype == actual.dtype
 
 
 def test_huber_delta_is_exact_in_the_kernels() -> None:
     """As a number it keeps float64's digits: 0.1 is not float32's 0.1."""
     x = np.array([0.1, 3.0], np.float32)
-    wanted = lossless.huber_loss(x, np.zeros_like(x), 0.1)
-    assert lossless.huber_loss(torch.from_numpy(x), 0.0, 0.1).tolist() == wanted.tolist()
+    expected = lossless.huber_loss(x, np.zeros_like(x), 0.1)
+    assert expected.tolist() == lossless.huber_loss(torch.from_numpy(x), 0.0, 0.1).tolist()
 
 
 # Errors, beside those that test_errors has for every backend

@@ -25,7 +25,7 @@ SHAPE = (4, 6)
 
 @IN_FLOAT32
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_loss_checkpoint(case: Case, reentrant: bool, rng: np.random.Generator) -> None:
+def test_checkpointed_losses(case: Case, reentrant: bool, rng: np.random.Generator) -> None:
     """Computed again in the backward pass: the same bits."""
     x, t = arrays(case, SHAPE, rng)
     value, slope = on_numpy(case).value_and_grad(x, t, reduction="mean")
@@ -33,8 +33,8 @@ def test_loss_checkpoint(case: Case, reentrant: bool, rng: np.random.Generator) 
     loss: Any = checkpoint(
         lambda x, t: case.function(x, t, reduction="mean"), a, to_torch(t), use_reentrant=reentrant
     )
-    assert_same_bits(from_torch(loss), value, case.fmt, str(case))
-    assert_same_bits(from_torch(gradient_by_backward(loss, a)), slope, case.fmt, str(case))
+    assert_same_bits(value, from_torch(loss), case.fmt, str(case))
+    assert_same_bits(slope, from_torch(gradient_by_backward(loss, a)), case.fmt, str(case))
 
 
 def gradient_by_backward(loss: Any, x: Any) -> Any:
@@ -43,7 +43,7 @@ def gradient_by_backward(loss: Any, x: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["huber", "log_cosh"])
-def test_loss_autocast(name: str) -> None:
+def test_losses_under_autocast(name: str) -> None:
     """bfloat16 predictions against float32 targets: a float32 loss, gradients in both dtypes."""
     torch.manual_seed(3)
     function = getattr(lossless, f"{name}_loss")
@@ -54,12 +54,12 @@ def test_loss_autocast(name: str) -> None:
         loss = function(predictions, targets, reduction="mean")
     predictions.retain_grad()
     loss.backward()
-    assert (predictions.dtype, loss.dtype) == (torch.bfloat16, torch.float32)
+    assert (torch.bfloat16, torch.float32) == (predictions.dtype, loss.dtype)
     wide = predictions.detach().float().numpy()
     value, slope = lossless.value_and_grad(function)(wide, targets.numpy(), reduction="mean")
-    assert loss.item() == value
+    assert value == loss.item()
     assert predictions.grad is not None
-    assert predictions.grad.dtype == torch.bfloat16
+    assert torch.bfloat16 == predictions.grad.dtype
     assert np.abs(predictions.grad.float().numpy() / slope - 1).max() <= 2.0**-8
     assert linear.weight.grad is not None
     by_hand = (predictions.grad.float()[:, None] * data).sum(0)
@@ -67,18 +67,18 @@ def test_loss_autocast(name: str) -> None:
 
 
 @pytest.mark.parametrize("case", cases([FLOAT16], backends=[Backend.TORCH]))
-def test_loss_scaled_against_underflow(case: Case, rng: np.random.Generator) -> None:
+def test_scaling_keeps_gradients_from_underflow(case: Case, rng: np.random.Generator) -> None:
     """As GradScaler does: gradients below float16's range come back, rounded once."""
     n = 1 << 16
     x = case.fmt.array(rng.normal(0, 1e-3, n))
     t = np.zeros_like(x)
     scale = 1024.0
     _, lost = on_numpy(case).value_and_grad(x, t, reduction="mean")
-    _, wanted = on_numpy(case).value_and_grad(x, t, reduction="mean", weights=scale)
+    _, expected = on_numpy(case).value_and_grad(x, t, reduction="mean", weights=scale)
     a = leaf(x)
     (case.function(a, to_torch(t), reduction="mean") * torch.tensor(scale)).backward()
-    assert_same_bits(from_torch(a.grad), wanted, case.fmt, str(case))
-    assert np.count_nonzero(lost) < 0.5 * np.count_nonzero(wanted)
+    assert_same_bits(expected, from_torch(a.grad), case.fmt, str(case))
+    assert np.count_nonzero(lost) < 0.5 * np.count_nonzero(expected)
 
 
 class Losses(torch.utils.data.Dataset[Any]):
@@ -94,7 +94,7 @@ class Losses(torch.utils.data.Dataset[Any]):
         return loss.detach(), x.grad
 
 
-def test_loss_in_forked_workers() -> None:
+def test_losses_in_forked_workers() -> None:
     """In a process of its own: no other library of this one, such as JAX, minds being forked."""
     program = f"import runpy; runpy.run_path({__file__!r})['compare_with_forked_workers']()"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=TESTS)
@@ -106,8 +106,8 @@ def compare_with_forked_workers() -> None:
     loader = torch.utils.data.DataLoader(
         Losses(), batch_size=None, num_workers=2, multiprocessing_context="fork"
     )
-    for (value, slope), (wanted, slope_wanted) in zip(loader, here, strict=True):
-        assert torch.equal(value, wanted)
+    for (value, slope), (expected, slope_wanted) in zip(loader, here, strict=True):
+        assert torch.equal(value, expected)
         assert torch.equal(slope, slope_wanted)
 
 
@@ -125,7 +125,7 @@ def batch(rank: int) -> tuple[Any, Any]:
     return torch.randn(16, 3, generator=generator), torch.randn(16, generator=generator)
 
 
-def test_loss_distributed() -> None:
+def test_losses_in_two_processes_of_distributed_training() -> None:
     """Two processes: the mean of their gradients, the same in both."""
     results = in_two_processes(train_in_parallel)
     torch.manual_seed(0)
@@ -135,6 +135,6 @@ def test_loss_distributed() -> None:
         loss = lossless.log_cosh_loss(model(data).squeeze(-1), targets, reduction="mean")
         (loss / 2).backward()
     assert results[0] == results[1]
-    for got, part in zip(results[0], model.parameters(), strict=True):
+    for actual, part in zip(results[0], model.parameters(), strict=True):
         assert part.grad is not None
-        assert (abs(torch.tensor(got) - part.grad) <= 1e-6 * abs(part.grad).max()).all()
+        assert (abs(torch.tensor(actual) - part.grad) <= 1e-6 * abs(part.grad).max()).all()

@@ -17,7 +17,7 @@ from support.cases import REDUCTIONS, TORCH_JIT, Case, from_torch, to_torch
 from support.checks import assert_same_bits
 from support.frameworks.cases import arrays, assert_near, on_numpy
 from support.frameworks.torch import IN_FLOAT32, gradient
-from support.reference_calls import truth
+from support.reference_calls import reference_call
 
 SHAPE = (4, 6)
 
@@ -38,14 +38,15 @@ class Problem:
     def another(self, rng: np.random.Generator) -> Problem:
         return Problem(self.case, rng, self.reduction)
 
-    def assert_value(self, got: Any, what: str) -> None:
-        assert_near(self.case, "value", got, self._truth().value, f"{self.reduction} {what}")
+    def assert_value(self, actual: Any, what: str) -> None:
+        assert_near(self.case, "value", self._reference().value, actual, f"{self.reduction} {what}")
 
-    def assert_gradient(self, got: Any, what: str) -> None:
-        assert_near(self.case, "gradient", got, self._truth().gradient, f"{self.reduction} {what}")
+    def assert_gradient(self, actual: Any, what: str) -> None:
+        expected = self._reference().gradient
+        assert_near(self.case, "gradient", expected, actual, f"{self.reduction} {what}")
 
-    def _truth(self) -> Any:
-        return truth(
+    def _reference(self) -> Any:
+        return reference_call(
             self.case, self.x, self.t, reduction=self.reduction, weights=self.w, where=self.m,
             **self.case.loss.parameters,
         )  # fmt: skip
@@ -61,7 +62,7 @@ def problem(case: Case, request: pytest.FixtureRequest, rng: np.random.Generator
 
 @IN_FLOAT32
 @TORCH_JIT
-def test_loss_compiled(problem: Problem, rng: np.random.Generator) -> None:
+def test_compiled_losses(problem: Problem, rng: np.random.Generator) -> None:
     """Without a break of the graph, with its backward pass, for other data and other sizes."""
     torch._dynamo.reset()
     step = torch.compile(problem.loss, fullgraph=True, backend="aot_eager", dynamic=True)
@@ -78,7 +79,7 @@ def test_loss_compiled(problem: Problem, rng: np.random.Generator) -> None:
 
 @IN_FLOAT32
 @TORCH_JIT
-def test_loss_compiled_by_inductor(case: Case, rng: np.random.Generator) -> None:
+def test_losses_compiled_by_inductor(case: Case, rng: np.random.Generator) -> None:
     """Machine code of its own, within the contract of the formulas."""
     torch._dynamo.reset()
     problem = Problem(case, rng)
@@ -114,13 +115,13 @@ def test_huber_compiled_for_any_delta() -> None:
     for delta in (0.3, 0.1, 0.7, 1 / 3):
         near = np.float32(delta)
         x = np.array([np.nextafter(near, np.float32(side)) for side in (0, 9)] + [near])
-        wanted = (x.astype(np.float64) <= delta).astype(np.float32)
-        assert step(to_torch(x), delta).tolist() == wanted.tolist(), delta
+        expected = (x.astype(np.float64) <= delta).astype(np.float32)
+        assert expected.tolist() == step(to_torch(x), delta).tolist(), delta
 
 
 @IN_FLOAT32
 @TORCH_JIT
-def test_loss_jit_trace(problem: Problem, rng: np.random.Generator) -> None:
+def test_traced_losses(problem: Problem, rng: np.random.Generator) -> None:
     """No number of the first data is in the trace: not even how many there were."""
     traced = torch.jit.trace(problem.loss, problem.tensors)
     for current in (problem, problem.another(rng)):
@@ -136,7 +137,7 @@ def test_loss_jit_trace(problem: Problem, rng: np.random.Generator) -> None:
 
 @IN_FLOAT32
 @pytest.mark.parametrize("strict", [False, True])
-def test_loss_exported(case: Case, strict: bool, rng: np.random.Generator) -> None:
+def test_exported_losses(case: Case, strict: bool, rng: np.random.Generator) -> None:
     """For any number of rows."""
     torch._dynamo.reset()
 
@@ -151,12 +152,13 @@ def test_loss_exported(case: Case, strict: bool, rng: np.random.Generator) -> No
     )
     for count in (4, 3):
         a, b = arrays(case, (count, SHAPE[1]), rng)
-        wanted = truth(case, a, b, reduction="mean", **case.loss.parameters).value
-        assert_near(case, "value", exported.module()(to_torch(a), to_torch(b)), wanted, "exported")
+        expected = reference_call(case, a, b, reduction="mean", **case.loss.parameters).value
+        actual = exported.module()(to_torch(a), to_torch(b))
+        assert_near(case, "value", expected, actual, "exported")
 
 
 @IN_FLOAT32
-def test_loss_make_fx(problem: Problem, rng: np.random.Generator) -> None:
+def test_losses_under_make_fx(problem: Problem, rng: np.random.Generator) -> None:
     graph = make_fx(lambda x, t, w, m: problem.loss(x, t, w, m))(*problem.tensors)
     current = problem.another(rng)
     current.assert_value(graph(*current.tensors), "make_fx")
@@ -167,7 +169,7 @@ def test_loss_make_fx(problem: Problem, rng: np.random.Generator) -> None:
 
 @IN_FLOAT32
 @TORCH_JIT
-def test_loss_under_torch_func(problem: Problem) -> None:
+def test_losses_under_torch_func(problem: Problem) -> None:
     """grad, vmap, jacrev, jvp and hessian, one inside the other."""
     x, *rest = problem.tensors
     func = torch.func
@@ -191,29 +193,29 @@ def test_loss_under_torch_func(problem: Problem) -> None:
     with forward_ad.dual_level():
         dual = forward_ad.make_dual(x, tangent)
         other = forward_ad.unpack_dual(problem.loss(dual, *rest)).tangent
-    wanted = func.grad(total)(x).double().sum()
-    for got in (direction, other.double().sum()):
-        assert abs(got - wanted) <= 1e-5 * abs(wanted)
+    expected = func.grad(total)(x).double().sum()
+    for actual in (direction, other.double().sum()):
+        assert abs(actual - expected) <= 1e-5 * abs(expected)
 
 
 @IN_FLOAT32
 @TORCH_JIT
-def test_loss_hessian(case: Case, rng: np.random.Generator) -> None:
+def test_hessian(case: Case, rng: np.random.Generator) -> None:
     """The diagonal is the second derivative, and 0 what is beside it."""
     x, t = arrays(case, (7,), rng)
     hessian = torch.func.hessian(lambda x: case.function(x, to_torch(t), reduction="sum"))
-    got = hessian(to_torch(x))
-    wanted = truth(case, x, t, **case.loss.parameters).second_derivative
+    actual = hessian(to_torch(x))
+    expected = reference_call(case, x, t, **case.loss.parameters).second_derivative
     far = np.abs(x.astype(np.float64) - t) > 2
-    result, true = from_torch(got.diagonal()), wanted.astype(np.float64)
+    result, true = from_torch(actual.diagonal()), expected.astype(np.float64)
     allowed = np.where(far, 2.0**-22, 16 * np.spacing(np.abs(true).astype(np.float32)))
     assert (np.abs(result - true) <= allowed).all(), f"{case}: {result} {true}"
-    assert torch.equal(got, got.diagonal().diag())
+    assert torch.equal(actual, actual.diagonal().diag())
 
 
 @IN_FLOAT32
 @pytest.mark.filterwarnings("ignore:There is a performance drop because we have not yet")
-def test_loss_batched_cotangents(problem: Problem) -> None:
+def test_batched_cotangents(problem: Problem) -> None:
     """is_grads_batched: the backward pass of an eager call, several at once."""
     x, *rest = problem.tensors
     x.requires_grad_()
@@ -252,15 +254,13 @@ class Watching(TorchDispatchMode):
 
 
 @IN_FLOAT32
-def test_loss_of_tensors_that_are_not_what_is_in_memory(
-    case: Case, rng: np.random.Generator
-) -> None:
+def test_tensors_that_are_not_what_is_in_memory(case: Case, rng: np.random.Generator) -> None:
     x, t = arrays(case, SHAPE, rng)
     a, b = to_torch(x), to_torch(t)
 
-    def near(got: Any, inputs: Array, what: str) -> None:
-        wanted = truth(case, inputs, t, reduction="mean", **case.loss.parameters).value
-        assert_near(case, "value", got, wanted, what)
+    def near(actual: Any, inputs: Array, what: str) -> None:
+        expected = reference_call(case, inputs, t, reduction="mean", **case.loss.parameters).value
+        assert_near(case, "value", expected, actual, what)
 
     near(case.function(torch._neg_view(a), b, reduction="mean"), -x, "negative")
     near(case.function(a.as_subclass(Doubled), b, reduction="mean"), 2 * x, "subclass")
@@ -270,17 +270,17 @@ def test_loss_of_tensors_that_are_not_what_is_in_memory(
         near(case.function(a, b, reduction="mean"), x, "watched")
     assert mode.seen > 5
     value = case.function(a.to("meta"), b.to("meta"), reduction="sum", axis=0)
-    assert (value.device.type, value.shape, value.dtype) == ("meta", (6,), torch.float32)
+    assert ("meta", (6,), torch.float32) == (value.device.type, value.shape, value.dtype)
     with pytest.raises(RuntimeError, match="device"):
         case.function(a, b.to("meta"))
 
 
 @IN_FLOAT32
-def test_loss_of_parameters_is_native(case: Case, rng: np.random.Generator) -> None:
+def test_losses_of_parameters_are_computed_by_kernels(case: Case, rng: np.random.Generator) -> None:
     x, t = arrays(case, SHAPE, rng)
     parameter = torch.nn.Parameter(to_torch(x))
     value, slope = on_numpy(case).value_and_grad(x, t, reduction="mean")
     loss = case.function(parameter, to_torch(t), reduction="mean")
     loss.backward()
-    assert_same_bits(from_torch(loss), value, case.fmt, str(case))
-    assert_same_bits(from_torch(parameter.grad), slope, case.fmt, str(case))
+    assert_same_bits(value, from_torch(loss), case.fmt, str(case))
+    assert_same_bits(slope, from_torch(parameter.grad), case.fmt, str(case))

@@ -61,18 +61,18 @@ def combinations(
     ]
 
 
-def assert_near(case: Case, output: str, got: Any, true: Any, what: str = "") -> None:
+def assert_near(case: Case, output: str, true: Any, actual: Any, what: str = "") -> None:
     """An array of the framework against real numbers, within the contract of the formulas."""
     true = np.asarray(true, object)
-    result = case.backend.numpy(got)
-    assert result.shape == true.shape, f"{case} {what}: got {result.shape}, wanted {true.shape}"
+    result = case.backend.numpy(actual)
+    assert true.shape == result.shape, f"{case} {what}: expected {true.shape}, got {result.shape}"
     bound = composed_ulp(case, output)
-    assert_ulp(result, list(true.flat), case.fmt, bound, f"{case} {output} {what}")
+    assert_ulp(list(true.flat), result, case.fmt, bound, f"{case} {output} {what}")
 
 
 def printed(program: str) -> list[str]:
     """The lines that a Python program of its own prints."""
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert 0 == done.returncode, done.stderr
     return done.stdout.splitlines()

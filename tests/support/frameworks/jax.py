@@ -24,7 +24,7 @@ LOSSES = pytest.mark.parametrize("loss", FUNCTIONS)
 POINTS = np.array([-2.5, -0.875, -1e-3, 3e-7, 0.25, 0.9375, 3.0, 17.0])
 
 
-def true(loss: Any, order: int, points: Any = POINTS) -> Any:
+def reference(loss: Any, order: int, points: Any = POINTS) -> Any:
     """A derivative by the residual in real numbers; optax is exact enough for Huber."""
     if loss is lossless.huber_loss:
         if order == 0:
@@ -40,7 +40,10 @@ def true(loss: Any, order: int, points: Any = POINTS) -> Any:
         return np.array([functions[order](mp.mpf(float(p))) for p in np.ravel(points)], object)
 
 
-def assert_true(loss: Any, order: int, got: Any, what: str, points: Any = POINTS) -> None:
+def assert_near_reference(
+    loss: Any, order: int, actual: Any, what: str, points: Any = POINTS
+) -> None:
     """float64 results, to a few units in the last place; the third derivative is composed."""
     bound = 8 if order < 2 else 16 if order < 3 else 64
-    assert_ulp(got, list(np.ravel(true(loss, order, points))), FLOAT64, bound, what, points)
+    expected = list(np.ravel(reference(loss, order, points)))
+    assert_ulp(expected, actual, FLOAT64, bound, what, points)

@@ -20,6 +20,6 @@ SHAPE = (16, 24)
 
 def spread(name: str, kind: AxisType) -> tuple[Any, Any]:
     sizes, names, spec = MESHES[name]
-    assert len(jax.devices()) == 8
+    assert 8 == len(jax.devices())
     mesh = jax.make_mesh(sizes, names, axis_types=(kind,) * len(sizes))
     return mesh, NamedSharding(mesh, spec)

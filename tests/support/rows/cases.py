@@ -108,7 +108,7 @@ def everywhere(*losses: str, formats: Iterable[Format] = FORMATS.values()) -> py
 
 
 @functools.cache
-def truth(
+def reference_rows(
     loss: RowLoss, fmt: Format, setting: int, rows: int, size: int
 ) -> tuple[list[Any], list[Any]]:
     """(value, terms) of each row of the samples, and the same of all slopes in order."""
@@ -122,10 +122,10 @@ def truth(
 
 
 def assert_near(
-    got: Any, true: Iterable[tuple[Any, Any]], fmt: Format, bound: Bound, what: str
+    true: Iterable[tuple[Any, Any]], actual: Any, fmt: Format, bound: Bound, what: str
 ) -> None:
     """Results against (real number, sum of terms' magnitudes)."""
     pairs = list(true)
     slack = [mp.mpf(bound.terms) * terms for _, terms in pairs]
     numbers = [number for number, _ in pairs]
-    assert_ulp(np.asarray(got), numbers, fmt, bound.ulp, what, slack=slack)
+    assert_ulp(numbers, np.asarray(actual), fmt, bound.ulp, what, slack=slack)

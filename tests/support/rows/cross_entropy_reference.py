@@ -1,4 +1,4 @@
-"""The kernel of cross entropy called directly, and the truth from the definition in mpmath."""
+"""The kernel of cross entropy called directly, and its reference from the definition in mpmath."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def cross_entropy(
             labels, probabilities, smoothing, operand(weights), operand(where), value, slope,
             operand(cotangent), threads,
         )  # fmt: skip
-        assert first_bad == -1
+        assert -1 == first_bad
     assert values[0].tobytes() == values[1].tobytes()
     return values[0], gradient
 
@@ -57,7 +57,7 @@ def operand(x: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Truth:
+class Reference:
     """Real numbers, as object arrays, and the sums of the absolute terms of which each consists."""
 
     value: Array
@@ -66,7 +66,7 @@ class Truth:
     gradient_terms: Array
 
 
-def truth(
+def reference(
     logits: Array,
     targets: Array,
     *,
@@ -76,7 +76,7 @@ def truth(
     reduction: Any = "none",
     cotangent: Any = None,
     precision: int = 400,
-) -> Truth:
+) -> Reference:
     """Of rows along the last axis."""
     with mp.workprec(precision):
         shape = logits.shape[:-1]
@@ -104,7 +104,7 @@ def truth(
         if reduction != "none":
             value = np.asarray(value.sum() / divisor)
             value_terms = np.asarray(abs(value_terms).sum() / divisor)
-    return Truth(value, gradient, np.asarray(abs(value_terms)), gradient_terms)
+    return Reference(value, gradient, np.asarray(abs(value_terms)), gradient_terms)
 
 
 def of_row(logits: Array, target: Any, smoothing: float) -> tuple[Any, Any, Array, Array]:
@@ -128,10 +128,10 @@ def of_row(logits: Array, target: Any, smoothing: float) -> tuple[Any, Any, Arra
 
 
 def assert_near(
-    got: Array, true: Array, terms: Array, fmt: Format, classes: int, what: str
+    true: Array, actual: Array, terms: Array, fmt: Format, classes: int, what: str
 ) -> None:
     """As promised: one rounding of a number whose error is relative to its absolute terms."""
-    assert got.shape == true.shape, f"{what}: got shape {got.shape}, wanted {true.shape}"
+    assert true.shape == actual.shape, f"{what}: expected shape {true.shape}, got {actual.shape}"
     if fmt is FLOAT64:
         relative = mp.ldexp(16 + min(classes / 16, MOST_ADDITIONS), -53)
     else:
@@ -139,4 +139,4 @@ def assert_near(
     # A float64 number off by several ULP may round in the next binade.
     bound = 1.0 if fmt is FLOAT64 else 0.5
     slack = [part * relative + 2 * SMALLEST for part in terms.flat]
-    assert_ulp(got, list(true.flat), fmt, bound, what, slack=slack)
+    assert_ulp(list(true.flat), actual, fmt, bound, what, slack=slack)

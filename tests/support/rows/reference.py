@@ -1,4 +1,4 @@
-"""The truth about losses of rows: each from its definition, for one row, in mpmath.
+"""The references of losses of rows: each from its definition, for one row, in mpmath.
 
 `ROW_LOSSES` has one row per formula; tests read it.
 """
@@ -99,8 +99,8 @@ def soft_cross_entropy(x: Row, t: Row, label_smoothing: float = 0.0) -> list[Mpf
 def soft_cross_entropy_slopes(
     x: Row, t: Row, label_smoothing: float = 0.0
 ) -> list[tuple[Mpf, Mpf]]:
-    wanted = smoothed(t, label_smoothing)
-    pairs = [(mp.fsum(wanted) * p, w) for p, w in zip(softmax(x), wanted, strict=True)]
+    expected = smoothed(t, label_smoothing)
+    pairs = [(mp.fsum(expected) * p, w) for p, w in zip(softmax(x), expected, strict=True)]
     return [(p - w, p + w) for p, w in pairs]
 
 
