@@ -39,7 +39,7 @@ t = np.arange(len(x)) % 500
 """
 PREPARE_TENSORS = """
 import torch
-from lossless.executors.torch_gate import CODES
+from lossless.executors.torch.eligibility import CODES
 x, t, out = torch.tensor(x), torch.tensor(t), torch.zeros({size})
 loss = [name for name, *_ in lossless._core.losses()].index("log_cosh")
 shape = list(x.shape)
