@@ -85,7 +85,7 @@ def test_verify_prints_markdown() -> None:
     status, output, _ = run(*arguments)
     assert 0 == status
     above, _, heading, rule, native, composed, *_ = output.splitlines()
-    assert above == "dtype: bfloat16; arrays of: NumPy; verdict: met"
+    assert "dtype: bfloat16; arrays of: NumPy; verdict: met" == above
     assert heading.startswith("| loss | path | results |")
     assert {9} == {line.count("|") for line in (heading, rule, native, composed)}
     assert native.startswith("| log_cosh | native | ")
