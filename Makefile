@@ -47,25 +47,25 @@ test: .venv/.installed  ## install into .venv if needed, and run the everyday te
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 # mlx alone is another: it comes before the one in .venv. The kernels were not built for it.
-test-oldest: build/mlx-oldest/.installed build/mlx-too-old/.installed  ## test the formulas with the oldest mlx that works, and the error with an older one
+test-oldest: build/mlx-oldest/.installed build/mlx-too-old/.installed  ## test the formulas with the oldest supported mlx, and the error with an older one
 	@PYTHONPATH=build/mlx-oldest $(BIN)/python -c 'from importlib.metadata import version; \
 	    assert version("mlx") == "$(mlx_oldest)", version("mlx")'
 	PYTHONPATH=build/mlx-oldest $(BIN)/pytest -n $(JOBS) -k mlx_composed \
 	    -W 'ignore:lossless:RuntimeWarning' $(ARGS)
 	PYTHONPATH=build/mlx-too-old $(BIN)/pytest tests/executors/mlx/too_old.py
 
-exhaustive: .venv/.installed  ## try the kernels on every float32, float16 and bfloat16 input, and on 10^8 hard pairs (hours)
+exhaustive: .venv/.installed  ## test the kernels with every float32, float16 and bfloat16 input, and with 10^8 hard pairs (hours)
 	$(BIN)/lossless verify --exhaustive --backend numpy --path native $(ARGS)
 	PYTHONPATH=tests $(BIN)/python -m outside --pairs 100000000
 
-outside: .venv/.installed  ## draw hard arguments that know nothing of the kernels, and judge exactly (ARGS='--pairs 100000000')
+outside: .venv/.installed  ## draw hard arguments without knowledge of the kernels, and judge the results exactly (ARGS='--pairs 100000000')
 	PYTHONPATH=tests $(BIN)/python -m outside $(ARGS)
 
-fuzz: .venv/.installed  ## random losses on random arrays, then files with mistakes (ARGS='--calls 1000000', losses only: an hour)
+fuzz: .venv/.installed  ## random losses on random arrays, then damaged files (ARGS='--calls 1000000': only losses, an hour)
 	PYTHONPATH=tests $(WHOLE) $(BIN)/python -m fuzz $(ARGS)
 	$(if $(ARGS),,@$(MAKE) --no-print-directory fuzz-files)
 
-fuzz-files: .venv/.installed  ## score files with mistakes in their bytes (ARGS='--files 100000')
+fuzz-files: .venv/.installed  ## score files with damaged bytes (ARGS='--files 100000')
 	PYTHONPATH=tests $(WHOLE) $(BIN)/python -m fuzz.files $(ARGS)
 
 # The sanitizers' runtimes must be in the process before Python starts, and libstdc++ with them,
@@ -94,10 +94,10 @@ bench: .venv/.installed  ## measure the kernels, the calls on NumPy, MLX, JAX an
 	$(WHOLE) $(BIN)/python benchmarks/cross_entropy.py $(ARGS)
 	$(WHOLE) $(BIN)/python benchmarks/score.py
 
-claims: .venv/.installed  ## recompute what the README says of other libraries (ARGS=--quick: no timings)
+claims: .venv/.installed  ## recompute the README's table of other libraries (ARGS=--quick: no timings)
 	$(WHOLE) $(BIN)/python benchmarks/claims.py $(ARGS)
 
-peers: .venv/.peers  ## install the other libraries that claims compares with (some hundred MB)
+peers: .venv/.peers  ## install the libraries that `make claims` compares with (some hundred MB)
 
 lint: .venv/.installed  ## check style, format and types
 	$(BIN)/ruff check .
@@ -106,13 +106,13 @@ lint: .venv/.installed  ## check style, format and types
 	@$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 	$(BIN)/mypy --strict src/lossless benchmarks tools tests
 
-format: .venv/.tools  ## rewrite the files as lint wants them
+format: .venv/.tools  ## format the files as lint expects
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	@echo "clang-format -i src"
 	@$(BIN)/clang-format -i $(CXX_FILES)
 
-mutate: .venv/.installed  ## prove that the tests catch a wrong line in a kernel (long; ARGS='--sample 20')
+mutate: .venv/.installed  ## check that the tests catch a wrong line in a kernel (long; ARGS='--sample 20')
 	$(WHOLE) $(BIN)/python tools/mutate.py $(ARGS)
 
 # A value and a gradient that are known by hand; run from an empty folder, without the source tree.
@@ -126,7 +126,7 @@ print("the wheel works:", lossless.__file__)
 endef
 export SMOKE
 
-wheel-check: .venv/.tools  ## build a wheel from the source distribution, and try it in an empty environment
+wheel-check: .venv/.tools  ## build a wheel from the source distribution, and test it in an empty environment
 	@rm -rf $(WHEEL_CHECK)
 	$(BIN)/python -m build --quiet --outdir $(WHEEL_CHECK)
 	$(PYTHON) -m venv $(WHEEL_CHECK)/venv
@@ -135,7 +135,7 @@ wheel-check: .venv/.tools  ## build a wheel from the source distribution, and tr
 	@mkdir $(WHEEL_CHECK)/empty
 	@cd $(WHEEL_CHECK)/empty && ../venv/bin/python -I -W error -c "$$SMOKE"
 
-clean:  ## remove everything that make made, .venv included
+clean:  ## remove everything that make created, including .venv
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find src tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
 

@@ -1,8 +1,8 @@
-"""Train a small network with mini-batches in JAX, on targets of which a tenth are wrong.
+"""Train a small network with mini-batches in JAX, with every tenth target wrong.
 
-The data are synthetic: a smooth function of two inputs, a little noise, and in every tenth row a
-target that is far too large, as from a broken sensor. The error is measured on fresh rows without
-noise. The network is equinox's, the optimizer optax's; lossless takes the place of optax's losses.
+The data are synthetic: a smooth function of two inputs with a little noise. In every tenth row the
+target is far too large, as from a broken sensor. The error is measured on new rows without noise.
+The network is from equinox and the optimizer from optax; lossless replaces the losses of optax.
 
     python examples/jax_training.py
 """
@@ -45,7 +45,7 @@ def train(loss, x, y):
 
     @eqx.filter_jit
     def step(model, state, batch):
-        # A network of one scalar: its predictions have the targets' shape, as lossless asks.
+        # A network with a scalar output, so that predictions have the shape of the targets.
         value, gradients = eqx.filter_value_and_grad(
             lambda m: loss(jax.vmap(m)(x[batch]), y[batch])
         )(model)
@@ -70,7 +70,7 @@ def main():
         print(loss.__name__)
         model = train(loss, x, y)
         error = jnp.abs(jax.vmap(model)(fresh) - truth(fresh)).mean().item()
-        print(f"  mean error on fresh rows: {error:.3f}")
+        print(f"  mean error on new rows: {error:.3f}")
 
 
 if __name__ == "__main__":

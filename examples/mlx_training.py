@@ -1,8 +1,8 @@
-"""Train a small network with mini-batches in MLX, on targets of which a tenth are wrong.
+"""Train a small network with mini-batches in MLX, with every tenth target wrong.
 
-The data are synthetic: a smooth function of two inputs, a little noise, and in every tenth row a
-target that is far too large, as from a broken sensor. The error is measured on fresh rows without
-noise. `lossless` takes the place of `mlx.nn.losses`: the training loop is MLX's usual one.
+The data are synthetic: a smooth function of two inputs with a little noise. In every tenth row the
+target is far too large, as from a broken sensor. The error is measured on new rows without noise.
+`lossless` replaces `mlx.nn.losses` in MLX's usual training loop.
 
     python examples/mlx_training.py
 """
@@ -66,7 +66,7 @@ def train(loss, x: mx.array, y: mx.array) -> Network:
         for start in range(0, ROWS, BATCH):
             batch = order[start : start + BATCH]
             value = step(x[batch], y[batch])
-            mx.eval(value, state)  # MLX is lazy: here the step is computed
+            mx.eval(value, state)  # MLX is lazy: this computes the step
             total += value.item()
         if (epoch + 1) % 4 == 0:
             print(f"  epoch {epoch + 1:2}: loss {total * BATCH / ROWS:.5f}")
@@ -81,7 +81,7 @@ def main() -> None:
         print(loss.__name__)
         model = train(loss, x, y)
         error = mx.abs(model(fresh) - truth(fresh)).mean().item()
-        print(f"  mean error on fresh rows: {error:.3f}")
+        print(f"  mean error on new rows: {error:.3f}")
 
 
 if __name__ == "__main__":

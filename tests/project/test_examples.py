@@ -20,7 +20,7 @@ def test_training(name: str) -> None:
         [sys.executable, "-W", "error", EXAMPLES / name],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    squared, huber = map(float, re.findall(r"mean error on fresh rows: ([\d.]+)", done.stdout))
+    squared, huber = map(float, re.findall(r"mean error on new rows: ([\d.]+)", done.stdout))
     assert huber < 0.05 < 0.2 < squared
 
 
