@@ -1,1 +1,1 @@
-"""What `lossless bench` measures, and what it compares with."""
+"""The measurements and the competitors of `lossless bench`."""

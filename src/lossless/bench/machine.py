@@ -1,4 +1,4 @@
-"""The machine, without which a figure means nothing."""
+"""A description of the machine, to print with every figure."""
 
 import os
 import platform

@@ -1,6 +1,6 @@
-"""What `lossless bench` measures: every framework's losses, the kernels and the memory, in turns.
+"""The measurements of `lossless bench`: losses of every framework, kernels and memory, in turns.
 
-Each framework has a process of its own, so that no other's threads are in its way; while one is
+Each framework has its own process, so that threads of the others do not interfere. While one is
 timed, the others wait.
 """
 
@@ -36,7 +36,7 @@ KERNEL: Key = ("kernel", "lossless", "")
 
 @dataclass(frozen=True)
 class Measured:
-    """What came of one case."""
+    """The timing of one case, or why it failed."""
 
     loss: ChosenLoss
     key: Key
@@ -46,7 +46,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Work:
-    """What all processes do at the same time, one after the other."""
+    """The work of all processes, which take turns."""
 
     loss: ChosenLoss
     elements: int
@@ -57,7 +57,7 @@ class Work:
 def measure(
     work: Work, backends: list[str], seconds: float, tell: Callable[[str, float], None]
 ) -> list[Measured]:
-    """`tell` hears what is done, and the part of it that is behind us."""
+    """`tell` receives a description of the work and the part that is done."""
     samplers: dict[Key, Callable[[int], float]] = {}
     failed: dict[Key, str] = {}
     with ExitStack() as stack:
@@ -117,7 +117,7 @@ def _serve(connection: Connection, name: str) -> None:
         answer: tuple[Any, str | None]
         try:
             answer = getattr(served, request)(*arguments), None
-        except Exception as error:  # for the process that waits to tell
+        except Exception as error:  # the process that waits reports it
             answer = None, _first_line(error)
         connection.send(answer)
 
@@ -131,7 +131,7 @@ class _Served:
         self._calls: dict[Key, Call] = {}
 
     def prepare(self, work: Work) -> dict[Key, str | None]:
-        """The cases, and why one fails."""
+        """The cases, and the failures."""
         lossless.set_num_threads(work.threads)
         inputs, targets = _arrays(work.elements, work.dtype)
         if self._name == "kernel":
@@ -149,11 +149,11 @@ class _Served:
 
 
 def _failure(call: Call) -> str | None:
-    """Runs the case, so that it is compiled and its memory is warm."""
+    """Run the case, so that it is compiled and its memory is warm."""
     try:
         call()
         call()
-    except Exception as error:  # whatever a compiler or a dtype makes it raise
+    except Exception as error:  # any error of a compiler or a dtype
         return _first_line(error)
     return None
 
@@ -176,7 +176,7 @@ def _arrays(elements: int, dtype: str) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _memory_pass(inputs: NDArray[Any], targets: NDArray[Any]) -> Call:
-    """As many bytes, read twice and written once; it knows float32 only."""
+    """Read the bytes of both arrays and write as many as one has; in float32, for any dtype."""
     words = max(1, inputs.nbytes // 4)
     x, t, out = (np.ones(words, np.float32) for _ in range(3))
     return lambda: _core.memory_pass(x, t, out)
@@ -185,7 +185,7 @@ def _memory_pass(inputs: NDArray[Any], targets: NDArray[Any]) -> Call:
 def _kernel(
     loss: ChosenLoss, inputs: NDArray[Any], targets: NDArray[Any], dtype: str
 ) -> partial[None]:
-    """Without the Python layer, into memory that is warm: what compares with the memory pass."""
+    """The kernel without the Python layer, into warm memory: comparable with the memory pass."""
     number = [name for name, *_ in _core.losses()].index(loss.name)
     code = DTYPES.index(dtype)
     kept = inputs.dtype if dtype != "bfloat16" else np.dtype(np.uint16)

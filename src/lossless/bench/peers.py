@@ -1,7 +1,7 @@
-"""Value (a mean) and gradient of a loss, by this library and by what its users had before.
+"""Value (a mean) and gradient of a loss, by this library and by its competitors.
 
-Each framework's own loss is found by its name; where it has none, the formula that its users pass
-on stands in. Peers are at their best: compiled too, without a pass more than they need.
+The loss of a framework is found by its name. If there is none, the formula in common use takes its
+place. Competitors run at their best: also compiled, and without an unnecessary pass over memory.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .timing import Call
 
 LOG_2 = math.log(2)
 Mean = Callable[[Any, Any], Any]
-# Who computes, how, and the call.
+# The library, the mode, and the call.
 Case = tuple[str, str, Call]
 
 
 def cases(
     framework: Framework, loss: ChosenLoss, inputs: NDArray[Any], targets: NDArray[Any]
 ) -> Iterator[Case]:
-    """Results are waited for inside of each call."""
+    """Each call waits for its results."""
     makers: dict[type[Framework], Callable[..., Iterator[Case]]] = {
         NumPy: _numpy, MLX: _mlx, Torch: _torch, JAX: _jax,
     }  # fmt: skip
@@ -127,7 +127,7 @@ def _torch(framework: Torch, loss: ChosenLoss, x: Any, t: Any) -> Iterator[Case]
         means["torch.nn.functional"] = theirs
     elif loss.name == "log_cosh":
         means["softplus formula"] = softplus
-    # Without processes that compile ahead, which Ctrl-C would find at work.
+    # Without processes that compile ahead: Ctrl-C would interrupt them.
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     for who, mean in means.items():
         yield who, "eager", partial(step, mean)
@@ -135,10 +135,10 @@ def _torch(framework: Torch, loss: ChosenLoss, x: Any, t: Any) -> Iterator[Case]
 
 
 def compiled_by_torch(function: Any, backend: str = "inductor") -> Any:
-    """By torch.compile, for these shapes, or an error: never eager where nobody sees it.
+    """The function, compiled by torch.compile for fixed shapes. It never falls back silently.
 
-    With `fullgraph` a graph that breaks is an error, and so is one program of a function too many
-    (eight in a process, or since `torch.compiler.reset()`), after which PyTorch is eager.
+    With `fullgraph`, a graph break is an error. So is the ninth program of a function in a process
+    (or since `torch.compiler.reset()`), from which on PyTorch would be eager.
     """
     import torch
 
@@ -162,7 +162,7 @@ def _jax(framework: JAX, loss: ChosenLoss, x: Any, t: Any) -> Iterator[Case]:
 
 
 class _InJax:
-    """As optax has them."""
+    """The losses of optax."""
 
     def __init__(self, jnp: Any) -> None:
         self._jnp = jnp

@@ -9,19 +9,19 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-# A call shorter than this is repeated, and the clock read once for all repetitions.
+# A call shorter than this is repeated, and the clock is read once for all repetitions.
 SHORTEST_SAMPLE = 1e-3
 FEWEST_ROUNDS = 5
 MOST_ROUNDS = 301
 
 Call = Callable[[], object]
 Key = TypeVar("Key", bound=Hashable)
-Sampler = Callable[[int], float]  # seconds of one call, from so many repetitions
+Sampler = Callable[[int], float]  # seconds of one call, measured over this number of repetitions
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one call: the median over the rounds, and between what half of the rounds were."""
+    """Seconds of one call: the median and the quartiles over the rounds."""
 
     median: float
     lower_quartile: float
@@ -29,7 +29,7 @@ class Timing:
     rounds: int
 
     def text(self, digits: int) -> str:
-        """The median, and half the distance between the quartiles in percent of it."""
+        """The median, and half the distance between the quartiles in percent of the median."""
         spread = (self.upper_quartile - self.lower_quartile) / 2 / self.median
         units = {"s": 1.0, "ms": 1e3, "µs": 1e6}
         unit = next((unit for unit, factor in units.items() if self.median * factor >= 1), "µs")
@@ -40,7 +40,7 @@ class Timing:
 
 
 def significant(x: float, digits: int) -> str:
-    """The number with this many significant digits, or as many as stand before its point."""
+    """The number with this many significant digits, or all that are before its point."""
     if not math.isfinite(x) or not 1e-3 <= abs(x) < 1e12:
         return f"{x:.{digits}g}"
     return f"{float(f'{x:.{digits}g}') if abs(x) < 10**digits else round(x):,.15g}"
@@ -49,10 +49,10 @@ def significant(x: float, digits: int) -> str:
 def interleaved(
     cases: Mapping[Key, Sampler], seconds: float, advance: Callable[[float], None]
 ) -> dict[Key, Timing]:
-    """Time the cases in turns, so that a disturbance of the machine meets them all alike.
+    """Time the cases in turns, so that a disturbance of the machine affects all alike.
 
-    At least `FEWEST_ROUNDS`, however long they take; `advance` is told the part that is done. The
-    cases have run before: their memory is warm and their threads have started.
+    There are at least `FEWEST_ROUNDS` rounds, however long they take. `advance` receives the part
+    that is done. The cases have run before: their memory is warm and their threads have started.
     """
     repetitions = {
         name: max(1, round(SHORTEST_SAMPLE / sample(1))) for name, sample in cases.items()
