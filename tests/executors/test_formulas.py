@@ -16,9 +16,10 @@ from formula_errors import Reference, Way, residuals, ways
 from lossless.verification.formats import FLOAT32, FLOAT64, NARROW, Array
 from lossless.verification.losses import LOSSES
 from lossless.verification.reference import OUTPUTS
+from lossless.verification.special import SpecialValues
 from support.cases import COMPOSED, TORCH_JIT, Backend, Case, cases
 from support.checks import COMPOSED_SECOND, assert_same_bits, composed_ulp
-from support.special_values import TABLES, number
+from support.special_values import special_values
 
 HUBER = [LOSSES["huber"]]
 ROUNDED = {1.0, 0.1, 1 / 3, 1.345, 3e-5, 1e4, 1e-45, 2.0**-149, 1e30, 3e38}
@@ -85,28 +86,17 @@ def test_huber_formula_steps_around_delta(case: Case, delta: Any) -> None:
 
 
 # A delta beyond the range of the dtype of the computation is 0 or infinite there.
-HELD = [table for table in TABLES if table[1].get("delta") not in (1e300, 2.0**-1060)]
-
-
-@pytest.mark.parametrize(
-    ("case", "parameters", "table"),
-    [
-        pytest.param(*case.values, parameters, table, id=f"{case.id}{parameters or ''}")
-        for name, parameters, table in HELD
-        for case in cases(losses=[LOSSES[name]], backends=COMPOSED)
-    ],
-)
-def test_formulas_at_special_values(case: Case, parameters: dict[str, float], table: Any) -> None:
+@special_values(backends=COMPOSED, held=True)
+def test_formulas_at_special_values(case: Case, special: SpecialValues) -> None:
     """Zeros of both signs, infinities, NaN, subnormal and largest numbers: as the kernels do."""
     fmt = case.fmt
-    x, t = (fmt.array([number(pair[i], case, parameters) for pair, _ in table]) for i in (0, 1))
-    for output, call, actual in case.element_wise(x, t, **parameters):
-        place = OUTPUTS.index(output)
-        expected = fmt.array([number(results[place], case, parameters) for _, results in table])
+    x, t, *results = special.columns(fmt)
+    for output, call, actual in case.element_wise(x, t, **special.parameters):
+        expected = results[OUTPUTS.index(output)]
         if case.backend.flushes:
             kept = ~subnormal(case, x, t, expected)
             actual, expected = actual[kept], expected[kept]
-        what = f"{case} {output} from {call} {parameters or ''}"
+        what = f"{case} {output} from {call} {special.parameters or ''}"
         assert_same_bits(expected, actual, fmt, what, *(() if case.backend.flushes else (x, t)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -95,16 +94,13 @@ def test_stages_for_any_pair(case: Case, x: float, t: float) -> None:
 
 def where_terms_cancel(loss: Loss, rng: np.random.Generator) -> Iterator[tuple[float, ...]]:
     """Inputs, targets and parameters of results that are small against their terms."""
-    if not loss.of_residual:
-        for x, t in random_pairs(loss, FLOAT32, 2000, rng):
-            yield from zip(x.astype(float).tolist(), t.astype(float).tolist(), strict=True)
+    if loss.cancelling is not None:
+        yield from loss.cancelling(rng)
         return
-    variances = np.exp2(rng.uniform(-9, -2.7, 4000))
-    constant = math.log(2 * math.pi) if loss.fixed else 0.0
-    roots = FLOAT32.array(np.sqrt(variances * (-np.log(variances) - constant)))
-    beside = FLOAT32.array(rng.normal(0, 1, 4000) * np.exp2(rng.uniform(-45, -10, 4000)))
-    for row in zip(roots.astype(float), beside.astype(float), variances, strict=True):
-        yield (*map(float, row), 1e-6)
+    parameters = tuple(loss.parameters.values())
+    for x, t in random_pairs(loss, FLOAT32, 2000, rng):
+        for pair in zip(x.astype(float).tolist(), t.astype(float).tolist(), strict=True):
+            yield (*pair, *parameters)
 
 
 @pytest.mark.parametrize(

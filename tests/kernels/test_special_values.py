@@ -10,9 +10,11 @@ import pytest
 
 from lossless.verification.formats import NARROW
 from lossless.verification.losses import LOSSES
+from lossless.verification.reference import OUTPUTS
+from lossless.verification.special import SpecialValues
 from support.cases import Case, cases
 from support.checks import assert_correctly_rounded, assert_same_bits
-from support.special_values import TABLES, number
+from support.special_values import special_values
 
 pytestmark = pytest.mark.kernel
 
@@ -20,25 +22,12 @@ INF, NAN = math.inf, math.nan
 COPIES = 13  # each special number in the middle and at the end of vectors
 
 
-@pytest.mark.parametrize(
-    ("case", "parameters", "table"),
-    [
-        pytest.param(*case.values, parameters, table, id=f"{case.id}{parameters or ''}")
-        for name, parameters, table in TABLES
-        for case in cases(losses=[LOSSES[name]])
-    ],
-)
-def test_special_values_by_hand(case: Case, parameters: dict[str, float], table: Any) -> None:
-    fmt = case.fmt
-    x, t = (
-        np.tile(fmt.array([number(pair[i], case, parameters) for pair, _ in table]), COPIES)
-        for i in range(2)
-    )
-    places = {"value": 0, "gradient": 1, "second_derivative": 2}
-    for output, call, actual in case.element_wise(x, t, **parameters):
-        expected = [number(results[places[output]], case, parameters) for _, results in table]
-        what = f"{case} {output} from {call} {parameters or ''}"
-        assert_same_bits(np.tile(fmt.array(expected), COPIES), actual, fmt, what, x, t)
+@special_values()
+def test_special_values_by_hand(case: Case, special: SpecialValues) -> None:
+    x, t, *results = (np.tile(column, COPIES) for column in special.columns(case.fmt))
+    for output, call, actual in case.element_wise(x, t, **special.parameters):
+        what = f"{case} {output} from {call} {special.parameters or ''}"
+        assert_same_bits(results[OUTPUTS.index(output)], actual, case.fmt, what, x, t)
 
 
 def test_nan_and_inf_stay_in_their_element(case: Case, rng: np.random.Generator) -> None:

@@ -16,7 +16,7 @@ from lossless.verification.losses import LOSSES
 from lossless.verification.reference import OUTPUTS, Loss, real, rounded
 from support.cases import Backend, Case
 from support.checks import WEIGHTED_ULP, assert_same_bits, assert_ulp, composed_ulp
-from support.element_wise_points import OTHERS, is_kink, points, slacks
+from support.element_wise_points import OTHERS, is_near_kink, points, slacks
 from support.reference_calls import assert_keeps_contract
 
 NAN, INF = math.nan, math.inf
@@ -69,7 +69,7 @@ def test_narrow_dtypes_are_correctly_rounded(loss: Loss, fmt: Format, rng: Any) 
 
 @pytest.mark.kernel
 def test_kernels_say_whether_only_the_residual_counts() -> None:
-    expected = {name: loss.of_residual for name, loss in LOSSES.items()}
+    expected = {name: loss.uses_difference_only for name, loss in LOSSES.items()}
     assert expected == {name: flag for name, *_, flag in lossless._core.losses()}
 
 
@@ -147,109 +147,23 @@ def test_same_bits_for_every_instruction_set(loss: Loss, rng: Any) -> None:
         assert 1 == len(found), case
 
 
-# Special values: (inputs, targets) and value, gradient, second derivative
-
-OF_RESIDUALS: dict[str, list[Any]] = {
-    "l1": [
-        ((0.0, 0.0), (0.0, 0.0, 0.0)),
-        ((-0.0, 0.0), (0.0, -0.0, 0.0)),
-        ((INF, 1.0), (INF, 1.0, 0.0)),
-        ((1.0, INF), (INF, -1.0, 0.0)),
-        ((INF, INF), (NAN, NAN, NAN)),
-    ],
-    "mse": [
-        ((-0.0, 0.0), (0.0, -0.0, 2.0)),
-        ((1.0, 3.0), (4.0, -4.0, 2.0)),
-        ((INF, 1.0), (INF, INF, 2.0)),
-        ((-INF, 1.0), (INF, -INF, 2.0)),
-        ((NAN, 1.0), (NAN, NAN, NAN)),
-    ],
-    "smooth_l1": [
-        ((0.0, 0.0), (0.0, 0.0, 1.0)),
-        ((-0.0, 0.0), (0.0, -0.0, 1.0)),
-        ((1.0, 0.0), (0.5, 1.0, 0.0)),
-        ((0.0, 1.0), (0.5, -1.0, 0.0)),
-        ((0.5, 0.0), (0.125, 0.5, 1.0)),
-        ((INF, 1.0), (INF, 1.0, 0.0)),
-        ((-INF, 1.0), (INF, -1.0, 0.0)),
-        ((NAN, 1.0), (NAN, NAN, NAN)),
-    ],
-    "hinge": [
-        ((1.0, 1.0), (0.0, 0.0, 0.0)),
-        ((0.5, 1.0), (0.5, -1.0, 0.0)),
-        ((0.5, -1.0), (1.5, 1.0, 0.0)),
-        ((INF, 1.0), (0.0, 0.0, 0.0)),
-        ((INF, -1.0), (INF, 1.0, 0.0)),
-        ((INF, 0.0), (NAN, NAN, NAN)),
-        ((NAN, 1.0), (NAN, NAN, NAN)),
-    ],
-    "margin_ranking": [
-        ((0.0, 0.0), (0.0, 0.0, 0.0)),
-        ((1.0, 3.0), (2.0, -1.0, 0.0)),
-        ((3.0, 1.0), (0.0, 0.0, 0.0)),
-        ((-INF, 1.0), (INF, -1.0, 0.0)),
-        ((INF, 1.0), (0.0, 0.0, 0.0)),
-        ((NAN, 1.0), (NAN, NAN, NAN)),
-    ],
-    "gaussian_nll": [
-        ((1.0, 3.0), (2.0, -2.0, 1.0)),
-        ((-0.0, 0.0), (0.0, -0.0, 1.0)),
-        ((INF, 1.0), (INF, INF, 1.0)),
-        ((NAN, 1.0), (NAN, NAN, NAN)),
-    ],
-    "binary_cross_entropy": [
-        ((1e4, 1.0), (0.0, -0.0, 0.0)),
-        ((-1e4, 0.0), (0.0, 0.0, 0.0)),
-        ((16.0 * 512, 0.0), (8192.0, 1.0, 0.0)),
-        ((-16.0 * 512, 1.0), (8192.0, -1.0, 0.0)),
-        ((0.0, 0.5), (math.log(2), 0.0, 0.25)),
-        ((-0.0, 1.0), (math.log(2), -0.5, 0.25)),
-        ((INF, 1.0), (0.0, -0.0, 0.0)),
-        ((INF, 0.0), (INF, 1.0, 0.0)),
-        ((-INF, 1.0), (INF, -1.0, 0.0)),
-        ((NAN, 1.0), (NAN, NAN, NAN)),
-        ((1.0, NAN), (NAN, NAN, NAN)),
-    ],
-    "binary_cross_entropy_of_probabilities": [
-        ((0.0, 0.0), (0.0, 1.0, 1.0)),
-        ((1.0, 1.0), (0.0, -1.0, 1.0)),
-        ((0.0, 1.0), (100.0, 0.0, 0.0)),
-        ((1.0, 0.0), (100.0, 0.0, 0.0)),
-        ((0.5, 1.0), (math.log(2), -2.0, 4.0)),
-        ((-0.5, 1.0), (NAN, NAN, NAN)),
-        ((1.5, 1.0), (NAN, NAN, NAN)),
-        ((NAN, 1.0), (NAN, NAN, NAN)),
-    ],
-}
-
-
 @everywhere(*NARROW, FLOAT64)
 def test_special_values(case: Case) -> None:
-    name = case.loss.name.removeprefix("full_")
-    x, t = (case.fmt.array([pair[place] for pair, _ in OF_RESIDUALS[name]]) for place in range(2))
-    constant = 0.5 * math.log(2 * math.pi) if name != case.loss.name else 0.0
-    variances = {"vars": 1.0} if "vars" in case.loss.parameters else {}
-    for output, call, actual in case.element_wise(x, t, **{**case.loss.parameters, **variances}):
-        place = OUTPUTS.index(output)
-        expected = [
-            row[place] + (constant if output == "value" else 0) for _, row in OF_RESIDUALS[name]
-        ]
-        what = f"{case} {output} from {call}"
-        if case.backend.native and not constant:
-            fmt = case.fmt
-            numbers = fmt.array(expected) + fmt.array(0.0)
-            assert_same_bits(numbers, actual + fmt.array(0.0), fmt, what, x, t)
-        else:
-            bound = composed_ulp(case, output)
+    """Zeros have any sign."""
+    fmt, zero = case.fmt, case.fmt.array(0.0)
+    assert case.loss.special_values
+    for special in case.loss.special_values:
+        x, t, *results = special.columns(fmt)
+        for output, call, actual in case.element_wise(x, t, **special.parameters):
+            expected = results[OUTPUTS.index(output)]
+            what = f"{case} {output} from {call} {special.parameters or ''}"
+            if case.backend.native:
+                assert_same_bits(expected + zero, actual + zero, fmt, what, x, t)
+                continue
             with np.errstate(all="ignore"):
-                near = np.abs(actual.astype(np.float64) - expected) <= bound * case.fmt.spacing(
-                    expected
-                )
-                same = (
-                    (actual == np.asarray(expected))
-                    | (np.isnan(actual) & np.isnan(expected))
-                    | near
-                )
+                slack = composed_ulp(case, output) * fmt.spacing(expected)
+                near = np.abs(actual.astype(np.float64) - expected.astype(np.float64)) <= slack
+            same = near | (expected == actual) | (np.isnan(actual) & np.isnan(expected))
             assert same.all(), f"{what}: expected {expected}, got {actual}"
 
 
@@ -295,7 +209,7 @@ def test_formulas_keep_the_contract(case: Case, rng: Any) -> None:
                     for a, b in pairs
                 ]
             if output != "value":  # a kink has two sides, and float32 may be on the other
-                smooth = [not is_kink(case.loss, *pair, **parameters) for pair in pairs]
+                smooth = [not is_near_kink(case.loss, *pair, **parameters) for pair in pairs]
                 true, slack = list(compress(true, smooth)), list(compress(slack, smooth))
                 actual = actual[smooth]
             assert_ulp(true, actual, case.fmt, composed_ulp(case, output), what, slack=slack)
@@ -304,8 +218,8 @@ def test_formulas_keep_the_contract(case: Case, rng: Any) -> None:
 @everywhere(FLOAT32)
 def test_options_keep_the_contract(case: Case, rng: Any) -> None:
     x, t = points(case.loss, case.fmt, 60, rng)
-    if case.loss.name == "hinge":
-        t = case.fmt.array(np.sign(t))  # so that no product is 1 but for its rounding
+    if case.loss.kink is not None and not case.loss.uses_difference_only:
+        t = case.fmt.array(np.sign(t))  # so that no point is at a kink but for a rounding
     x, t = x.reshape(3, 4, 5), t.reshape(3, 4, 5)
     mask = rng.random((3, 1, 5)) < 0.7
     weights = rng.uniform(0.5, 2.0, (4, 5)).astype(np.float32)

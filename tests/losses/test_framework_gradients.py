@@ -15,7 +15,7 @@ from lossless.verification.losses import LOSSES
 from lossless.verification.reference import real
 from support.cases import JAX, MLX, TORCH, Backend, Case
 from support.checks import assert_ulp
-from support.element_wise_points import OTHERS, is_kink, points
+from support.element_wise_points import OTHERS, is_near_kink, points
 from support.frameworks.autodiff import differentiated
 
 SIZE = 24
@@ -45,7 +45,7 @@ def function(case: Case, *names: str) -> Callable[..., Any]:
 def problem(case: Case, rng: np.random.Generator) -> tuple[list[str], list[Array]]:
     """Operands, parameters and weights as arrays, away from kinks and from much cancellation."""
     x, t = points(case.loss, case.fmt, 40 * SIZE, rng)
-    near = np.abs(x - t) if case.loss.of_residual else np.abs(x)
+    near = np.abs(x - t) if case.loss.uses_difference_only else np.abs(x)
     keep = (near > 0.05) & (near < 8)
     if case.loss.probabilities:
         keep = (x > 0.05) & (x < 0.95) & (t >= 0) & (t <= 1)
@@ -53,7 +53,7 @@ def problem(case: Case, rng: np.random.Generator) -> tuple[list[str], list[Array
     smooth = [
         i
         for i, (a, b) in enumerate(zip(x, t, strict=True))
-        if not is_kink(case.loss, float(a), float(b), **case.loss.parameters)
+        if not is_near_kink(case.loss, float(a), float(b), **case.loss.parameters)
     ][:SIZE]
     names = [name for name in case.loss.parameters if name != "eps"]
     spread = [
@@ -79,8 +79,8 @@ def test_gradients_with_respect_to_every_argument(case: Case, rng: np.random.Gen
         def loss(x: Any, t: Any, *more: Any) -> Any:
             *others, weight = more
             options = dict(zip(names, others, strict=True)) | fixed
-            arguments = (x - t,) if case.loss.of_residual else (x, t)
-            return weight * case.loss.real["value"](*arguments, **options)
+            arguments = (x - t,) if case.loss.uses_difference_only else (x, t)
+            return weight * case.loss.definition["value"](*arguments, **options)
 
         for place, actual in enumerate(found):
             order = tuple(int(place == k) for k in range(len(arrays)))

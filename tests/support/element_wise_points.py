@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 from mpmath import mp
 
@@ -23,20 +20,20 @@ def points(loss: Loss, fmt: Format, size: int, rng: np.random.Generator) -> tupl
     t = rng.normal(0, 1, size) * np.where(rng.random(size) < 0.5, sizes, 1e-3 * sizes)
     grid = np.arange(size) % 4 == 1
     x[grid], t[grid] = (rng.integers(-900, 900, grid.sum()) / 128 for _ in range(2))
-    if not loss.of_residual:
+    if not loss.uses_difference_only:
         t = np.where(rng.random(size) < 0.5, rng.integers(0, 2, size), rng.random(size))
-        if loss.name == "hinge":
-            x = np.where(x == 0, 0.5, x)
+        if loss.labels[0] < 0:
             t[1::3] = -t[1::3]
-            t[::5] = 1 / x[::5] + rng.normal(0, 1e-3, x[::5].size)
-        elif loss.probabilities:
+        if loss.probabilities:
             x = np.where(rng.random(size) < 0.5, rng.random(size) ** 9, 1 - rng.random(size) ** 9)
             x[grid] = rng.integers(0, 65, grid.sum()) / 64
-            t[::5] = x[::5]
-        else:
-            t[::5] = 1 / (1 + np.exp(-x[::5]))
-            beyond = (np.arange(size) % 7 == 3) & (x > 0.5)  # so that the value cancels
-            t[beyond] = np.log1p(np.exp(x[beyond])) / x[beyond]
+        if loss.balanced_targets is not None:
+            t[::5] = loss.balanced_targets(x[::5])
+        if loss.kink is not None:
+            t[::5] += rng.normal(0, 1e-3, t[::5].size)
+        if loss.targets_of_no_loss is not None:
+            beyond = (np.arange(size) % 7 == 3) & (x > 0.5)
+            t[beyond] = loss.targets_of_no_loss(x[beyond])
     return fmt.array(x), fmt.array(t)
 
 
@@ -57,14 +54,6 @@ def slacks(loss: Loss, x: Mpf, t: Mpf, unit: Mpf, **parameters: float) -> list[M
     return found
 
 
-SMOOTH = [name for name in OTHERS if name not in ("l1", "hinge", "margin_ranking")]
-
-
-def is_kink(loss: Loss, x: float, t: float, **parameters: Any) -> bool:
-    """Whether the loss has no derivative there, or nearly none."""
-    if loss.name in SMOOTH or math.isnan(x):
-        return False
-    distance = abs(x - t) if loss.name == "l1" else abs(1 - x * t)
-    if loss.name == "margin_ranking":
-        distance = abs(parameters["margin"] - parameters["targets"] * (x - t))
-    return distance < 1e-3
+def is_near_kink(loss: Loss, x: float, t: float, **parameters: float) -> bool:
+    """Whether the loss has no derivative there or next to it."""
+    return loss.kink is not None and abs(loss.kink(x, t, **parameters)) < 1e-3

@@ -33,7 +33,7 @@ def residuals(
 
 def steered(loss: Loss, output: str, inputs: Array, fmt: Format, **parameters: float) -> Pairs:
     """The same for single inputs that are hard already, where only mpmath sees the offset."""
-    function = partial(loss.real[output], **parameters)
+    function = partial(loss.definition[output], **parameters)
     rows: list[tuple[float, float]] = []
     for number in inputs.astype(np.float64):
         with mp.workprec(400):

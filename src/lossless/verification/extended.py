@@ -1,4 +1,4 @@
-"""Losses in long double, to screen millions of points: each result with a relative error bound.
+"""What losses in long double share, which screen millions of points: results with error bounds.
 
 The forms are definitions or textbook ones, none of them a kernel's. Long double here is whatever
 NumPy has: 64 bits of precision on x86, 53 where it is a plain double; the bounds are multiples of
@@ -7,6 +7,7 @@ its own epsilon, so a short one only sends more points to mpmath.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from .formats import Array, Extended, Format
 
+LOG_2 = np.log(np.longdouble(2))
+LOG_2_PI = np.log(np.longdouble("6.28318530717958647692528676655900577"))
 PRECISION = np.finfo(np.longdouble).nmant + 1
 EPSILON = np.finfo(np.longdouble).eps
 # glibc states at most 5 ULP for each of sinhl, coshl, tanhl, expl, logl, log1pl; the longest chains
@@ -99,6 +102,39 @@ def piecewise(
     result[mask] = inside(numbers[mask])
     result[~mask] = outside(numbers[~mask])
     return result
+
+
+def is_power_of_2(number: float) -> bool:
+    return abs(math.frexp(number)[0]) == 0.5
+
+
+def signs(r: Extended) -> Extended:
+    return np.where((r == 0) | np.isnan(r), r, np.copysign(np.longdouble(1), r))
+
+
+def constant(r: Extended, number: float | np.longdouble) -> Extended:
+    """The same for every residual, and NaN for NaN."""
+    return np.where(np.isnan(r), r, np.longdouble(number))
+
+
+def no_second_derivative(residual: Residual, **_: float) -> Screened:
+    return constant(residual.value, 0), EXACT
+
+
+def library_bound(residual: Residual, condition: Extended | float) -> Bounds:
+    """The library's bound, and what half an ULP of a rounded residual does to the result."""
+    if residual.inexact is None:
+        return LIBRARY_BOUND
+    return np.where(residual.inexact, LIBRARY_BOUND + EPSILON * condition, LIBRARY_BOUND)
+
+
+def unless_beside(residual: Residual, limit: float, bound: Bounds) -> Bounds:
+    """Unknown where a residual that was rounded lies beside the limit of a piece."""
+    if residual.inexact is None:
+        return bound
+    with np.errstate(invalid="ignore"):
+        distance = np.abs(np.abs(residual.value) - np.longdouble(limit))
+        return np.where(residual.inexact & (distance <= 2 * EPSILON * limit), UNKNOWN, bound)
 
 
 def unless(exact: bool | NDArray[np.bool_], bound: Bounds) -> Bounds:

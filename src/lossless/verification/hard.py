@@ -18,15 +18,15 @@ def hard_pairs(
     loss: Loss, fmt: Format, count: int, rng: np.random.Generator, parameters: dict[str, float]
 ) -> Iterator[Pairs]:
     """Targets steered so that results lie next to midpoints, and exact ties of what is even."""
-    if not loss.of_residual:
+    if not loss.uses_difference_only:
         x = fmt.array(some_inputs(loss, count, rng))
-        for output in loss.steered:
+        for output in loss.hard_outputs:
             yield pairs(loss, output, x, rng.integers(-3, 4, count), fmt, count, **parameters)
         return
     with np.errstate(over="ignore"):
         x = fmt.array(np.exp2(rng.uniform(-fmt.precision * 0.6, 4, count)))
     steps = rng.integers(-3, 4, count)
-    for output in loss.steered:
+    for output in loss.hard_outputs:
         yield pairs(loss, output, x, steps, fmt, count, **parameters)
     ties = rng.permutation(x)[: count // 8]
     families = [rounding_ties(fmt, ties)]
@@ -41,7 +41,7 @@ def hard_pairs(
 def in_long_double(
     loss: Loss, output: str, x: Extended, t: Extended | None, parameters: dict[str, float]
 ) -> Extended:
-    if loss.of_residual:
+    if loss.uses_difference_only:
         operands: Residual | Pair = Residual(x if t is None else x - t, None, False)
     else:
         operands = Pair(x, np.zeros_like(x) if t is None else t)
@@ -56,7 +56,7 @@ def _slope(
     def result(output: str, x: Extended, t: Extended) -> Extended:
         return in_long_double(loss, output, x, t, parameters)
 
-    if not loss.of_residual:  # which are linear in targets
+    if not loss.uses_difference_only:  # which are linear in targets
         return 1024 * (result(output, x, t) - result(output, x, t + 2.0**-10))
     following = {"value": "gradient", "gradient": "second_derivative"}
     if output in following:

@@ -26,10 +26,13 @@ def batches_of_inputs(fmt: Format, start: int, stop: int, stride: int) -> Iterat
 
 
 def random_pairs(loss: Loss, fmt: Format, count: int, rng: np.random.Generator) -> Iterator[Pairs]:
-    """Four times so many: of any bits, of like size, and where terms cancel."""
+    """Up to four times as many: of any bits, of like size, and where terms cancel."""
     for start in range(0, count, BATCH):
         n = min(BATCH, count - start)
-        yield from _of_residuals(fmt, n, rng) if loss.of_residual else _of_labels(loss, fmt, n, rng)
+        if loss.uses_difference_only:
+            yield from _of_residuals(fmt, n, rng)
+        else:
+            yield from _of_labels(loss, fmt, n, rng)
 
 
 def _any_bits(fmt: Format, count: int, rng: np.random.Generator) -> Array:
@@ -60,19 +63,17 @@ def some_inputs(loss: Loss, count: int, rng: np.random.Generator) -> NDArray[np.
 
 
 def _of_labels(loss: Loss, fmt: Format, count: int, rng: np.random.Generator) -> Iterator[Pairs]:
-    """Inputs of any bits with labels, and others with probabilities, with what they predict, and
-    with numbers beyond these."""
-    labels = fmt.array(rng.integers(0 if loss.name != "hinge" else -1, 2, count))
+    """Inputs of any bits with labels, and others with probabilities, with targets that balance
+    them, and with numbers beyond these."""
+    least, largest = loss.labels
+    labels = fmt.array(rng.integers(least, largest + 1, count))
     any_bits = _any_bits(fmt, count, rng)
     yield np.abs(any_bits) if loss.probabilities else any_bits, labels
     x = fmt.array(some_inputs(loss, count, rng))
     yield x, fmt.array(rng.random(count))
-    numbers = x.astype(np.float64)
-    if loss.name == "hinge":
-        predicted = 1 / numbers
-    else:
-        predicted = numbers if loss.probabilities else 1 / (1 + np.exp(-numbers))
-    beside = 1 + rng.standard_normal(count) * np.exp2(rng.uniform(-fmt.precision * 1.5, 0, count))
-    yield x, fmt.array(predicted * beside)
+    if loss.balanced_targets is not None:
+        balanced = loss.balanced_targets(x.astype(np.float64))
+        near = rng.standard_normal(count) * np.exp2(rng.uniform(-fmt.precision * 1.5, 0, count))
+        yield x, fmt.array(balanced * (1 + near))
     tiny = rng.standard_normal(count) * np.exp2(rng.uniform(-fmt.precision * 2.0, 6, count))
     yield x, fmt.array(tiny)

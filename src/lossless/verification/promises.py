@@ -86,7 +86,7 @@ def bounds(loss: Loss, fmt: Format, backend: str, path: str) -> dict[str, Bound]
         first = second = 1.0
     # XLA takes subnormal numbers for 0, of float16 only where it computes in float16.
     flushed = 2.0**fmt.min_exponent if backend == "jax" and fmt is not FLOAT16 else 0.0
-    beyond = {"second_derivative": 2.0**-22} if loss.beyond_2 else {}
+    beyond = dict.fromkeys(loss.absolute_beyond_2, 2.0**-22)
     return {
         output: Bound(
             ulp, beyond.get(output, 0.0), flushes=True, flushed=flushed,

@@ -18,12 +18,13 @@ import lossless
 from lossless.verification.formats import BFLOAT16, FLOAT16, FLOAT32, Array
 from lossless.verification.losses import LOSSES
 from lossless.verification.reference import OUTPUTS
+from lossless.verification.special import SpecialValues
 from support.cases import REDUCTIONS, Backend, Case, cases, from_mlx, to_mlx
 from support.checks import assert_same_bits
 from support.frameworks.cases import FUNCTIONS, ON_EVERY_PATH, arrays, assert_near
 from support.frameworks.mlx import IN_EVERY_DTYPE
 from support.reference_calls import reference_call
-from support.special_values import TABLES, number
+from support.special_values import special_values, without_subnormal_arguments
 
 pytestmark = ON_EVERY_PATH
 
@@ -90,36 +91,23 @@ def test_huber_second_derivative_at_delta_is_one(delta: float) -> None:
         assert [1, 1, 1] == [second(r) for r in (1e-20, -3.0, 1e15)]
 
 
-@pytest.mark.parametrize(
-    ("case", "parameters", "table"),
-    [
-        pytest.param(*case.values, parameters, table, id=f"{case.id}{parameters or ''}")
-        for name, parameters, table in TABLES
-        for case in cases([FLOAT32], [LOSSES[name]], [Backend.MLX])
-        if parameters.get("delta") not in (1e300, 2.0**-1060)
-    ],
-)
-def test_special_values_under_autodiff(case: Case, parameters: Any, table: Any) -> None:
+@special_values([FLOAT32], [Backend.MLX], held=True)
+def test_special_values_under_autodiff(case: Case, special: SpecialValues) -> None:
     """As in the calls that return derivatives, but for the sign of 0 and for subnormal numbers.
 
     And the second derivative of Huber at NaN is that of a piece.
     """
-    table = [row for row in table if not {"smallest", "-smallest"} & set(row[0])]
-    x, t = (
-        to_mlx(case.fmt.array([number(pair[i], case, parameters) for pair, _ in table]))
-        for i in (0, 1)
-    )
+    columns = without_subnormal_arguments(special).columns(case.fmt)
+    x, t = map(to_mlx, columns[:2])
 
     def value(x: Any) -> Any:
-        return case.function(x, t, **parameters)
+        return case.function(x, t, **special.parameters)
 
     slope = mx.grad(lambda x: value(x).sum())
     curvature = mx.grad(lambda x: slope(x).sum())
-    for output, actual in zip(OUTPUTS, (value(x), slope(x), curvature(x)), strict=True):
-        place = OUTPUTS.index(output)
-        expected = case.fmt.array(
-            [number(results[place], case, parameters) for _, results in table]
-        )
+    for output, actual, expected in zip(
+        OUTPUTS, (value(x), slope(x), curvature(x)), columns[2:], strict=True
+    ):
         known = ~np.isnan(expected)
         result = from_mlx(actual)
         assert_same_bits(expected[known] + 0, result[known] + 0, case.fmt, f"{case} {output}")

@@ -14,12 +14,13 @@ import lossless
 from lossless.verification.formats import FLOAT32
 from lossless.verification.losses import LOSSES
 from lossless.verification.reference import OUTPUTS, real
-from support.cases import REDUCTIONS, TORCH_JIT, Backend, Case, cases, from_torch, to_torch
+from lossless.verification.special import SpecialValues
+from support.cases import REDUCTIONS, TORCH_JIT, Backend, Case, from_torch, to_torch
 from support.checks import COMPOSED_SECOND, assert_same_bits, assert_ulp
 from support.frameworks.cases import FUNCTIONS, arrays, assert_near, on_numpy
 from support.frameworks.torch import IN_FLOAT32, IN_FLOAT64, gradient, leaf
 from support.reference_calls import reference_call
-from support.special_values import TABLES, number
+from support.special_values import special_values, without_subnormal_arguments
 
 # PyTorch's own checks
 
@@ -231,35 +232,21 @@ def test_inference_mode() -> None:
         assert 2.625 == lossless.huber_loss(x, x * 0, reduction="sum").item()
 
 
-@pytest.mark.parametrize(
-    ("case", "parameters", "table"),
-    [
-        pytest.param(*case.values, parameters, table, id=f"{case.id}{parameters or ''}")
-        for name, parameters, table in TABLES
-        for case in cases([FLOAT32], [LOSSES[name]], [Backend.TORCH, Backend.TORCH_COMPOSED])
-        if parameters.get("delta") not in (1e300, 2.0**-1060)
-    ],
-)
-def test_special_values_under_autograd(case: Case, parameters: Any, table: Any) -> None:
+@special_values([FLOAT32], [Backend.TORCH, Backend.TORCH_COMPOSED], held=True)
+def test_special_values_under_autograd(case: Case, special: SpecialValues) -> None:
     """As in the calls that return derivatives, but for the sign of 0 and for subnormal numbers.
 
     And the second derivative of Huber at NaN is that of a piece.
     """
-    table = [row for row in table if not {"smallest", "-smallest"} & set(row[0])]
-    x, t = (
-        to_torch(case.fmt.array([number(pair[i], case, parameters) for pair, _ in table]))
-        for i in (0, 1)
-    )
+    columns = without_subnormal_arguments(special).columns(case.fmt)
+    x, t = map(to_torch, columns[:2])
     x.requires_grad_()
     with case.backend.path():
-        value = case.function(x, t, **parameters)
+        value = case.function(x, t, **special.parameters)
         (slope,) = torch.autograd.grad(value.sum(), x, create_graph=True)
         (curvature,) = torch.autograd.grad(slope.sum(), x)
-    for output, actual in zip(OUTPUTS, (value, slope, curvature), strict=True):
-        place = OUTPUTS.index(output)
-        expected = case.fmt.array(
-            [number(results[place], case, parameters) for _, results in table]
-        )
+    found = value, slope, curvature
+    for output, actual, expected in zip(OUTPUTS, found, columns[2:], strict=True):
         known = ~np.isnan(expected)
         result = from_torch(actual)
         assert_same_bits(expected[known] + 0, result[known] + 0, case.fmt, f"{case} {output}")
