@@ -71,6 +71,6 @@ def test_cross_entropy_with_options_at_later_shapes(
         program = tracer(traced)
         list(program(*traced))
         actual = [list(program(*given)) for given, _ in expected]
-    for results, (given, wanted) in zip(actual, expected, strict=True):
-        for one, other in zip(results, wanted, strict=True):
+    for results, (given, right) in zip(actual, expected, strict=True):
+        for one, other in zip(results, right, strict=True):
             assert_as_numpy(other, one, f"{given[0].shape}")

@@ -15,27 +15,24 @@ def complaint(program: Program, expected: Expected, actual: Array) -> str:
     """What is wrong, or nothing."""
     what = expected.what
     if actual.dtype.name != expected.dtype:
-        return f"{what}: dtype {actual.dtype.name}, wanted {expected.dtype}"
+        return f"{what}: expected dtype {expected.dtype}, got {actual.dtype.name}"
     if actual.shape != expected.exact.shape:
-        return f"{what}: shape {actual.shape}, wanted {expected.exact.shape}"
+        return f"{what}: expected shape {expected.exact.shape}, got {actual.shape}"
     if not actual.size:
         return ""
     # A cotangent for each element is a factor, be it 1, with which results are within a bound.
     has_factor = program.base == "grad" and program.reduction == "none"
     if expected.bits is not None and not has_factor:
         fmt = FORMATS[expected.dtype]
-        wrong = np.flatnonzero(_differ(fmt.bits(actual), fmt.bits(expected.bits), actual, expected))
+        differ = fmt.bits(expected.bits) != fmt.bits(actual)
+        zeros = (expected.bits == 0) & (actual == 0)
+        # The negative of a gradient that is 0 may be either zero.
+        either = zeros & (what in ("targets", "inputs2"))
+        wrong = np.flatnonzero(differ & ~either)
         if wrong.size:
-            return _shown(f"{what}: other bits than NumPy's", wrong, actual, expected.bits)
+            return _shown(f"{what}: other bits than NumPy's", wrong, expected.bits, actual)
     with np.errstate(all="ignore"):
         return _beyond(program, expected, actual)
-
-
-def _differ(actual: Array, wanted: Array, numbers: Array, expected: Expected) -> Array:
-    differ = actual != wanted
-    zeros = (numbers == 0) & (expected.bits == 0)
-    # The negative of a gradient that is 0 may be either zero.
-    return np.asarray(differ & ~zeros if expected.what in ("targets", "inputs2") else differ)
 
 
 def _bounds(program: Program, expected: Expected) -> tuple[float, float]:
@@ -83,13 +80,13 @@ def _beyond(program: Program, expected: Expected, actual: Array) -> str:
     at_edge = edge & (np.isinf(numbers) | (abs(numbers) >= fmt.largest / 2))
     at_edge &= np.sign(numbers) == np.sign(exact)
     wrong = np.flatnonzero(~(close | same | at_edge))
-    return _shown(f"{expected.what}: wrong", wrong, actual, exact) if wrong.size else ""
+    return _shown(f"{expected.what}: wrong", wrong, exact, actual) if wrong.size else ""
 
 
-def _shown(what: str, wrong: Array, actual: Array, expected: Array) -> str:
+def _shown(what: str, wrong: Array, expected: Array, actual: Array) -> str:
     place = wrong[0]
     at = tuple(map(int, np.unravel_index(place, actual.shape)))
     return (
-        f"{what} in {wrong.size} of {actual.size}, at {at}: got {float(actual.flat[place])!r}, "
-        f"wanted {float(expected.flat[place])!r}"
+        f"{what} in {wrong.size} of {actual.size}, at {at}: "
+        f"expected {float(expected.flat[place])!r}, got {float(actual.flat[place])!r}"
     )

@@ -98,7 +98,7 @@ def failures(program: Program, calls: int) -> Iterator[Failure]:
 
 def _once(program: Program, function: libraries.Function, number: int) -> str:
     arrays = data.arrays(program, number)
-    wanted = expected(program, arrays)
+    right = expected(program, arrays)
     given = [
         libraries.array(program, leaf, x) for leaf, x in zip(program.leaves, arrays, strict=True)
     ]
@@ -107,9 +107,9 @@ def _once(program: Program, function: libraries.Function, number: int) -> str:
         actual = [libraries.backend(program).numpy(x) for x in results]
     except Exception:
         return traceback.format_exc(limit=-4)
-    if len(actual) != len(wanted):
-        return f"{len(actual)} results, wanted {len(wanted)}"
-    for one, result in zip(wanted, actual, strict=True):
+    if len(right) != len(actual):
+        return f"expected {len(right)} results, got {len(actual)}"
+    for one, result in zip(right, actual, strict=True):
         text = complaint(program, one, result)
         if text:
             return text

@@ -118,7 +118,7 @@ def test_first_stage_knows_what_is_lost(loss: Loss, rng: np.random.Generator) ->
                 if mp.isfinite(true) and abs(true) > mp.ldexp(1, -151):
                     error, known = abs(true - high), abs(mp.mpf(high)) * CLAIMED[loss.name]
                     assert error <= known + abs(mp.mpf(low)), (
-                        f"{loss.name} {output} at ({x.hex()}, {t.hex()}) {given}: got {high!r}, "
-                        f"wanted {mp.nstr(true, 20)}, {mp.nstr(error / (known + abs(low)), 5)} "
-                        "times as far away as it says"
+                        f"{loss.name} {output} at ({x.hex()}, {t.hex()}) {given}: "
+                        f"expected {mp.nstr(true, 20)}, got {high!r}, "
+                        f"{mp.nstr(error / (known + abs(low)), 5)} times as far away as it says"
                     )

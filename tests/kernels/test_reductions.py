@@ -93,10 +93,10 @@ def test_axis_is_moveaxis(
         options = {"reduction": reduction, "weights": w, "axis": axes}
         value, gradient = case.value_and_grad(x, t, **options)
         options |= {"weights": moved[2], "axis": last}
-        expected, wanted_gradient = case.value_and_grad(*moved[:2], **options)
+        expected, expected_gradient = case.value_and_grad(*moved[:2], **options)
         what = f"{case} {shape} {reduction} axis={axes}"
         assert_same_bits(expected, value, case.fmt, what)
-        back = np.moveaxis(wanted_gradient, last, axes)
+        back = np.moveaxis(expected_gradient, last, axes)
         assert_same_bits(back, gradient, case.fmt, f"{what} gradient", x, t)
         again = case.value(x, t, reduction=reduction, weights=w, axis=axes[::-1])
         assert_same_bits(value, again, case.fmt, f"{what}, the axes in another order")

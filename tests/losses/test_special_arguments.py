@@ -57,8 +57,9 @@ def test_special_arguments_give_the_same_in_every_dtype(name: str, path: str) ->
                     close = np.isclose(actual, exact, rtol=2.0 ** (3 - fmt.precision), atol=0)
                     wrong = np.flatnonzero(~(close | np.isnan(actual) & np.isnan(exact)))
                     assert not wrong.size, (
-                        f"{fmt.name}, weight {weight}: {what} of {arguments[wrong[0]]} is "
-                        f"{actual[wrong[0]]}, wanted {exact[wrong[0]]} ({wrong.size} are wrong)"
+                        f"{fmt.name}, weight {weight}: {what} of {arguments[wrong[0]]}: "
+                        f"expected {exact[wrong[0]]}, got {actual[wrong[0]]} "
+                        f"({wrong.size} of {actual.size} are wrong)"
                     )
 
 

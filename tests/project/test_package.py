@@ -119,8 +119,8 @@ def test_signatures_are_those_of_mlx(name: str) -> None:
     assert [(p.name, p.default) for p in expected] == [(p.name, p.default) for p in positional]
     ours = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
     assert len(parameters) == len(ours) + len(positional)
-    wanted = {"where"} if name in OF_ROWS else {"weights", "where", "axis"}
-    assert dict.fromkeys(wanted - {p.name for p in positional}) == ours
+    options = {"where"} if name in OF_ROWS else {"weights", "where", "axis"}
+    assert dict.fromkeys(options - {p.name for p in positional}) == ours
 
 
 def test_every_loss_of_mlx_is_here() -> None:

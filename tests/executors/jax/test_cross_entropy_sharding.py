@@ -110,8 +110,8 @@ def test_cross_entropy_options_of_spread_rows(soft: bool, kind: AxisType) -> Non
         across = jax.jit(lambda x, t: BOTH(x.T, t.T, axis=0, reduction="mean"))
         moved = across(*(jax.device_put(array, sharding) for array in (x, t)))
     for options, (value, gradient) in zip(given, results, strict=True):
-        value_wanted, expected = BOTH(x, t, **options)
-        np.testing.assert_array_max_ulp(np.asarray(value), np.asarray(value_wanted), 1)
+        expected_value, expected = BOTH(x, t, **options)
+        np.testing.assert_array_max_ulp(np.asarray(value), np.asarray(expected_value), 1)
         np.testing.assert_array_max_ulp(np.asarray(gradient), expected, 1)
     assert_same_bits(BOTH(x, t, reduction="mean")[1], moved[1].T, FLOAT32, "axis 0")
 

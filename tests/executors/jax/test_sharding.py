@@ -80,8 +80,8 @@ def test_options_of_sharded_arrays(reduction: Any, kind: AxisType) -> None:
     with jax.set_mesh(mesh):
         actual = jax.jit(every)(*(jax.device_put(array, sharding) for array in (x, t)))
     for given, (value, gradient) in zip(options, actual, strict=True):
-        value_wanted, expected = call(x, t, reduction=reduction, **given)
-        np.testing.assert_array_max_ulp(np.asarray(value), np.asarray(value_wanted), 1)
+        expected_value, expected = call(x, t, reduction=reduction, **given)
+        np.testing.assert_array_max_ulp(np.asarray(value), np.asarray(expected_value), 1)
         np.testing.assert_array_max_ulp(np.asarray(gradient), expected, 1)
 
 

@@ -92,8 +92,8 @@ def test_kernels_have_the_bits_of_numpy_in_any_layout(case: Case, rng: np.random
                 assert_same_bits(part, from_mlx(mine), case.fmt, f"{case} {reduction}")
     rows = mx.broadcast_to(to_mlx(x[0]), x.shape)
     actual = case.function(rows, to_mlx(t))
-    wanted_rows = twin.value(np.broadcast_to(x[0], x.shape), t)
-    assert_same_bits(wanted_rows, from_mlx(actual), case.fmt, f"{case} broadcast")
+    expected_rows = twin.value(np.broadcast_to(x[0], x.shape), t)
+    assert_same_bits(expected_rows, from_mlx(actual), case.fmt, f"{case} broadcast")
 
 
 @IN_FLOAT32

@@ -55,11 +55,11 @@ def test_vmap_over_any_operands_is_the_loop(
                 "vmap of a closure": mx.vmap(closed)(*(operands[i] for i in mapped)),
                 "vmap of grad": (None, mx.vmap(slope, in_axes)(*operands)),
             }
-        wanted = [call(*row) for row in rows]
+        looped = [call(*row) for row in rows]
         for what, outputs in results.items():
             for output, actual in enumerate(outputs):
                 if actual is not None:
-                    expected = np.stack([pair[output] for pair in wanted])
+                    expected = np.stack([pair[output] for pair in looped])
                     assert_as_numpy(expected, from_mlx(actual), f"{name} {in_axes} {what} {output}")
 
 

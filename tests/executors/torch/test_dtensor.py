@@ -56,10 +56,10 @@ OPTIONS: tuple[list[Any], ...] = (
 def test_dtensors_have_the_value_of_the_whole() -> None:
     for results in in_two_processes(compute):
         x, (labels, weights, where) = given("cross_entropy")[0], map(np.array, OPTIONS)
-        wanted = lossless.cross_entropy(
+        masked = lossless.cross_entropy(
             x, labels, weights.astype(np.float32), reduction="weighted_mean", where=where
         )
-        assert_as_numpy(wanted, results.pop("options")[0], "with options")
+        assert_as_numpy(masked, results.pop("options")[0], "with options")
         assert 3 * len(CALLS) == len(results)
         for what, outputs in results.items():
             value, slope = both(what.split()[0], "mean")(*given(what.split()[0]))

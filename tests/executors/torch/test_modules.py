@@ -299,13 +299,13 @@ def test_cross_entropy_module_takes_the_place_of_torchs(shape: tuple[int, ...], 
         wide = x.double().requires_grad_()
         expected = theirs(wide, t.double() if t.is_floating_point() else t)
         factors = torch.linspace(1, 2, expected.numel(), dtype=dtype).reshape(expected.shape)
-        slope_wanted = gradient(expected, wide, cotangent=factors.double())
+        expected_slope = gradient(expected, wide, cotangent=factors.double())
         a = x.clone().requires_grad_()
         ours: Any = CrossEntropyLoss(**options)
         value = ours(a, t)
         slope = gradient(value, a, cotangent=factors)
         assert (expected.shape, dtype, dtype) == (value.shape, value.dtype, slope.dtype)
-        for actual, right in ((value, expected), (slope, slope_wanted)):
+        for actual, right in ((value, expected), (slope, expected_slope)):
             assert torch.equal(actual.isnan(), right.isnan())
             off = (actual.double() - right).abs().nan_to_num()
             bound = (eps * right.abs()).nan_to_num() + 8.0 * 2.0**-46 + least

@@ -106,9 +106,9 @@ def compare_with_forked_workers() -> None:
     loader = torch.utils.data.DataLoader(
         Losses(), batch_size=None, num_workers=2, multiprocessing_context="fork"
     )
-    for (value, slope), (expected, slope_wanted) in zip(loader, here, strict=True):
+    for (value, slope), (expected, expected_slope) in zip(loader, here, strict=True):
         assert torch.equal(value, expected)
-        assert torch.equal(slope, slope_wanted)
+        assert torch.equal(slope, expected_slope)
 
 
 def train_in_parallel(rank: int) -> list[Any]:
