@@ -24,7 +24,7 @@ from mpmath import mp
 from numpy.typing import NDArray
 
 import lossless
-from lossless import formulas
+from lossless.losses import log_cosh
 from lossless.verification.extended import Residual
 from lossless.verification.formats import FLOAT32, FLOAT64, NARROW, Array, Format, round_extended
 from lossless.verification.losses import LOSSES
@@ -149,7 +149,7 @@ def residuals(fmt: Format, points: int, rng: np.random.Generator) -> Array:
         return finite
     spread = np.geomspace(1e-18, 1e18, points // 2)
     bend = np.concatenate([rng.uniform(0, 4, points // 4), rng.uniform(0, 100, points // 4)])
-    near = (fmt.neighbour(formulas.LOG_COSH_BRANCH, step) for step in range(-8, 9))
+    near = (fmt.neighbour(log_cosh.BRANCH, step) for step in range(-8, 9))
     x = np.concatenate([spread, bend[bend > 0], list(near)])
     return fmt.array(x * rng.choice([-1.0, 1.0], len(x)))
 
@@ -226,18 +226,18 @@ def branch() -> None:
     rng = np.random.default_rng(4)
     case = Case(LOSSES["log_cosh"], Backend.MLX_COMPOSED, FLOAT32)
     print(f"{'residuals':>12}   below the branch: value, gradient, second   above it: the same")
-    chosen = formulas.LOG_COSH_BRANCH
+    chosen = log_cosh.BRANCH
     edges = np.linspace(0.25, 1.5, 11)
     for low, high in itertools.pairwise(edges):
         x = case.fmt.array(rng.uniform(low, high, 200_000) * rng.choice([-1, 1], 200_000))
         cells = []
         for border in (np.inf, 0.0):
-            formulas.LOG_COSH_BRANCH = border
+            log_cosh.BRANCH = border
             for name in ("the loss", "mx.grad", "mx.grad of mx.grad"):
                 (way,) = (way for way in ways(case) if way.name == name)
                 errors = Reference.of(case, way.output, x).errors(way.call(x), case.fmt)
                 cells.append(f"{errors.max():7.1f}")
-        formulas.LOG_COSH_BRANCH = chosen
+        log_cosh.BRANCH = chosen
         print(f"{low:5.3f}-{high:5.3f} {'':16} {' '.join(cells[:3])} {'':5} {' '.join(cells[3:])}")
 
 

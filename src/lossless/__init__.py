@@ -1,19 +1,24 @@
 """Loss functions, rounded once: the exact answer, correctly rounded, in one pass over memory."""
 
-from ._call import grad_and_hess, value_and_grad
 from ._composed import composed
 from ._info import info
+from ._public import grad_and_hess, value_and_grad
 from ._threads import set_num_threads
-from .binary import binary_cross_entropy, hinge_loss, margin_ranking_loss
-from .classification import cross_entropy, kl_div_loss, nll_loss
-from .embedding import cosine_similarity_loss, triplet_loss
-from .regression import (
+from .losses import (
+    binary_cross_entropy,
+    cosine_similarity_loss,
+    cross_entropy,
     gaussian_nll_loss,
+    hinge_loss,
     huber_loss,
+    kl_div_loss,
     l1_loss,
     log_cosh_loss,
+    margin_ranking_loss,
     mse_loss,
+    nll_loss,
     smooth_l1_loss,
+    triplet_loss,
 )
 
 __version__ = "0.1.0"

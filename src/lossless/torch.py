@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from . import cross_entropy, huber_loss, log_cosh_loss
-from ._call import REDUCTIONS, check_reduction, number_or_array, refuse_word
-from ._rows import UNWEIGHTED, check_classes
-from .executors.torch.formulas import FORMULAS
+from ._check import check_classes, check_reduction, number_or_array, refuse_word
+from ._problem import REDUCTIONS, UNWEIGHTED
+from ._spec import Parameter
+from .executors.torch.arrays import ARRAYS
+from .losses.huber import HUBER
 
 __all__ = ["CrossEntropyLoss", "HuberLoss", "LogCoshLoss"]
 
@@ -34,7 +36,7 @@ class _Loss(torch.nn.Module):
 
     reduction: Any
     _reductions: ClassVar[tuple[str, ...]] = REDUCTIONS
-    _options: ClassVar[tuple[str, ...]] = ()  # apart from the reduction
+    _options: ClassVar[dict[str, Parameter]] = {}  # beside the reduction, by their names
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
@@ -58,7 +60,7 @@ class _Loss(torch.nn.Module):
         owner = type(self).__name__
         refuse_word(owner, name, value)
         _refuse_others(f"{owner}: {name}", value, "a number or a tensor")
-        return number_or_array(owner, name, value, FORMULAS)
+        return number_or_array(owner, self._options[name], value, ARRAYS)
 
     def extra_repr(self) -> str:
         options = ((name, getattr(self, name)) for name in self._options)
@@ -131,7 +133,7 @@ class HuberLoss(_ElementWise):
 
     delta: float | Tensor
     _function = staticmethod(huber_loss)
-    _options = ("delta",)
+    _options = {parameter.name: parameter for parameter in HUBER.keywords}  # noqa: RUF012
 
     def __init__(self, reduction: str = "mean", delta: float | Tensor = 1.0) -> None:
         super().__init__(reduction)
@@ -210,7 +212,11 @@ class CrossEntropyLoss(_Loss):
     ignore_index: int
     label_smoothing: float
     _reductions = UNWEIGHTED
-    _options = ("weight", "ignore_index", "label_smoothing")
+    _options = {  # noqa: RUF012
+        "weight": Parameter("weight"),
+        "ignore_index": Parameter("ignore_index"),
+        "label_smoothing": Parameter("label_smoothing", least=0.0, most=1.0),
+    }
 
     def __init__(
         self,
@@ -237,14 +243,14 @@ class CrossEntropyLoss(_Loss):
             if not isinstance(value, Tensor | None):
                 raise TypeError(f"{argument} must be a tensor or None, got {value!r}")
             if value is not None:
-                FORMULAS.real(argument, value)
+                ARRAYS.real(argument, value)
             return value
         if isinstance(value, Tensor):  # its derivative would be lost silently
             raise TypeError(f"{argument} must be a number, got {value!r}")
         refuse_word(type(self).__name__, name, value)
-        real = FORMULAS.real(argument, value)
-        if not 0 <= real <= 1:
-            raise ValueError(f"{argument} must be in [0, 1], got {value!r}")
+        real = ARRAYS.real(argument, value)
+        if not (bounds := self._options[name]).admits(real):
+            raise ValueError(f"{argument} must be {bounds.range}, got {value!r}")
         return real
 
     def forward(
@@ -263,7 +269,7 @@ class CrossEntropyLoss(_Loss):
                     f"each class, got {tuple(self.weight.shape)}"
                 )
         if target.ndim == input.ndim:
-            if FORMULAS.shape(target) != FORMULAS.shape(input):
+            if ARRAYS.shape(target) != ARRAYS.shape(input):
                 raise ValueError(
                     f"{type(self).__name__}: target must have the shape of input "
                     f"{tuple(input.shape)}, or this shape without the classes, got "
@@ -290,10 +296,10 @@ class CrossEntropyLoss(_Loss):
 
     def _of_labels(self, input: Tensor, target: Tensor, axis: int, where: Any) -> Tensor:  # noqa: A002
         name = type(self).__name__
-        labels: Tensor = FORMULAS.index(FORMULAS.labels(f"{name}: target", target, input))
+        labels: Tensor = ARRAYS.index(ARRAYS.labels(f"{name}: target", target, input))
         kept: Tensor = labels != self.ignore_index
         if where is not None:
-            kept = kept & FORMULAS.mask(f"{name}: where", where)
+            kept = kept & ARRAYS.mask(f"{name}: where", where)
         if self._is_plain():
             return cross_entropy(
                 input, labels, None, axis, self.label_smoothing, self.reduction, where=kept
@@ -306,14 +312,14 @@ class CrossEntropyLoss(_Loss):
             reduction: Any = "weighted_mean" if self.reduction == "mean" else self.reduction
             return cross_entropy(input, labels, weights, axis, 0.0, reduction, where=kept)
 
-        rows = FORMULAS.shape(input)[:axis] + FORMULAS.shape(input)[axis + 1 :]
-        if FORMULAS.shape(target) != rows:
+        rows = ARRAYS.shape(input)[:axis] + ARRAYS.shape(input)[axis + 1 :]
+        if ARRAYS.shape(target) != rows:
             raise ValueError(
                 f"{name}: target must have the shape of input without the classes {tuple(rows)}, "
                 f"got {tuple(target.shape)}"
             )
-        check_classes(name, labels, kept, classes, FORMULAS)
-        chosen = FORMULAS.places(input, axis - input.ndim) == labels.unsqueeze(axis)
+        check_classes(name, labels, kept, classes, ARRAYS)
+        chosen = ARRAYS.places(input, axis - input.ndim) == labels.unsqueeze(axis)
         one = torch.ones((), dtype=input.dtype, device=input.device)
         missing = torch.where(kept & ~exists, math.nan, one)
         targets = torch.where(chosen, one, 0.0) * missing.unsqueeze(axis)

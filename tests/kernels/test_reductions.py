@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import lossless
-from lossless import _losses
-from lossless.executors import numpy
+from lossless._spec import LOSSES as SPECS
+from lossless.executors.numpy.kernels import sums
 from lossless.verification.extended import Residual
 from lossless.verification.formats import FLOAT16, FLOAT32, Array
 from lossless.verification.losses import LOSSES
@@ -243,7 +243,7 @@ def test_huber_sums_in_float64_of_narrower_numbers_are_exact(
     weights: Any = rng.integers(1, 9, x.shape).astype(np.float64) if weighted else np.ones(())
     expected = np.sum(exact_huber(x, t)[0] * weights, axis=1)
     assert (expected != expected.astype(np.float32)).any()
-    actual = numpy.sums("huber", x, t, (4.0,), weights if weighted else None)
+    actual = sums(SPECS["huber"], x, t, (4.0,), weights if weighted else None)
     assert np.float64 == actual.dtype
     np.testing.assert_array_equal(expected, actual)
 
@@ -251,7 +251,7 @@ def test_huber_sums_in_float64_of_narrower_numbers_are_exact(
 def test_a_value_of_a_wider_dtype_needs_its_memory() -> None:
     x = (np.ones((2, 3), np.float32), 2)
     value = np.zeros(2, np.float32)
-    number = _losses.LOSSES["huber"].number
+    number = SPECS["huber"].kernel_index
     arguments = (number, 2, 1, (2, 3), 1, x, x, (1.0,), None, None, value, None, None, None)
     lossless._core.sweep(*arguments)
     with pytest.raises(ValueError, match="the value has not the size"):

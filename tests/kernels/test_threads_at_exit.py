@@ -39,7 +39,7 @@ t = np.arange(len(x)) % 500
 """
 PREPARE_TENSORS = """
 import torch
-from lossless.executors.torch.eligibility import CODES
+from lossless.executors.torch.eligibility import DTYPE_CODES
 x, t, out = torch.tensor(x), torch.tensor(t), torch.zeros({size})
 loss = [name for name, *_ in lossless._core.losses()].index("log_cosh")
 shape = list(x.shape)
@@ -59,7 +59,8 @@ CALLS = {
     "tensors": (
         500_000,
         PREPARE_TENSORS.format(size=500_000),
-        "lossless._core.sweep(loss, CODES[x.dtype], 0, shape, 0, x, t, (), None, None, **outputs)",
+        "lossless._core.sweep(\n"
+        "    loss, DTYPE_CODES[x.dtype], 0, shape, 0, x, t, (), None, None, **outputs\n)",
     ),
 }
 

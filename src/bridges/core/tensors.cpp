@@ -31,27 +31,25 @@ nb::object call_method(nb::handle object, PyObject* name) {
 
 // Names that are looked up in every call.
 struct Names {
-  PyObject *operands, *parameters, *reduction, *weights, *where, *axis, *requires_grad, *is_neg;
+  PyObject *requires_grad, *is_neg;
 };
 
 const Names& names() {
   static auto name = PyUnicode_InternFromString;
-  static const Names names = {name("operands"), name("parameters"), name("reduction"),     name("weights"),
-                              name("where"),    name("axis"),       name("requires_grad"), name("is_neg")};
+  static const Names names = {name("requires_grad"), name("is_neg")};
   return names;
 }
 
 class Tensors {
  public:
   Tensors(nb::tuple types, nb::tuple observers, nb::callable records, nb::callable empty_like, nb::tuple numbers,
-          nb::callable threads, nb::dict reductions)
+          nb::callable threads)
       : types_(types),
         observers_(observers),
         records_(records),
         empty_like_(empty_like),
         numbers_(numbers),
-        threads_(threads),
-        reductions_(reductions) {}
+        threads_(threads) {}
 
   bool are_observed() const {
     for (nb::handle observer : observers_)
@@ -74,22 +72,11 @@ class Tensors {
   }
 
   // Of few numbers, what stands around the kernel takes all the time, and in Python twice as long.
-  nb::object value(int loss, nb::handle call) const {
-    for (PyObject* option : {names().weights, names().where, names().axis})
-      if (!attribute(call, option).is_none()) return nb::none();
-    int reduction = reduction_of(attribute(call, names().reduction));
-    auto operands = nb::borrow<nb::dict>(attribute(call, names().operands));
-    auto named = nb::borrow<nb::dict>(attribute(call, names().parameters));
-    if (reduction < 0 || operands.size() != 2) return nb::none();
-    for (auto [name, x] : named)
-      if (!PyFloat_CheckExact(x.ptr()) || !(PyFloat_AS_DOUBLE(x.ptr()) > 0)) return nb::none();
-
+  nb::object value(int loss, nb::handle inputs, nb::handle targets, nb::tuple parameters, int reduction) const {
     if (are_observed()) return nb::none();
     bool records = is_true(records_());
-    for (auto [name, x] : operands)
+    for (nb::handle x : {inputs, targets})
       if (!has_plain_memory(x) || (records && is_true(attribute(x, names().requires_grad)))) return nb::none();
-    nb::list pair = operands.values();
-    nb::handle inputs = pair[0], targets = pair[1];
     Memory memory(inputs, false), other(targets, false);
     if (!memory.is_like(other) || !memory.is_floating()) return nb::none();
 
@@ -99,45 +86,36 @@ class Tensors {
     bool is_small = count(shape, shape.size()) < worth_releasing_the_gil;  // so that one thread computes it
     int threads = is_small ? 1 : nb::cast<int>(threads_());
     nb::handle none = Py_None;
-    python_sweep(loss, dtype, reduction, shape, 0, inputs, targets, nb::tuple(named.values()), none, none, result, none,
-                 none, none, none, threads, {});
+    python_sweep(loss, dtype, reduction, shape, 0, inputs, targets, parameters, none, none, result, none, none, none,
+                 none, threads, {});
     return result;
   }
 
  private:
-  // Its number, or -1.
-  int reduction_of(nb::handle name) const {
-    if (!PyUnicode_CheckExact(name.ptr())) return -1;
-    PyObject* number = PyDict_GetItemWithError(reductions_.ptr(), name.ptr());
-    return number ? nb::cast<int>(nb::handle(number)) : -1;
-  }
-
   nb::tuple types_;
   nb::tuple observers_;
   nb::callable records_, empty_like_;
   nb::tuple numbers_;
   nb::callable threads_;
-  nb::dict reductions_;
 };
 
 }  // namespace
 
 void define_tensors(nb::module_& m) {
   nb::class_<Tensors>(m, "Tensors", "How to ask PyTorch what a tensor is and who looks on.")
-      .def(nb::init<nb::tuple, nb::tuple, nb::callable, nb::callable, nb::tuple, nb::callable, nb::dict>(), "types"_a,
-           "observers"_a, "records"_a, "empty_like"_a, "numbers"_a, "threads"_a, "reductions"_a,
+      .def(nb::init<nb::tuple, nb::tuple, nb::callable, nb::callable, nb::tuple, nb::callable>(), "types"_a,
+           "observers"_a, "records"_a, "empty_like"_a, "numbers"_a, "threads"_a,
            "The types that mean no more than their memory; functions that return something true where somebody looks "
-           "on; whether "
-           "gradients are recorded; torch.empty_like, and a number of each dtype for it; the number of threads; the "
-           "reductions by name.")
+           "on; whether gradients are recorded; torch.empty_like, and a number of each dtype for it; the number of "
+           "threads.")
       .def("are_observed", &Tensors::are_observed, "Whether a tracer, a transform or a mode looks on.")
       .def("has_plain_memory", &Tensors::has_plain_memory, "x"_a,
            "No subclass; strided, in a CPU's memory; no lazy negative, no wrapper around something else.")
       .def("are_plain", &Tensors::are_plain, "operands"_a,
            "Whether kernels may read these tensors, numbers and None aside, as nobody else looks on.")
-      .def("value", &Tensors::value, "loss"_a, "call"_a,
-           "The loss by this number of two plain tensors of one shape and dtype, without options and gradients; None "
-           "if the call is another one.");
+      .def("value", &Tensors::value, "loss"_a, "inputs"_a, "targets"_a, "parameters"_a, "reduction"_a,
+           "The loss of this index, whose parameters are floats, of two plain tensors of one shape and dtype, without "
+           "options and gradients; None if the tensors are others.");
 }
 
 }  // namespace lossless

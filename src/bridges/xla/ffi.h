@@ -1,6 +1,6 @@
 // What a handler needs of the C interface by which XLA calls foreign functions (XLA FFI), as of version 0.1.
 //
-// Later versions append fields to these structs, or the major version changes, which lossless/executors/jax/ffi.py
+// Later versions append fields to these structs, or the major version changes, which lossless/executors/xla_ffi.py
 // looks for. Declared here, since to build against jaxlib's headers would take a jaxlib of 100 MB, and one that is
 // older than any that runs: a newer handler keeps an older XLA from starting. tests/test_jax_native.py compares with
 // jaxlib.

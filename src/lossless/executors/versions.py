@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from importlib import metadata
 
 # `make test-oldest` runs the tests of the formulas with this mlx. Before it, sums of float64 and
@@ -34,3 +35,13 @@ def too_old(framework: str) -> str | None:
 def _numbers(version: str) -> tuple[int, ...]:
     """Of 1.2.3.dev4+local the first three."""
     return tuple(map(int, re.findall(r"\d+", version.partition("+")[0])[:3]))
+
+
+def warn_of_fallback(arrays: str, why: str) -> None:
+    """Say once, when a framework is loaded, that its kernels cannot be used."""
+    warnings.warn(
+        f"lossless: {arrays} are served by composed formulas, less exact and slower on CPUs than "
+        f"the native kernels: {why}",
+        RuntimeWarning,
+        stacklevel=3,
+    )

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import lossless
-from lossless import _core
-from lossless.executors import numpy
+from lossless._spec import LOSSES as SPECS
+from lossless.executors.numpy.kernels import sums
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ChosenLoss:
 
     def sums(self, inputs: Any, targets: Any, weights: Any) -> Any:
         """The sums of the rows of a matrix, in float64, before the function rounds them."""
-        return numpy.sums(self.name, inputs, targets, tuple(self.parameters.values()), weights)
+        return sums(SPECS[self.name], inputs, targets, tuple(self.parameters.values()), weights)
 
 
 def shortest(number: float) -> str:
@@ -49,10 +49,11 @@ def shortest(number: float) -> str:
 
 def _offered() -> Iterator[ChosenLoss]:
     """The losses of the difference of two columns whose parameters all have a default."""
-    for name, parameters, _, uses_difference_only in _core.losses():
+    for name, spec in SPECS.items():
         function = getattr(lossless, f"{name}_loss", None)
-        if function is None or not uses_difference_only:
+        if function is None or not spec.uses_difference_only or spec.kernel_index < 0:
             continue
+        parameters = [parameter.name for parameter in spec.parameters]
         signature = inspect.signature(function).parameters
         defaults = {parameter: signature[parameter].default for parameter in parameters}
         if inspect.Parameter.empty not in defaults.values():

@@ -12,7 +12,7 @@ import pytest
 from jax.test_util import check_grads
 from mpmath import mp
 
-from lossless.executors.jax.custom_call import Layers
+from lossless.executors.jax.custom_call import JaxOperation
 from lossless.verification.formats import FLOAT32, FLOAT64
 from support.checks import assert_same_bits, assert_ulp
 from support.frameworks.jax import WITH_FLOAT64
@@ -155,7 +155,7 @@ def test_cross_entropy_of_batches_on_other_platforms(
     soft: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a program for GPUs would compute, on the CPU: the formula, of a batch."""
-    monkeypatch.setattr(Layers, "_on_platform", lambda self, *given: self.formula(*given))
+    monkeypatch.setattr(JaxOperation, "_on_platform", lambda self, *given: self.formula(*given))
     x = rng.normal(0.5, 2.0, (3, 4, 7))  # a shape of this test, as programs are kept
     targets = rng.dirichlet(np.ones(7), (3, 4)) if soft else rng.integers(7, size=(3, 4))
     arguments = (x, targets, rng.uniform(0.5, 2.0, (3, 4)), rng.random((3, 4)) < 0.7)

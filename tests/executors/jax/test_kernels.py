@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import lossless
-from lossless.executors.jax import ffi as xla_ffi
+from lossless.executors import xla_ffi
 from lossless.verification.formats import FLOAT32, FORMATS
 from support import ROOT
 from support.cases import Case
@@ -264,7 +264,7 @@ def test_formulas_compute_where_the_bridge_does_not_work(spoil: str, why: str) -
     code = f"""
 import sys, warnings
 import lossless
-from lossless.executors.jax import ffi as xla_ffi
+from lossless.executors import xla_ffi
 {spoil}
 import jax.numpy as jnp
 x = jnp.asarray([0.5, -3.0])

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,8 @@ import pytest
 
 import lossless
 from lossless._composed import is_composed
-from lossless.executors.jax import formulas as jax_backend
+from lossless.executors.jax import FRAMEWORK
+from lossless.executors.jax.programs import Programs
 from lossless.verification.formats import FLOAT32
 from support import loss_calls
 from support.checks import assert_same_bits
@@ -115,8 +116,9 @@ def test_numbers_count_in_full_without_float64(loss: Any) -> None:
 
 
 def test_numbers_that_decide_on_programs_keep_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = functools.lru_cache(4)(jax_backend._program_of_rows.__wrapped__)
-    monkeypatch.setattr(jax_backend, "_program_of_rows", few)
+    for programs in cast("tuple[Programs, ...]", FRAMEWORK.executors):
+        few = functools.lru_cache(4)(programs._jitted_rows)
+        monkeypatch.setattr(programs, "_program_of_rows", few)
     x = jnp.ones((3, 4))
     client = jax.devices()[0].client
     lossless.cosine_similarity_loss(x, x, eps=0.5)

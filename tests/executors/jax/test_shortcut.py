@@ -9,24 +9,36 @@ import jax.numpy as jnp
 import numpy as np
 
 import lossless
-from lossless._call import REDUCTIONS, Call
-from lossless.executors import at_once
+from lossless._dispatch import run_simple
+from lossless._problem import (
+    GRADIENT_AND_SECOND_DERIVATIVE,
+    REDUCTIONS,
+    VALUE,
+    VALUE_AND_GRADIENT,
+    Call,
+)
+from lossless._spec import LOSSES
+from lossless.executors.jax import FRAMEWORK
 from support.cases import Case, from_jax
 from support.checks import assert_same_bits
 from support.frameworks.cases import arrays, on_numpy
 from support.frameworks.jax import IN_EVERY_DTYPE
 
-METHODS = ("value", "value_and_grad", "grad_and_hess")
+METHODS = {
+    "value": VALUE,
+    "value_and_grad": VALUE_AND_GRADIENT,
+    "grad_and_hess": GRADIENT_AND_SECOND_DERIVATIVE,
+}
 
 
-def plain(**other: Any) -> Call:
+def plain(**other: Any) -> Call[Any]:
     x = jnp.array([1.5, -2.0, 0.25], jnp.float32)
-    lossless.huber_loss(x, x)  # the first array brings the shortcut along
     arguments: dict[str, Any] = {
-        "operands": {"inputs": x, "targets": x[::-1]},
+        "loss": LOSSES["huber"],
+        "operands": (x, x[::-1]),
         "reduction": "mean",
-        "parameters": {"delta": 1.0},
-    } | dict.fromkeys(("weights", "where", "axis"))
+        "parameters": (1.0,),
+    }
     return Call(**arguments | other)
 
 
@@ -37,19 +49,19 @@ def test_plain_calls_take_the_shortcut(case: Case, rng: np.random.Generator) -> 
         plain()
         x, t = arrays(case, (4, 5), rng)
         for some in (slice(None), 0, (1, 2)):
-            operands = {"inputs": jnp.asarray(x[some]), "targets": jnp.asarray(t[some])}
+            operands = jnp.asarray(x[some]), jnp.asarray(t[some])
             for reduction in REDUCTIONS:
-                parameters = dict(case.loss.parameters)
-                call = Call(operands, reduction, parameters, None, None, None)
+                parameters = tuple(case.loss.parameters.values())
+                call: Call[Any] = Call(LOSSES[case.loss.name], operands, parameters, reduction)
                 twin = on_numpy(case)
-                for method in METHODS:
+                for method, outputs in METHODS.items():
                     if method == "grad_and_hess" and reduction != "none":
                         continue
-                    actual = at_once(method, case.loss.name, call)
+                    actual: Any = run_simple(FRAMEWORK, call, outputs)
                     assert actual is not None
                     expected = getattr(twin, method)(x[some], t[some], reduction=reduction)
                     if method == "value":
-                        actual, expected = [actual], [expected]
+                        expected = [expected]
                     for mine, part in zip(actual, expected, strict=True):
                         what = f"{case} {method} {reduction}"
                         assert_same_bits(part, from_jax(mine), case.fmt, what)
@@ -59,20 +71,23 @@ def test_other_calls_do_not_take_the_shortcut() -> None:
     """What is more than two plain arrays, or wrong, is looked at in full."""
     x = jnp.ones(3, jnp.float32)
     weak = jnp.asarray(1.0)
-    assert all(at_once(method, "huber", plain(reduction="none")) for method in METHODS[1:])
-    assert at_once("value", "huber", plain()) is not None
+    assert all(
+        run_simple(FRAMEWORK, plain(reduction="none"), outputs)
+        for outputs in (VALUE_AND_GRADIENT, GRADIENT_AND_SECOND_DERIVATIVE)
+    )
+    assert run_simple(FRAMEWORK, plain(), VALUE) is not None
     pairs = [(x, 0.5), (x, np.ones(3)), (x, x[:2]), (x, x[0]), (x, x.astype(jnp.float16))]
     pairs += [(weak, weak), (jnp.arange(3), jnp.arange(3)), (x > 0, x > 0), (x + 1j, x + 1j)]
-    others: list[dict[str, Any]] = [{"operands": {"inputs": a, "targets": b}} for a, b in pairs]
-    others += [{"operands": {"inputs": x, "targets": x, "vars": x}}]
+    others: list[dict[str, Any]] = [{"operands": (a, b)} for a, b in pairs]
+    others += [{"operands": (x, x, x)}]
     others += [{"weights": 1.0}, {"where": x > 0}, {"axis": 0}]
     others += [{"reduction": reduction} for reduction in ("average", ["mean"], None)]
-    others += [{"parameters": {"delta": x}} for x in (0.0, -1.0, float("nan"), 1, "mean", x)]
+    others += [{"parameters": (x,)} for x in (0.0, -1.0, float("nan"), 1, "mean", x)]
     for other in others:
-        for method in METHODS:
-            assert at_once(method, "huber", plain(**other)) is None, (method, other)
+        for outputs in METHODS.values():
+            assert run_simple(FRAMEWORK, plain(**other), outputs) is None, (outputs, other)
     with lossless.composed():
-        assert at_once("value", "huber", plain()) is None
+        assert run_simple(FRAMEWORK, plain(), VALUE) is None
 
 
 def test_what_jax_traces_does_not_take_the_shortcut() -> None:
@@ -80,7 +95,7 @@ def test_what_jax_traces_does_not_take_the_shortcut() -> None:
 
     @jax.jit
     def traced(x: Any) -> Any:
-        seen.append(at_once("value", "huber", plain(operands={"inputs": x, "targets": x})) is None)
+        seen.append(run_simple(FRAMEWORK, plain(operands=(x, x)), VALUE) is None)
         return x
 
     traced(jnp.ones(3))

@@ -11,8 +11,10 @@ from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
 import lossless
-from lossless._call import REDUCTIONS, Call
-from lossless.executors import at_once
+from lossless._dispatch import run_simple
+from lossless._problem import REDUCTIONS, VALUE, Call
+from lossless._spec import LOSSES
+from lossless.executors.torch import FRAMEWORK
 from lossless.executors.torch.eligibility import TENSORS
 from support.cases import TORCH_JIT, Case, from_torch, to_torch
 from support.checks import assert_same_bits
@@ -21,12 +23,10 @@ from support.frameworks.torch import IN_EVERY_DTYPE
 
 _X = torch.rand(3) + 1
 PLAIN: dict[str, Any] = {
-    "operands": {"inputs": _X, "targets": torch.rand(3)},
+    "loss": LOSSES["huber"],
+    "operands": (_X, torch.rand(3)),
     "reduction": "mean",
-    "parameters": {"delta": 1.0},
-    "weights": None,
-    "where": None,
-    "axis": None,
+    "parameters": (1.0,),
 }
 
 
@@ -66,12 +66,6 @@ def without_plain_memory() -> dict[str, Any]:
     }
 
 
-@pytest.fixture(autouse=True)
-def torch_has_come() -> None:
-    """The first tensor brings the shortcut along."""
-    lossless.huber_loss(_X, _X)
-
-
 @pytest.mark.filterwarnings("ignore:.*(beta|prototype|deprecated).*")
 def test_kernels_read_plain_memory_only() -> None:
     with torch.inference_mode():
@@ -90,10 +84,11 @@ def test_plain_calls_take_the_shortcut(case: Case, rng: np.random.Generator) -> 
     for view in (*views, lambda a: a[:0]):
         for reduction in REDUCTIONS:
             a, b = view(to_torch(x)), view(to_torch(t))
-            operands = {"inputs": a, "targets": b}
-            call = Call(operands, reduction, dict(case.loss.parameters), None, None, None)
-            value = at_once("value", case.loss.name, call)
-            assert value is not None
+            parameters = tuple(case.loss.parameters.values())
+            call: Call[Any] = Call(LOSSES[case.loss.name], (a, b), parameters, reduction)
+            found = run_simple(FRAMEWORK, call, VALUE)
+            assert found is not None
+            (value,) = found
             assert (torch.empty_like(a).stride() if reduction == "none" else ()) == value.stride()
             expected = on_numpy(case).value(view(x), view(t), reduction=reduction)
             assert_same_bits(expected, from_torch(value), case.fmt, f"{case} {reduction}")
@@ -102,25 +97,25 @@ def test_plain_calls_take_the_shortcut(case: Case, rng: np.random.Generator) -> 
 @pytest.mark.filterwarnings("ignore:.*(beta|prototype|deprecated).*")
 def test_other_calls_do_not_take_the_shortcut() -> None:
     """What is more than two plain tensors, or wrong, is looked at in full."""
-    x, t = PLAIN["operands"].values()
+    x, t = PLAIN["operands"]
     tracked = x.clone().requires_grad_()
     pairs = [(tracked, t), (t, tracked), (x, t.double()), (x, t[:2]), (x, t[0]), (x, 0.5)]
     pairs += [(x.long(), t.long()), (x > 0, t > 0), (x.bfloat16(), t.half())]
     for strange in without_plain_memory().values():
         pairs += [(strange, strange), (x, strange)]
-    others: list[dict[str, Any]] = [{"operands": {"inputs": a, "targets": b}} for a, b in pairs]
-    others += [{"operands": {"inputs": x, "targets": t, "vars": t}}]
+    others: list[dict[str, Any]] = [{"operands": (a, b)} for a, b in pairs]
+    others += [{"operands": (x, t, t)}]
     others += [{"weights": 1.0}, {"where": x > 0}, {"axis": 0}]
     others += [{"reduction": reduction} for reduction in ("average", ["mean"], None)]
-    others += [{"parameters": {"delta": x}} for x in (0.0, -1.0, float("nan"), 1, "mean", x)]
+    others += [{"parameters": (x,)} for x in (0.0, -1.0, float("nan"), 1, "mean", x)]
     for other in others:
-        assert at_once("value", "huber", Call(**PLAIN | other)) is None, other
+        assert run_simple(FRAMEWORK, Call(**PLAIN | other), VALUE) is None, other
 
 
 @TORCH_JIT
 def test_nothing_takes_the_shortcut_where_somebody_looks_on() -> None:
     def is_taken() -> bool:
-        return at_once("value", "huber", Call(**PLAIN)) is not None
+        return run_simple(FRAMEWORK, Call(**PLAIN), VALUE) is not None
 
     assert is_taken()
     with lossless.composed():

@@ -14,7 +14,7 @@ import torch
 from onnx.reference import ReferenceEvaluator
 
 import lossless
-from lossless.executors.torch import formulas as backend
+from lossless.executors.torch import arrays as torch_arrays
 from support.loss_calls import CALLS, arrays, function
 
 # What else is a number in the program; delta and beta are thresholds.
@@ -124,5 +124,5 @@ def test_the_number_beside_another_one() -> None:
         with np.errstate(over="ignore"):
             expected = np.nextafter(x, np.float32(side))
         wide = torch.from_numpy(x).double()
-        assert np.array_equal(backend._beside(wide, up).float().numpy(), expected)
-    assert 2.0**-149 == backend._beside(torch.tensor(0.0, dtype=torch.float64), True).item()
+        assert np.array_equal(torch_arrays._beside(wide, up).float().numpy(), expected)
+    assert 2.0**-149 == torch_arrays._beside(torch.tensor(0.0, dtype=torch.float64), True).item()

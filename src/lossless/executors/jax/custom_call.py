@@ -23,8 +23,8 @@ from jax.custom_batching import custom_vmap
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
 
-from ..base import Array
-from .derivatives import along
+from ..._problem import Array
+from .derivatives import jvp_over
 from .numbers import NUMBERS, without_batch
 
 _NO_MESH = jax.sharding.AbstractMesh((), ())
@@ -34,7 +34,7 @@ PLAN = "to_export_use_lossless.composed()"
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
-class Layers(ABC):
+class JaxOperation(ABC):
     """Computations of one kind, each known by its plan.
 
     Each of its arrays has some of the dimensions of the first one, with size 1 where it repeats.
@@ -74,7 +74,7 @@ class Layers(ABC):
     def dimensions(self, plan: Any, name: str, every: int) -> list[int]:
         """Which of so many dimensions an array or a result has."""
 
-    def together(self, plan: Any, every: int) -> list[int]:
+    def unshardable_dims(self, plan: Any, every: int) -> list[int]:
         """Dimensions that must not be spread over devices."""
         return []
 
@@ -83,7 +83,7 @@ class Layers(ABC):
         if not places:
             return [None] * len(plan.outputs)
         formula = functools.partial(self.formula, plan)
-        return list(along(formula, primals, tangents, places))
+        return list(jvp_over(formula, primals, tangents, places))
 
     def changed(self, results: list[Array], changes: list[Any]) -> Any:
         """What the rule of the `custom_jvp` returns."""
@@ -135,14 +135,14 @@ class Layers(ABC):
     def _partition(self, plan: Any, mesh: Any, arguments: Any, results: Any) -> Any:
         """The computation on each device, where every array has the same part of a dimension."""
         shape, inward, outward = self.layout(plan, arguments)
-        together = self.together(plan, len(shape))
+        unshardable_dims = self.unshardable_dims(plan, len(shape))
         spread: list[Any] = []  # the axes of the mesh over which each dimension is
         for d, size in enumerate(shape):
             used = {name for names in spread for name in names}
             found = (
                 _names(x, places.index(d))
                 for x, places in zip(arguments, inward, strict=True)
-                if d in places and x.shape[places.index(d)] == size and d not in together
+                if d in places and x.shape[places.index(d)] == size and d not in unshardable_dims
             )
             spread.append(next((n for n in found if n and not used & set(n)), ()))
 

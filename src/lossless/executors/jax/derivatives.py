@@ -17,17 +17,17 @@ from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import Primitive, jaxpr_as_fun
 from jax.interpreters import ad, batching, mlir
 
-from ..base import Array
+from ..._problem import Array
 
 _directional = Primitive("lossless_directional_derivative")
 
 
-def moves(tangents: Any) -> list[bool]:
+def has_tangent(tangents: Any) -> list[bool]:
     """Which of them may differ from zero."""
     return [type(x) is not SymbolicZero for x in tangents]
 
 
-def along(function: Callable[..., Any], arrays: Any, tangents: Any, places: list[int]) -> Any:
+def jvp_over(function: Callable[..., Any], arrays: Any, tangents: Any, places: list[int]) -> Any:
     """The change of a function by those of the arrays in these places."""
 
     def of_some(*some: Array) -> Any:
@@ -46,7 +46,7 @@ def widened(x: Array) -> Array:
     return jax.lax.convert_element_type(x, dtype)
 
 
-def of_value(layers: Any, plan: Any, *operands: Array) -> Array:
+def directional_derivative(layers: Any, plan: Any, *operands: Array) -> Array:
     """The change of a value in a direction: the sum of the gradient's elements times its own.
 
     The operands are the direction, widened and of the gradient's shape; the slope, which is the
@@ -54,12 +54,12 @@ def of_value(layers: Any, plan: Any, *operands: Array) -> Array:
     the arrays of the plan.
     """
     # In a parameter, JAX finds the custom_partitioning, which cannot be lowered without devices.
-    program = jax.make_jaxpr(functools.partial(product, layers, plan))(*operands)
+    program = jax.make_jaxpr(functools.partial(derivative_in_operations, layers, plan))(*operands)
     change: Array = _directional.bind(*operands, layers=layers, plan=plan, program=program)
     return change
 
 
-def product(layers: Any, plan: Any, direction: Array, *others: Array) -> Array:
+def derivative_in_operations(layers: Any, plan: Any, direction: Array, *others: Array) -> Array:
     """The same in JAX's own operations, transposed as such: the gradient is rounded before."""
     slopes, arrays = _parted(plan, others)
     (slope,) = slopes or layers(replace(plan, outputs=("gradient",)), *arrays)
@@ -81,10 +81,17 @@ def _jvp(
     _, *others = operands
     changes = []
     if type(tangents[0]) is not ad.Zero:
-        changes.append(of_value(layers, plan, tangents[0], *others))
-    moved = [i for i, x in enumerate(tangents) if i > 0 and type(x) is not ad.Zero]
-    if moved:
-        changes.append(along(functools.partial(product, layers, plan), operands, tangents, moved))
+        changes.append(directional_derivative(layers, plan, tangents[0], *others))
+    active = [i for i, x in enumerate(tangents) if i > 0 and type(x) is not ad.Zero]
+    if active:
+        changes.append(
+            jvp_over(
+                functools.partial(derivative_in_operations, layers, plan),
+                operands,
+                tangents,
+                active,
+            )
+        )
     value = _directional.bind(*operands, layers=layers, plan=plan, program=program)
     return value, functools.reduce(ad.add_jaxvals, changes)
 
@@ -146,8 +153,8 @@ def _gradient(layers: Any, plan: Any, *arrays: Array) -> Array:
 def _times_cotangent_jvp(layers: Any, plan: Any, primals: Any, tangents: Any) -> Any:
     """What the slope adds is part of what the other arrays do."""
     arrays = primals[: len(plan.arrays)]
-    moved = [i for i, has_moved in enumerate(moves(tangents[: len(arrays)])) if has_moved]
-    change = along(functools.partial(_gradient, layers, plan), arrays, tangents, moved)
+    active = [i for i, is_active in enumerate(has_tangent(tangents[: len(arrays)])) if is_active]
+    change = jvp_over(functools.partial(_gradient, layers, plan), arrays, tangents, active)
     return _times_cotangent(layers, plan, *primals), change
 
 
@@ -161,7 +168,7 @@ def _batched(operands: Any, places: Any, *, layers: Any, plan: Any, **_: Any) ->
     others += layers.batched(plan, operands[slopes:], places[slopes:])
     direction = jnp.broadcast_to(direction, (size, *direction.shape[1:]))
     plan = replace(plan, axes=tuple(axis + 1 for axis in plan.axes))
-    return of_value(layers, plan, direction, *others), 0
+    return directional_derivative(layers, plan, direction, *others), 0
 
 
 def _lowered(*operands: Array, program: Any, **_: Any) -> Array:
@@ -169,8 +176,10 @@ def _lowered(*operands: Array, program: Any, **_: Any) -> Array:
     return change
 
 
-_product = jax.jit(product, static_argnums=(0, 1))
-_directional.def_impl(lambda *operands, layers, plan, program: _product(layers, plan, *operands))
+_compiled_ops = jax.jit(derivative_in_operations, static_argnums=(0, 1))
+_directional.def_impl(
+    lambda *operands, layers, plan, program: _compiled_ops(layers, plan, *operands)
+)
 _directional.def_abstract_eval(lambda *_, program, **__: program.out_avals[0])
 ad.primitive_jvps[_directional] = _jvp
 ad.primitive_transposes[_directional] = _transpose

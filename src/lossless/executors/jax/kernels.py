@@ -1,4 +1,6 @@
-"""The kernels on JAX arrays: the backend, and what `jax_layers` asks of element-wise losses."""
+"""The kernels on JAX arrays: custom calls in programs, and what `custom_call` asks of them."""
+
+from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -8,46 +10,54 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._call import REDUCTIONS
-from ..._losses import LOSSES
-from ..._rows import RowProblem
-from ..base import Array
-from ..rows import HAVE_KERNELS
-from .custom_call import DTYPES, Layers, mask
-from .derivatives import moves, of_value, product, widened
-from .formulas import Formulas, Plan
+from ..._problem import REDUCTIONS, VALUE, Array, Problem
+from ..._spec import LOSSES
+from ..executor import KERNELS
+from .custom_call import DTYPES, JaxOperation, mask
+from .derivatives import derivative_in_operations, directional_derivative, has_tangent, widened
 from .numbers import NUMBERS, PARAMETERS, packed, with_numbers
-from .rows import Rows
+from .plan import Plan
+from .programs import Programs
+from .rows import RowOperation
 
-# Places in the masks of the attribute `plan`: Plan in src/bridges/xla/module.cpp.
+# Places in the masks of the attribute `plan`: src/bridges/xla/module.cpp.
 _OUTPUTS = ("value", "gradient", "second_derivative")
 
 
-class Kernels(Formulas):
-    """The formulas' backend, with custom calls where a program runs on CPUs."""
+class KernelPrograms(Programs):
+    """Programs with custom calls where they run on CPUs."""
 
-    def __init__(self, namespace: Any, bridge: Any) -> None:
-        super().__init__(namespace)
-        self._element_wise = ElementWise(bridge.handler, self)
-        self._rows = Rows(bridge.rows_handler, self)
+    name, device = KERNELS, "CPU"
+    takes = "losses that have a kernel; where a program runs elsewhere, it holds the formula"
+
+    def __init__(self, bridge: Any) -> None:
+        super().__init__()
+        self._elements = ElementOperation(bridge.handler, self)
+        self._rows = RowOperation(bridge.rows_handler, self.formulas)
+
+    def refuses(self, problem: Problem) -> str | None:
+        return None if problem.loss.has_kernel else f"{problem.loss.name} has no kernel"
 
     def probe(self) -> None:
         """Compute something: a version of JAX may call or do something otherwise.
 
         In a thread of its own: the first array may come while JAX traces, or inside of a mesh.
         """
-        name, loss = next(iter(LOSSES.items()))
+        loss = next(x for x in LOSSES.values() if x.kernel_index >= 0)
+        of_rows = next(x for x in LOSSES.values() if x.has_kernel and x.kernel_index < 0)
         half = np.full(3, 0.5, np.float32)
         numbers = dict.fromkeys(PARAMETERS[: len(loss.parameters)], 1.0)
         arrays = with_numbers(("inputs", "targets"), numbers)
-        plan = Plan(name, ("value",), "mean", (0,), half.dtype, tuple(numbers), arrays, True)
+        plan = Plan(loss, VALUE, "mean", (0,), half.dtype, tuple(numbers), arrays)
         label = np.zeros((), np.int32)
-        row = RowProblem("cross_entropy", (), None, -1, (), half.dtype, "sum", (0.0,), None, None)
 
         def program(x: Array, label: Array) -> tuple[Array, ...]:
-            problem = replace(row, arrays=(x,), labels=label)
-            (element,) = self.compute(plan, x, -x, *packed(name, numbers))
-            return element, *self.rows(problem, gradient=False)
+            zeros = (0.0,) * len(of_rows.parameters)
+            row = Problem(
+                of_rows, (x,), zeros, None, None, (), half.dtype, "sum", (), VALUE, label, -1
+            )
+            (element,) = self.compute(plan, x, -x, *packed(loss, numbers))
+            return element, *self.compute_rows(row)
 
         def results() -> tuple[Array, ...]:
             with jax.default_device(jax.devices("cpu")[0]):
@@ -59,15 +69,15 @@ class Kernels(Formulas):
             raise RuntimeError(f"losses came out as {found}")
 
     def compute(self, plan: Plan, *arrays: Array) -> tuple[Array, ...]:
-        return self._element_wise(plan, *arrays) if plan.native else self.formula(plan, *arrays)
+        return self._elements(plan, *arrays)
 
-    def rows(self, problem: RowProblem, *, gradient: bool) -> tuple[Array, ...]:
-        if problem.loss in HAVE_KERNELS:
-            return self._rows.outputs(problem, gradient=gradient)
-        return self.formula_of_rows(problem, gradient=gradient)
+    def compute_rows(self, problem: Problem) -> tuple[Array, ...]:
+        if "second_derivative" in problem.outputs:
+            return super().compute_rows(problem)
+        return self._rows.outputs(problem)
 
 
-class ElementWise(Layers):
+class ElementOperation(JaxOperation):
     """The element-wise losses (src/bridges/xla/module.cpp)."""
 
     target = "lossless"
@@ -76,19 +86,19 @@ class ElementWise(Layers):
         NUMBERS,
     )  # fmt: skip
 
-    def __init__(self, capsule: Any, backend: Formulas) -> None:
+    def __init__(self, capsule: Any, programs: Programs) -> None:
         super().__init__(capsule)
-        self._backend = backend
+        self._programs = programs
 
     def formula(self, plan: Plan, *arrays: Array) -> tuple[Array, ...]:
-        return self._backend.formula(plan, *arrays)
+        return self._programs.by_formula(plan, *arrays)
 
     def dimensions(self, plan: Plan, name: str, every: int) -> list[int]:
         return [d for d in range(every) if name != "value" or d not in plan.axes]
 
-    def description(self, plan: Plan, every: int) -> list[int]:
+    def description(self, plan: Plan, every: int) -> list[Any]:
         return [
-            LOSSES[plan.loss].number,
+            plan.loss.kernel_index,
             DTYPES.index(plan.dtype.name),
             REDUCTIONS.index(plan.reduction),
             mask(_OUTPUTS.index(output) for output in plan.outputs),
@@ -99,13 +109,13 @@ class ElementWise(Layers):
 
     def jvp(self, plan: Plan, primals: Any, tangents: Any) -> Any:
         """Derivatives by inputs and targets from the kernels, what remains from the formulas."""
-        moved = moves(tangents)
-        slopes = 2 if LOSSES[plan.loss].of_residual else 1  # of which operands kernels know them
-        residuals = [place for place in range(slopes) if moved[place]]
+        active = has_tangent(tangents)
+        slopes = 2 if plan.loss.uses_difference_only else 1  # of which operands kernels know them
+        residuals = [place for place in range(slopes) if active[place]]
         options = [
             place
-            for place in range(slopes, len(moved))
-            if moved[place] and plan.arrays[place] not in ("where", NUMBERS)
+            for place in range(slopes, len(active))
+            if active[place] and plan.arrays[place] not in ("where", NUMBERS)
         ]
         outputs = plan.outputs
         if residuals and outputs == ("value",) and plan.reduction != "none":
@@ -136,7 +146,10 @@ class ElementWise(Layers):
         slopes = [computed["gradient"]] if "gradient" in computed else []
         total: Any = None
         # The gradient by an operand that repeats is a sum: of numbers that are not yet rounded.
-        for repeats, function in ((False, of_value), (True, product)):
+        for repeats, function in (
+            (False, directional_derivative),
+            (True, derivative_in_operations),
+        ):
             some = [i for i in residuals if (tangents[i].shape != tuple(shape)) == repeats]
             if some:
                 direction = self._direction(plan, primals, tangents, some)

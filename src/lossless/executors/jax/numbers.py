@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._losses import LOSSES, THRESHOLDS
-from ..base import Array
-from ..composed import threshold_in_float32
+from ..._problem import Array
+from ..._spec import LossSpec
+from ..arrays import threshold_in_float32
 
 NUMBERS = "numbers"  # the name of the operand, which is the last one
 PARAMETERS = ("parameter 0", "parameter 1", "parameter 2")  # as operands
@@ -43,7 +43,7 @@ class Number:
         return jax.lax.bitcast_convert_type(self.operand[rounded], np.float32)
 
 
-def packed(loss: str, numbers: dict[str, float]) -> tuple[Array, ...]:
+def packed(loss: LossSpec, numbers: dict[str, float]) -> tuple[Array, ...]:
     """The operand of these numbers of a loss, if there are any."""
     if not numbers:
         return ()
@@ -68,10 +68,10 @@ def without_batch(operand: Array) -> Array:
 
 
 @functools.lru_cache(maxsize=256)
-def _operand(loss: str, names: tuple[str, ...], doubles: bytes, has_float64: bool) -> Array:
+def _operand(loss: LossSpec, names: tuple[str, ...], doubles: bytes, has_float64: bool) -> Array:
     exact = np.frombuffer(doubles)
-    parameters = LOSSES[loss].parameters if loss in LOSSES else ()
-    comparisons = dict(zip(PARAMETERS, map(THRESHOLDS.get, parameters), strict=False))
+    thresholds = (parameter.threshold for parameter in loss.parameters)
+    comparisons = dict(zip(PARAMETERS, thresholds, strict=False))
     with np.errstate(over="ignore"):  # a number too large for float32 is infinite in it
         rounded = np.array(
             [

@@ -6,13 +6,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..._call import REDUCTIONS
-from ..._rows import RowProblem
-from ..base import Array
-from .custom_call import DTYPES, Layers, mask
-from .derivatives import moves, of_value, widened
-from .formulas import Formulas, Plan
+from ..._problem import REDUCTIONS, Array, Problem
+from ..formulas import Formulas
+from .arrays import ARRAYS
+from .custom_call import DTYPES, JaxOperation, mask
+from .derivatives import directional_derivative, has_tangent, widened
 from .numbers import NUMBERS, Number
+from .plan import Plan
 
 _OUTPUTS = ("value", "gradient")
 _OF_ROWS = ("logits", "probabilities", "gradient")  # they have the dimension of the classes
@@ -25,7 +25,7 @@ class RowPlan(Plan):
     axis: int  # of the classes, counted from the end
 
 
-class Rows(Layers):
+class RowOperation(JaxOperation):
     """Cross entropy of class labels and of probabilities."""
 
     target = "lossless_rows"
@@ -34,52 +34,51 @@ class Rows(Layers):
         NUMBERS,
     )  # fmt: skip
 
-    def __init__(self, capsule: Any, backend: Formulas) -> None:
+    def __init__(self, capsule: Any, formulas: Formulas) -> None:
         super().__init__(capsule)
-        self._backend = backend
+        self._formulas = formulas
 
-    def outputs(self, problem: RowProblem, *, gradient: bool) -> tuple[Array, ...]:
+    def outputs(self, problem: Problem) -> tuple[Array, ...]:
         """The value, and the gradient if it is wanted, for arrays as users give them."""
-        logits, *soft = problem.arrays
+        logits, *soft = problem.operands
         (smoothing,) = problem.parameters
         numbers = {"weights": problem.weights, "parameter 0": smoothing}
         numbers = {name: x for name, x in numbers.items() if isinstance(x, Number)}
         has_arrays = problem.weights is not None and "weights" not in numbers
         given = {
-            "logits": self._backend.cast(logits, problem.dtype),
+            "logits": ARRAYS.cast(logits, problem.dtype),
             "labels": None if problem.labels is None else self._labels(problem.labels),
             "probabilities": self._float(soft[0]) if soft else None,
             "weights": self._weights(problem) if has_arrays else None,
-            "where": self._backend.aligned(problem, problem.where),
+            "where": self._formulas.rows.aligned(problem, problem.where),
             NUMBERS: next((x.operand for x in numbers.values()), None),
         }
         arrays = {name: x for name, x in given.items() if x is not None}
         plan = RowPlan(
             problem.loss,
-            _OUTPUTS if gradient else _OUTPUTS[:1],
+            problem.outputs,
             problem.reduction,
             problem.axes if problem.reduction != "none" else (),
             problem.dtype,
             tuple(numbers),
             tuple(arrays),
-            True,
             problem.axis,
         )
         return self(plan, *arrays.values())
 
-    def _weights(self, problem: RowProblem) -> Array:
+    def _weights(self, problem: Problem) -> Array:
         """With all dimensions of the loss."""
         weights = self._float(problem.weights)
         return jax.lax.expand_dims(weights, range(len(problem.shape) - weights.ndim))
 
     def _labels(self, x: Array) -> Array:
         """In a dtype that the kernel reads."""
-        return x if x.dtype in (jnp.int32, jnp.int64) else self._backend.index(x)
+        return x if x.dtype in (jnp.int32, jnp.int64) else ARRAYS.index(x)
 
     def _float(self, x: Array) -> Array:
-        if self._backend.is_float(x.dtype):
+        if ARRAYS.is_float(x.dtype):
             return x
-        return self._backend.cast(x, self._backend.default_float(None))
+        return ARRAYS.cast(x, ARRAYS.default_float(None))
 
     def formula(self, plan: RowPlan, *arrays: Array) -> tuple[Array, ...]:
         sizes, places, _ = self.layout(plan, arrays)
@@ -89,23 +88,22 @@ class Rows(Layers):
             for (name, x), dimensions in zip(given.items(), places, strict=False)
         }
         shape = tuple(sizes[d] for d in self.dimensions(plan, "where", len(sizes)))
-        problem = RowProblem(
+        outer = len(shape) - len(plan.axes)
+        problem = Problem(
             plan.loss,
             tuple(given[name] for name in ("logits", "probabilities") if name in given),
-            given.get("labels"),
-            plan.axis,
-            shape,
-            plan.dtype,
-            plan.reduction,
             (numbers.get("parameter 0", 0.0),),
             numbers.get("weights", given.get("weights")),
             given.get("where"),
-            kept=len(shape) - len(plan.axes),
+            shape,
+            plan.dtype,
+            plan.reduction,
+            tuple(range(outer, len(shape))),
+            plan.outputs,
+            given.get("labels"),
+            plan.axis,
         )
-        gradient = "gradient" in plan.outputs
-        results = self._backend.formula_of_rows(problem, given.get("cotangent"), gradient=gradient)
-        named = dict(zip(_OUTPUTS, results, strict=False))
-        return tuple(named[output] for output in plan.outputs)
+        return self._formulas.rows.run(problem, given.get("cotangent"))
 
     def dimensions(self, plan: RowPlan, name: str, every: int) -> list[int]:
         if name in _OF_ROWS:
@@ -113,7 +111,7 @@ class Rows(Layers):
         rows = [d for d in range(every) if d != every + plan.axis]
         return [d for i, d in enumerate(rows) if name != "value" or i not in plan.axes]
 
-    def together(self, plan: RowPlan, every: int) -> list[int]:
+    def unshardable_dims(self, plan: RowPlan, every: int) -> list[int]:
         return [every + plan.axis]
 
     def description(self, plan: RowPlan, every: int) -> list[int]:
@@ -129,21 +127,21 @@ class Rows(Layers):
 
     def jvp(self, plan: RowPlan, primals: Any, tangents: Any) -> Any:
         """The first derivative by the logits from the kernel, what remains from the formula."""
-        moved = moves(tangents)
+        active = has_tangent(tangents)
         options = [
             place
             for place, name in enumerate(plan.arrays)
-            if moved[place] and name in ("probabilities", "weights", "cotangent")
+            if active[place] and name in ("probabilities", "weights", "cotangent")
         ]
         outputs = plan.outputs
-        if moved[0] and outputs == ("value",) and plan.reduction != "none":
+        if active[0] and outputs == ("value",) and plan.reduction != "none":
             outputs = _OUTPUTS  # of one pass
         computed = dict(zip(outputs, self(replace(plan, outputs=outputs), *primals), strict=True))
         changes = self.by_formula(plan, primals, tangents, options)
-        for i, output in enumerate(plan.outputs if moved[0] else ()):
+        for i, output in enumerate(plan.outputs if active[0] else ()):
             if output == "value":
                 slopes = [computed["gradient"]] if "gradient" in computed else []
-                change = of_value(self, plan, widened(tangents[0]), *slopes, *primals)
+                change = directional_derivative(self, plan, widened(tangents[0]), *slopes, *primals)
             else:
                 only = replace(plan, outputs=(output,))
                 (change,) = self.by_formula(only, primals, tangents, [0])

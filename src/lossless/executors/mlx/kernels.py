@@ -1,54 +1,64 @@
 """The kernels on MLX arrays: nodes of MLX's lazy graph, on its CPU streams."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
-from ..._call import REDUCTIONS, Problem
-from ..._losses import LOSSES
-from ..base import Array
-from .formulas import Formulas, Namespace
+from ..._problem import REDUCTIONS, VALUE, VALUE_AND_GRADIENT, Array, Problem
+from ..._spec import LOSSES, RowLossSpec
+from ..executor import KERNELS
+from ..formulas import Formulas, is_number_against_array, with_outputs
+from .arrays import is_on_cpu
+from .nodes import OUTPUT_CODES, OUTPUTS_OF, REDUCTION_CODES, as_kernel_dtype, unpacked
+from .rows import RowNodes
 
-REDUCTION_CODES = {name: number for number, name in enumerate(REDUCTIONS)}
-# What a node computes: Outputs in src/bridges/mlx/node.h.
-VALUE, VALUE_AND_GRADIENT, GRADIENT, GRADIENT_AND_CURVATURE, CURVATURE = range(5)
 
+class Kernels:
+    """The losses that have a kernel; `bridge` is the native module lossless._mlx."""
 
-class Kernels(Formulas):
-    """The kernels on CPU streams; `bridge` is the native module lossless._mlx."""
+    name, device = KERNELS, "CPU"
+    takes = "losses that have a kernel, while the default stream is a CPU's"
 
-    def __init__(self, bridge: Any) -> None:
-        super().__init__(Namespace())
+    def __init__(self, bridge: Any, formulas: Formulas) -> None:
         self._bridge = bridge
-        bridge.set_formulas(self._formulas)
+        self._formulas = formulas
+        self._rows = RowNodes(bridge, formulas)
+        self._losses = {x.kernel_index: x for x in LOSSES.values()}
+        bridge.set_formulas(self._in_operations)
+
+    def idle(self) -> str | None:
+        return None if is_on_cpu() else "the default stream is not a CPU's"
+
+    def refuses(self, problem: Problem) -> str | None:
+        if not problem.loss.has_kernel:
+            return f"{problem.loss.name} has no kernel"
+        return self.idle()
 
     def probe(self) -> None:
         """Compute something: modules that do not fit each other may well be imported."""
-        name, loss = next(iter(LOSSES.items()))
+        loss = next(x for x in LOSSES.values() if x.kernel_index >= 0)
         half = mx.array(0.5, mx.float32)
-        numbers = (1.0,) * len(loss.parameters)
+        ones = (1.0,) * len(loss.parameters)
+        problem = Problem(
+            loss, (half, half), ones, None, None, (), half.dtype, "none", (), VALUE
+        )  # fmt: skip
         with mx.stream(mx.cpu):
-            problem = Problem(name, half, half, (), half.dtype, "none", (), numbers, None, None)
-            mx.eval(self._compute(problem, VALUE))
+            mx.eval(self._node(problem))
 
-    def value(self, problem: Problem) -> Array:
-        return self._compute(problem, VALUE)[0]
+    def run(self, problem: Problem) -> tuple[Array, ...]:
+        if isinstance(problem.loss, RowLossSpec):
+            return self._rows.run(problem)
+        if problem.outputs == VALUE_AND_GRADIENT and is_number_against_array(problem):
+            (slopes,) = self._node(with_outputs(problem, "gradient"), mx.float64)
+            (value,) = self._node(with_outputs(problem, "value"))
+            return value, mx.sum(slopes).astype(problem.dtype)
+        return tuple(self._node(problem))
 
-    def value_and_grad(self, problem: Problem) -> tuple[Array, Array]:
-        if problem.shape and not problem.inputs.shape:  # one number against an array
-            slopes = self._compute(problem, GRADIENT, mx.float64)[0]
-            return self.value(problem), mx.sum(slopes).astype(problem.dtype)
-        value, gradient = self._compute(problem, VALUE_AND_GRADIENT)
-        return value, gradient
-
-    def grad_and_hess(self, problem: Problem) -> tuple[Array, Array]:
-        first, second = self._compute(problem, GRADIENT_AND_CURVATURE)
-        return first, second
-
-    def _compute(self, problem: Problem, wanted: int, dtype: Any = None) -> list[Array]:
+    def _node(self, problem: Problem, dtype: Any = None) -> list[Array]:
         """A node of the graph. Nodes reduce the last axes, so others are moved there."""
-        loss = LOSSES[problem.loss]
         axes = () if problem.reduction == "none" else problem.axes
         dimensions = len(problem.shape)
         order = [*(d for d in range(dimensions) if d not in axes), *axes] if axes else []
@@ -62,13 +72,13 @@ class Kernels(Formulas):
             return x
 
         def option(x: Any) -> Any:
-            x = readable(x)
+            x = as_kernel_dtype(x)
             return x if x is None or isinstance(x, float) else moved(x)
 
         results: list[Array] = self._bridge.compute(
-            loss.number,
-            loss.of_residual,
-            wanted,
+            problem.loss.kernel_index,
+            problem.loss.uses_difference_only,
+            OUTPUT_CODES[problem.outputs],
             REDUCTION_CODES[problem.reduction],
             len(axes),
             moved(problem.inputs.astype(problem.dtype)),
@@ -78,14 +88,14 @@ class Kernels(Formulas):
             option(problem.where),
             dtype or problem.dtype,
         )
-        if moves and wanted != VALUE:
+        if moves and problem.outputs != VALUE:
             results[-1] = results[-1].transpose(np.argsort(order).tolist())
         return results
 
-    def _formulas(
+    def _in_operations(
         self,
-        loss: int,
-        wanted: int,
+        kernel_index: int,
+        outputs: int,
         reduction: int,
         reduced: int,
         weights: bool,
@@ -95,48 +105,11 @@ class Kernels(Formulas):
         arrays: list[Array],
     ) -> list[Array]:
         """The same as a node of these arrays, in operations that MLX can differentiate."""
-        (inputs, targets, *rest), weight, mask, factor = unpacked(
+        (inputs, targets, *parameters), weight, mask, factor = unpacked(
             arrays, weights, where, cotangent, reduced
         )
-        axes = tuple(range(-reduced, 0))
-        name, how = list(LOSSES)[loss], REDUCTIONS[reduction]
-        problem = Problem(name, inputs, targets, (), dtype, how, axes, tuple(rest), weight, mask)
-        elements = self._elements(problem)
-        outputs = {
-            VALUE: ("value",),
-            VALUE_AND_GRADIENT: ("value", "gradient"),
-            GRADIENT: ("gradient",),
-            GRADIENT_AND_CURVATURE: ("gradient", "second_derivative"),
-            CURVATURE: ("second_derivative",),
-        }[wanted]
-        results = []
-        for output in outputs:
-            if output == "value":
-                results.append(self._value(problem, elements))
-                continue
-            result = self._derivative(output, problem, elements)
-            if factor is not None:
-                result = result * factor
-            results.append(self.cast(result, dtype))
-        return results
-
-
-def readable(x: Any) -> Any:
-    """Weights and the like as the kernels read them: integers they do not."""
-    if x is None or isinstance(x, float) or x.dtype == mx.bool_:
-        return x
-    return x if mx.issubdtype(x.dtype, mx.floating) else x.astype(mx.float64)
-
-
-def unpacked(
-    arrays: list[Array], weights: bool, where: bool, cotangent: bool, reduced: int
-) -> tuple[list[Array], Array | None, Array | None, Array | None]:
-    """The arrays of a node: those of its loss, weights, mask, and cotangent, which is expanded."""
-    rest = list(arrays)
-    factor = rest.pop() if cotangent else None
-    mask = rest.pop() if where else None
-    weight = rest.pop() if weights else None
-    if factor is not None:
-        for _ in range(reduced):
-            factor = mx.expand_dims(factor, -1)
-    return rest, weight, mask, factor
+        problem = Problem(
+            self._losses[kernel_index], (inputs, targets), tuple(parameters), weight, mask, (),
+            dtype, REDUCTIONS[reduction], tuple(range(-reduced, 0)), OUTPUTS_OF[outputs],
+        )  # fmt: skip
+        return list(self._formulas.run_elements(problem, factor))

@@ -1,74 +1,65 @@
-"""Losses of rows on MLX arrays: cross entropy by its kernel, as nodes of MLX's graph too."""
+"""Cross entropy on MLX arrays: nodes of MLX's graph, by the kernel of rows."""
+
+from __future__ import annotations
 
 from typing import Any
 
 import mlx.core as mx
 
-from ..._call import REDUCTIONS
-from ..._rows import RowProblem
-from ..base import Array
-from ..rows import HAVE_KERNELS
-from .kernels import (
-    GRADIENT,
-    REDUCTION_CODES,
-    VALUE,
-    VALUE_AND_GRADIENT,
-    Kernels,
-    readable,
-    unpacked,
-)
+from ..._problem import REDUCTIONS, VALUE_AND_GRADIENT, Array, Problem
+from ..._spec import LOSSES
+from ..formulas import Formulas, with_outputs
+from .nodes import OUTPUT_CODES, OUTPUTS_OF, REDUCTION_CODES, as_kernel_dtype, unpacked
 
 _LABELS = (mx.int32, mx.int64)
 
 
-class RowKernels(Kernels):
-    """The kernels, of rows too."""
+class RowNodes:
+    """Value and gradient by nodes, the second derivative by the formula."""
 
-    def __init__(self, bridge: Any) -> None:
-        super().__init__(bridge)
-        bridge.set_row_formulas(self._row_formulas)
+    def __init__(self, bridge: Any, formulas: Formulas) -> None:
+        self._bridge = bridge
+        self._formulas = formulas
+        bridge.set_row_formulas(self._in_operations)
 
-    def row_value(self, problem: RowProblem) -> Array:
-        if problem.loss not in HAVE_KERNELS:
-            return super().row_value(problem)
-        return self._rows(problem, VALUE)[0]
+    def run(self, problem: Problem) -> tuple[Array, ...]:
+        if "second_derivative" not in problem.outputs:
+            return tuple(self._node(problem))
+        (second,) = self._formulas.run(with_outputs(problem, "second_derivative"))
+        _, gradient = self._node(with_outputs(problem, *VALUE_AND_GRADIENT))
+        return gradient, second
 
-    def row_value_and_grad(self, problem: RowProblem) -> tuple[Array, Array]:
-        if problem.loss not in HAVE_KERNELS:
-            return super().row_value_and_grad(problem)
-        value, gradient = self._rows(problem, VALUE_AND_GRADIENT)
-        return value, gradient
-
-    def _rows(self, problem: RowProblem, wanted: int) -> list[Array]:
+    def _node(self, problem: Problem) -> list[Array]:
         """A node of the graph, which takes rows along the last axis."""
         (smoothing,) = problem.parameters
-        logits, *probabilities = problem.arrays
+        logits, *probabilities = problem.operands
+        axis = problem.axis
         targets: Any = problem.labels
         if probabilities:
-            targets = readable(_moved(probabilities[0], problem.axis, -1))
+            targets = as_kernel_dtype(_moved(probabilities[0], axis, -1))
         elif targets.dtype not in _LABELS:
-            targets = self.index(targets)
+            targets = self._formulas.arrays.index(targets)
         results: list[Array] = self._bridge.compute_rows(
             bool(probabilities),
             smoothing,
-            wanted,
+            OUTPUT_CODES[problem.outputs],
             REDUCTION_CODES[problem.reduction],
             1 if problem.reduction == "none" else len(problem.shape) + 1,
-            _moved(logits.astype(problem.dtype), problem.axis, -1),
+            _moved(logits.astype(problem.dtype), axis, -1),
             targets,
-            readable(problem.weights),
+            as_kernel_dtype(problem.weights),
             problem.where,
             problem.dtype,
         )
-        if wanted == VALUE_AND_GRADIENT:
-            results[1] = _moved(results[1], -1, problem.axis)
+        if "gradient" in problem.outputs:
+            results[-1] = _moved(results[-1], -1, axis)
         return results
 
-    def _row_formulas(
+    def _in_operations(
         self,
         soft: bool,
         smoothing: float,
-        wanted: int,
+        outputs: int,
         reduction: int,
         reduced: int,
         weights: bool,
@@ -84,20 +75,30 @@ class RowKernels(Kernels):
         of_rows = [x for x in (None if soft else targets, weight, mask) if x is not None]
         others = [mx.expand_dims(x, -1) for x in of_rows] + [targets] * soft
         logits, *others = mx.broadcast_arrays(logits, *others)  # which MLX may have mapped
-        operands = (logits, others[-1]) if soft else (logits,)
         labels = None if soft else targets
         while labels is not None and labels.ndim < logits.ndim - 1:
             labels = mx.expand_dims(labels, 0)
-        problem = RowProblem(
-            "soft_cross_entropy" if soft else "cross_entropy", operands, labels, -1,
-            logits.shape[:-1], dtype if wanted == VALUE else mx.float64,
-            REDUCTIONS[reduction], (smoothing,), weight, mask, kept=logits.ndim - reduced,
-        )  # fmt: skip
-        value, *gradient = self.row_outputs(problem, gradient=wanted != VALUE)
-        results = [*([] if wanted == GRADIENT else [value]), *gradient]
+        wanted = OUTPUTS_OF[outputs]
+        shape = logits.shape[:-1]
+        problem = Problem(
+            LOSSES["soft_cross_entropy" if soft else "cross_entropy"],
+            (logits, others[-1]) if soft else (logits,),
+            (smoothing,),
+            weight,
+            mask,
+            shape,
+            # The cotangent multiplies what is not yet rounded.
+            dtype if wanted == ("value",) else mx.float64,
+            REDUCTIONS[reduction],
+            tuple(range(logits.ndim - reduced, len(shape))),
+            wanted,
+            labels,
+            -1,
+        )
+        results = self._formulas.rows.run(problem)
         if factor is not None:
-            results = [result * factor for result in results]
-        return [self.cast(result, dtype) for result in results]
+            results = tuple(result * factor for result in results)
+        return [result.astype(dtype) for result in results]
 
 
 def _moved(x: Array, axis: int, place: int) -> Array:

@@ -5,16 +5,20 @@ computation, for the backward pass too. A block's stay in the cache, and the bac
 them again: beside the logits there are the gradient and a few numbers for each row.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import _C, Tensor
 from torch.autograd import Function, forward_ad
 
-from ... import row_formulas
-from ..rows import Along
-from . import formulas as backend
+from ..._problem import Problem
+from ..._spec import RowLossSpec
+from ..rows import PreparedRows, RowFormulas, RowNamespace
+from .arrays import ARRAYS
 from .eligibility import TENSORS
 
 # Elements of a block: in float64 as many bytes as a core's cache holds, or, on other devices, so
@@ -40,6 +44,32 @@ def _is_plain(x: Tensor) -> bool:
     if type(x) not in (Tensor, torch.nn.Parameter) or x.layout is not torch.strided:
         return False
     return not _functorch.is_legacy_batchedtensor(x)  # as is_grads_batched makes cotangents
+
+
+def take(problem: Problem) -> bool:
+    """Whether a loss is computed in blocks, and its arrays may be."""
+    return problem.loss.in_blocks and may_run(*problem.operands, problem.labels, problem.where)
+
+
+def losses(problem: Problem, rows: PreparedRows, formulas: RowFormulas) -> Tensor:
+    """The loss of each row, of size 1 along the axis, for autograd."""
+    if not problem.shape:  # one row alone has the bits of a batch of one
+        operands = tuple(x.unsqueeze(0) for x in problem.operands)
+        labels = None if rows.labels is None else rows.labels.unsqueeze(0)
+        batch = replace(problem, operands=operands, axis=-1, shape=(1,))
+        return losses(batch, replace(rows, labels=labels), formulas).squeeze(0)
+
+    def of(*operands: Tensor) -> Tensor:
+        result: Tensor = formulas.formula("value", replace(problem, operands=operands), rows)
+        return result
+
+    axis, parameters = problem.axis, problem.parameters
+    mask = None if rows.where is None else rows.where.expand(problem.shape).unsqueeze(axis)
+    if rows.labels is None:
+        arguments = (*problem.operands, mask, of, problem.loss, axis, parameters, rows.dtype)
+        return OfDistributions.apply(*arguments)  # type: ignore[no-any-return, no-untyped-call]
+    arguments = (problem.inputs, rows.labels, mask, axis, *parameters, rows.dtype, of)
+    return CrossEntropy.apply(*arguments)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _cuts(x: Tensor, axis: int) -> Iterator[tuple[int, int, int]]:
@@ -180,7 +210,7 @@ def _by_formula(
     x: Tensor,
     targets: Tensor,
     where: Tensor | None,
-    loss: str,
+    loss: RowLossSpec,
     axis: int,
     parameters: tuple[float, ...],
     dtype: torch.dtype,
@@ -190,8 +220,8 @@ def _by_formula(
     if where is not None:
         rows = where.narrow(*cut)
         arrays = [torch.where(rows, array, 0.0) for array in arrays]
-    formula = getattr(row_formulas, f"{loss}_{output}")
-    return formula(Along(backend.FORMULAS, axis), *arrays, *parameters)  # type: ignore[no-any-return]
+    formula = getattr(loss, output)
+    return formula(RowNamespace(ARRAYS, axis), *arrays, *parameters)  # type: ignore[no-any-return]
 
 
 def _difference(x: Tensor, largest: Tensor, buffer: Tensor | None) -> Tensor:

@@ -8,15 +8,19 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ... import _core
-from ..._call import REDUCTIONS
 from ..._composed import is_composed
+from ..._problem import REDUCTIONS
 
 # The dtypes of results, by their numbers among the kernels.
-CODES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
+DTYPE_CODES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
+INTEGERS = {
+    torch.bool, torch.uint8, torch.int8, torch.uint16, torch.int16,
+    torch.uint32, torch.int32, torch.uint64, torch.int64,
+}  # fmt: skip
 REDUCTION_CODES = {name: number for number, name in enumerate(REDUCTIONS)}
 # The first tensor may come while torch.func transforms something, or a mode looks on.
 with _C._DisableFuncTorch(), _disable_current_modes():
-    NUMBERS = {dtype: torch.zeros((), dtype=dtype, device="cpu") for dtype in CODES}
+    NUMBERS = {dtype: torch.zeros((), dtype=dtype, device="cpu") for dtype in DTYPE_CODES}
 
 TENSORS = _core.Tensors(
     # Subclasses may mean something else by their memory, or not have any.
@@ -32,7 +36,6 @@ TENSORS = _core.Tensors(
     empty_like=torch.empty_like,
     numbers=tuple(NUMBERS.values()),
     threads=torch.get_num_threads,
-    reductions=REDUCTION_CODES,
 )
 
 
@@ -52,6 +55,11 @@ def are_unobserved() -> bool:
     return forward_ad._current_level < 0
 
 
-def is_plain(*operands: Any) -> bool:
+def kernels_may_read(*operands: Any) -> bool:
     """Whether kernels may read these tensors (numbers and None aside), as nobody else looks on."""
     return are_unobserved() and TENSORS.are_plain(*operands)
+
+
+def as_kernel_dtype(x: Any) -> Any:
+    """Weights or a parameter in a dtype that the kernels read."""
+    return x.double() if isinstance(x, Tensor) and x.dtype in INTEGERS else x

@@ -5,6 +5,8 @@ nothing but this call looks on: no compiler, tracer, transform, mode or subclass
 formulas.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,40 +16,74 @@ from torch import _C, Tensor
 from torch.autograd import Function
 
 from ... import _core
-from ..._call import Call, Problem
-from ..._losses import LOSSES
-from ..base import Array
-from .eligibility import CODES, NUMBERS, REDUCTION_CODES, TENSORS, are_unobserved, is_plain
-from .formulas import FORMULAS, INTEGERS, Formulas
+from ..._problem import VALUE, Array, Call, Problem
+from ..._spec import RowLossSpec
+from ..executor import KERNELS
+from ..formulas import Formulas
+from .eligibility import (
+    DTYPE_CODES,
+    NUMBERS,
+    REDUCTION_CODES,
+    TENSORS,
+    are_unobserved,
+    as_kernel_dtype,
+    kernels_may_read,
+)
+from .rows import RowKernels
 
 
-class Kernels(Formulas):
-    """The kernels, for the calls that let them."""
+class Kernels:
+    """The losses that have a kernel, for the calls that let them."""
 
-    def value(self, problem: Problem) -> Array:
-        if not is_plain(*_operands(problem)):
-            return super().value(problem)
-        if torch.is_grad_enabled() and _requires_grad(problem):
-            return _Value.apply(problem, *_operands(problem))  # type: ignore[no-untyped-call]
-        return _sweep(problem, problem.dtype, value=True)
+    name, device = KERNELS, "CPU"
+    takes = "eager calls of losses that have a kernel, without transforms, modes and subclasses"
 
-    def value_and_grad(self, problem: Problem) -> tuple[Array, Array]:
-        if not is_plain(*_operands(problem)):
-            return super().value_and_grad(problem)
-        gradient = torch.empty_like(problem.inputs, dtype=problem.dtype)
-        return _sweep(problem, problem.dtype, True, gradient), gradient
+    def __init__(self, formulas: Formulas) -> None:
+        self._formulas = formulas
+        self._rows = RowKernels(formulas)
 
-    def grad_and_hess(self, problem: Problem) -> tuple[Array, Array]:
-        if not is_plain(*_operands(problem)):
-            return super().grad_and_hess(problem)
-        first, second = (torch.empty(problem.shape, dtype=problem.dtype) for _ in range(2))
-        _sweep(problem, problem.dtype, gradient=first, curvature=second)
-        return first, second
+    def idle(self) -> str | None:
+        return None
+
+    def refuses(self, problem: Problem) -> str | None:
+        if not problem.loss.has_kernel:
+            return f"{problem.loss.name} has no kernel"
+        if isinstance(problem.loss, RowLossSpec):
+            return self._rows.refuses(problem)
+        return None if kernels_may_read(*_operands(problem)) else "not an eager call on CPU tensors"
+
+    def run(self, problem: Problem) -> tuple[Array, ...]:
+        if isinstance(problem.loss, RowLossSpec):
+            return self._rows.run(problem)
+        outputs, dtype = problem.outputs, problem.dtype
+        if outputs == VALUE:
+            if torch.is_grad_enabled() and _requires_grad(problem):
+                operands = _operands(problem)
+                value = _Value.apply(problem, self._formulas, *operands)  # type: ignore[no-untyped-call]
+                return (value,)
+            return (_sweep(problem, dtype, value=True),)
+        results: dict[str, Tensor] = {}
+        for output in outputs:
+            if output == "gradient" and "value" in outputs:
+                results[output] = torch.empty_like(problem.inputs, dtype=dtype)
+            elif output != "value":
+                results[output] = torch.empty(problem.shape, dtype=dtype)
+        value = _sweep(
+            problem, dtype, "value" in outputs, results.get("gradient"),
+            results.get("second_derivative"),
+        )  # fmt: skip
+        return tuple([value if output == "value" else results[output] for output in outputs])
 
 
-def value_at_once(loss: str, call: Call) -> Array | None:
+def simple_value(call: Call[Any], outputs: tuple[str, ...]) -> tuple[Array] | None:
     """The loss of two plain tensors without options; None: the call is another one."""
-    return TENSORS.value(LOSSES[loss].number, call) if are_unobserved() else None
+    is_tensor = type(call.operands[0]) is Tensor
+    if outputs != VALUE or not (is_tensor and call.loss.has_kernel and are_unobserved()):
+        return None
+    reduction = REDUCTION_CODES[call.reduction]
+    inputs, targets = call.operands
+    value = TENSORS.value(call.loss.kernel_index, inputs, targets, call.parameters, reduction)
+    return None if value is None else (value,)
 
 
 def _requires_grad(problem: Problem) -> bool:
@@ -77,7 +113,7 @@ def _sweep(
     dtype: torch.dtype,
     value: bool = False,
     gradient: Tensor | None = None,
-    curvature: Tensor | None = None,
+    second_derivative: Tensor | None = None,
     cotangent: Tensor | None = None,
 ) -> Any:
     """Run the kernels into these results, and return the value if it is wanted.
@@ -113,19 +149,19 @@ def _sweep(
             shape = tuple(shape[d] for d in order)
             gradient = None if gradient is None else gradient.permute(order)
     _core.sweep(
-        LOSSES[problem.loss].number,
-        CODES[dtype],
+        problem.loss.kernel_index,
+        DTYPE_CODES[dtype],
         REDUCTION_CODES[problem.reduction],
         shape,
         kept,
         inputs,
         targets,
-        tuple([x if type(x) is float else readable(x) for x in parameters]),
-        weights if weights is None else readable(weights),
+        tuple([x if type(x) is float else as_kernel_dtype(x) for x in parameters]),
+        weights if weights is None else as_kernel_dtype(weights),
         where,
         result,
         gradient,
-        curvature,
+        second_derivative,
         total,
         cotangent,
         torch.get_num_threads(),
@@ -133,20 +169,15 @@ def _sweep(
     return result
 
 
-def readable(x: Any) -> Any:
-    """Weights or a parameter in a dtype that the kernels read."""
-    return x.double() if isinstance(x, Tensor) and x.dtype in INTEGERS else x
-
-
 def _operands(problem: Problem) -> list[Any]:
-    return [problem.inputs, problem.targets, problem.weights, problem.where, *problem.parameters]
+    return [*problem.operands, problem.weights, problem.where, *problem.parameters]
 
 
 def _with(problem: Problem, operands: Sequence[Any]) -> Problem:
     """The same problem of other operands."""
     inputs, targets, weights, where, *parameters = operands
     return replace(
-        problem, inputs=inputs, targets=targets, weights=weights, where=where,
+        problem, operands=(inputs, targets), weights=weights, where=where,
         parameters=tuple(parameters),
     )  # fmt: skip
 
@@ -159,10 +190,10 @@ class _Value(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, problem: Problem, *operands: Any) -> Tensor:
-        _, by_inputs, by_targets, *_ = ctx.needs_input_grad
+    def forward(ctx: Any, problem: Problem, formulas: Formulas, *operands: Any) -> Tensor:
+        _, _, by_inputs, by_targets, *_ = ctx.needs_input_grad
         gradient = None
-        if by_inputs or (by_targets and LOSSES[problem.loss].of_residual):
+        if by_inputs or (by_targets and problem.loss.uses_difference_only):
             x = problem.inputs if by_inputs else problem.targets
             reduced = 0 if problem.reduction == "none" else len(problem.axes)
             is_number = reduced == len(problem.shape)
@@ -170,20 +201,21 @@ class _Value(Function):
                 gradient = torch.empty_like(x)
         value: Tensor = _sweep(problem, problem.dtype, True, gradient)
         _save(ctx, problem, gradient)
+        ctx.formulas = formulas
         return value
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> Any:
         problem, gradient = _saved(ctx)
-        needed = [place for place, needs in enumerate(ctx.needs_input_grad[1:]) if needs]
-        known = 2 if LOSSES[problem.loss].of_residual else 1  # to the kernels
-        plain = is_plain(*_operands(problem), cotangent)
+        needed = [place for place, needs in enumerate(ctx.needs_input_grad[2:]) if needs]
+        known = 2 if problem.loss.uses_difference_only else 1  # to the kernels
+        plain = kernels_may_read(*_operands(problem), cotangent)
         by_kernels = [place for place in needed if place < known and plain]
         by_formulas = [place for place in needed if place not in by_kernels]
-        results: list[Tensor | None] = [None] * (len(ctx.needs_input_grad) - 1)
+        results: list[Tensor | None] = [None] * (len(ctx.needs_input_grad) - 2)
         for place in by_kernels:
             if torch.is_grad_enabled():  # what it returns may be differentiated
-                arguments = (problem, place, cotangent, *_operands(problem))
+                arguments = (problem, ctx.formulas, place, cotangent, *_operands(problem))
                 results[place] = _Gradient.apply(*arguments)  # type: ignore[no-untyped-call]
             elif gradient is None:
                 results[place] = _gradient(problem, place, cotangent)
@@ -196,18 +228,20 @@ class _Value(Function):
                     results[place] = _gradient(problem, place, cotangent, gradient)
                 gradient = None
         if by_formulas:
-            slopes = _by_formulas(problem, by_formulas, cotangent)
+            slopes = _by_formulas(ctx.formulas, problem, by_formulas, cotangent)
             for place, slope in zip(by_formulas, slopes, strict=True):
                 results[place] = slope
-        return None, *results
+        return None, None, *results
 
 
 class _Gradient(Function):
     """The gradient by inputs (place 0) or targets (1), which can be differentiated again."""
 
     @staticmethod
-    def forward(ctx: Any, problem: Problem, place: int, cotangent: Tensor, *_: Any) -> Tensor:
-        ctx.place = place
+    def forward(
+        ctx: Any, problem: Problem, formulas: Formulas, place: int, cotangent: Tensor, *_: Any
+    ) -> Tensor:
+        ctx.place, ctx.formulas = place, formulas
         _save(ctx, problem, cotangent)
         return _gradient(problem, place, cotangent)
 
@@ -217,11 +251,11 @@ class _Gradient(Function):
         needed = [place for place, needs in enumerate(ctx.needs_input_grad) if needs]
         differentiable = torch.is_grad_enabled()
         with torch.enable_grad():
-            arguments = [problem, ctx.place, cotangent, *_operands(problem)]
+            arguments = [problem, ctx.formulas, ctx.place, cotangent, *_operands(problem)]
             for place in needed:  # new names, since the cotangent may depend on an operand
                 arguments[place] = arguments[place].view_as(arguments[place])
-            _, place, cotangent, *operands = arguments
-            (slope,) = _by_formulas(_with(problem, operands), [place], cotangent)
+            _, formulas, place, cotangent, *operands = arguments
+            (slope,) = _by_formulas(formulas, _with(problem, operands), [place], cotangent)
         results: list[Tensor | None] = [None] * len(arguments)
         if not slope.requires_grad:  # that of a hinge, by its inputs, is constant
             return tuple(results)
@@ -234,14 +268,16 @@ class _Gradient(Function):
         return tuple(results)
 
 
-def _by_formulas(problem: Problem, places: list[int], cotangent: Tensor) -> tuple[Tensor, ...]:
+def _by_formulas(
+    formulas: Formulas, problem: Problem, places: list[int], cotangent: Tensor
+) -> tuple[Tensor, ...]:
     """The gradient by the operands in these places, differentiable if gradients are recorded."""
     differentiable = torch.is_grad_enabled()
     with torch.enable_grad():
         operands = _operands(problem)
         for place in places:
             operands[place] = operands[place].view_as(operands[place])
-        value = FORMULAS.value(_with(problem, operands))
+        (value,) = formulas.run(_with(problem, operands))
     by = [operands[place] for place in places]
     return torch.autograd.grad(value, by, cotangent, create_graph=differentiable)
 

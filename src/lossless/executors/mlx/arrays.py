@@ -1,52 +1,42 @@
-"""MLX arrays: on CPU streams the kernels as nodes of MLX's lazy graph, elsewhere the formulas.
+"""MLX's arrays, and what formulas do with them otherwise than with others.
 
 Everything here can be traced: MLX transforms, compiles and exports it. So nothing looks at a
 value, and nothing but the number of dimensions at a shape: a function that is compiled for any
 shape (`shapeless=True`) would keep what it saw first.
 """
 
-import importlib
-import sys
+from __future__ import annotations
+
 from collections.abc import Sequence
-from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
-from ... import _core
-from ..._composed import is_composed
-from .. import numpy as numpy_backend
-from ..array_api import ArrayApi
-from ..base import Array
-from ..composed import warn_of_fallback
-
-if TYPE_CHECKING:
-    from ..._call import Problem
-    from .kernels import Kernels
+from ..._problem import Array
+from ..arrays import Arrays
+from ..numpy.arrays import ARRAYS as NUMPY
 
 
-class Formulas(ArrayApi):
-    """The array API backend, with what MLX calls or does otherwise."""
-
+class MlxArrays(Arrays):
     def is_array(self, x: Any) -> bool:
         return isinstance(x, mx.array | np.ndarray)
 
-    def operands(self, name: str, given: dict[str, Any]) -> tuple[Sequence[Array], Any]:
+    def operands(self, function: str, given: dict[str, Any]) -> tuple[Sequence[Array], Any]:
         """NumPy's floats beside MLX arrays take their dtype, as MLX has it."""
         beside = [argument for argument, x in given.items() if isinstance(x, np.ndarray)]
         if beside:
             own = {argument: x for argument, x in given.items() if argument not in beside}
-            dtype = super().operands(name, own)[1]
+            dtype = super().operands(function, own)[1]
             given = dict(given)
             for argument in beside:
-                given[argument] = self.real(f"{name}: {argument}", given[argument], dtype)
-        return super().operands(name, given)
+                given[argument] = self.real(f"{function}: {argument}", given[argument], dtype)
+        return super().operands(function, given)
 
     def real(self, argument: str, x: Any, dtype: Any = None) -> float | Array:
         if not isinstance(x, np.ndarray):
             return super().real(argument, x)
-        array = numpy_backend.real(argument, x)
+        array = NUMPY.real(argument, x)
         if isinstance(array, np.ndarray) and array.dtype.name == "bfloat16":
             array = array.astype(np.float32)
             dtype = dtype or mx.bfloat16
@@ -55,12 +45,12 @@ class Formulas(ArrayApi):
 
     def mask(self, argument: str, x: Any) -> Array:
         if isinstance(x, np.ndarray):
-            x = mx.array(numpy_backend.mask(argument, x))
+            x = mx.array(NUMPY.mask(argument, x))
         return super().mask(argument, x)
 
     def labels(self, argument: str, x: Any, like: Array) -> Array:
         if isinstance(x, np.ndarray):
-            x = mx.array(numpy_backend.labels(argument, x, like))
+            x = mx.array(NUMPY.labels(argument, x, like))
         return super().labels(argument, x, like)
 
     def is_float(self, dtype: Any) -> bool:
@@ -83,7 +73,7 @@ class Formulas(ArrayApi):
 
     def wide(self, x: Array) -> Any:
         """MLX adds up float32 one after the other on a CPU, and has no float64 on a GPU."""
-        return mx.float64 if _on_cpu() else x.dtype
+        return mx.float64 if is_on_cpu() else x.dtype
 
     def total(self, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
         """Squeezed one axis after the other.
@@ -101,6 +91,10 @@ class Formulas(ArrayApi):
         """Counted, since a compiled function may meet another shape than the one traced."""
         return mx.sum(_everywhere(x), axis=axes, keepdims=keepdims).astype(self.wide(x))
 
+    def of_one_shape(self, inputs: Array, targets: Array) -> Sequence[Array]:
+        """MLX may have mapped one of them, or call a shapeless function with another size."""
+        return mx.broadcast_arrays(inputs, targets)
+
     def size(self, x: Array, axis: int, dtype: Any) -> Any:
         return mx.sum(_everywhere(x), axis=axis, keepdims=True).astype(dtype)
 
@@ -110,11 +104,6 @@ class Formulas(ArrayApi):
 
     def constant(self, x: Array) -> Array:
         return mx.stop_gradient(x)
-
-    def _operands(self, problem: "Problem", dtype: Any) -> tuple[Array, ...]:
-        operands = super()._operands(problem, dtype)
-        # MLX may have mapped one of them, or call a shapeless function with another size.
-        return tuple(mx.broadcast_arrays(*operands)) if len(operands) > 1 else operands
 
 
 class Namespace:
@@ -150,49 +139,9 @@ def _everywhere(x: Array) -> Array:
     return mx.full_like(x, True, dtype=mx.bool_)
 
 
-def _on_cpu() -> bool:
+def is_on_cpu() -> bool:
+    """Whether the default stream is a CPU's."""
     return bool(mx.default_device().type == mx.cpu)
 
 
-def _kernels() -> "tuple[Kernels | None, str]":
-    """What serves on CPU streams, and why."""
-    version, built_for = metadata.version("mlx"), _core.built_for_mlx()
-    if version != built_for:
-        why = f"lossless was built for mlx {built_for}, not {version}"
-        package = "mlx" if sys.platform == "darwin" else "mlx[cpu]"
-        cure = f"For the kernels, pip install '{package}=={built_for}'."
-        if not built_for:
-            why, cure = "lossless was built without MLX", "Install it again, beside mlx."
-    else:
-        from .rows import RowKernels
-
-        try:
-            kernels = RowKernels(importlib.import_module("lossless._mlx"))
-            kernels.probe()
-        except Exception as error:
-            why = f"the bridge to mlx {version} does not work: {error}"
-            cure = "Install lossless again to build it anew."
-        else:
-            return kernels, f"lossless was built for mlx {version}"
-    warn_of_fallback("MLX arrays", f"{why}. {cure}")
-    return None, why
-
-
-_FORMULAS = Formulas(Namespace())
-_KERNELS, _WHY = _kernels()
-
-
-def backend() -> Formulas:
-    """What serves a call now."""
-    if _KERNELS is None or is_composed.get() or not _on_cpu():
-        return _FORMULAS
-    return _KERNELS
-
-
-def path() -> tuple[str, str]:
-    """Whether that is "native" or "composed", and why."""
-    if backend() is _KERNELS or _KERNELS is None:
-        return "composed" if _KERNELS is None else "native", _WHY
-    if is_composed.get():
-        return "composed", "inside lossless.composed()"
-    return "composed", "the default stream is not a CPU's"
+ARRAYS = MlxArrays(Namespace())

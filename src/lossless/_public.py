@@ -1,0 +1,164 @@
+"""What the module of a loss makes public: a function of its signature, and its derivatives.
+
+The body of a public loss packs its arguments into a `Call`. The decorator makes of it the function
+that users see, and the two that `value_and_grad` and `grad_and_hess` return.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, cast, overload
+
+from ._dispatch import compute
+from ._problem import GRADIENT_AND_SECOND_DERIVATIVE, VALUE, VALUE_AND_GRADIENT, Call
+from ._types import Array, CurvedLoss, Loss, P, RowLoss, Unknown
+
+Function = Callable[..., Any]
+# By a loss, what these functions return for it.
+_derivatives: dict[str, dict[Any, Function]] = {"value_and_grad": {}, "grad_and_hess": {}}
+
+
+def loss(body: Callable[P, Call[Array]]) -> CurvedLoss[P, Array]:
+    """Make the public function of a loss from the function that packs its arguments."""
+    function = loss_without_second_derivative(body)
+    pack, name = _without_reduction(body), body.__name__
+
+    def derivatives(*args: P.args, **kwargs: P.kwargs) -> Any:
+        return compute(name, pack(*args, **kwargs), GRADIENT_AND_SECOND_DERIVATIVE)
+
+    _add("grad_and_hess", function, derivatives)
+    return cast("CurvedLoss[P, Array]", function)
+
+
+def loss_without_second_derivative(body: Callable[P, Call[Array]]) -> RowLoss[P, Array]:
+    """The same of one whose formulas have no second derivative."""
+    name = body.__name__
+
+    def value(*args: P.args, **kwargs: P.kwargs) -> Any:
+        return compute(name, body(*args, **kwargs), VALUE)[0]
+
+    def value_and_gradient(*args: P.args, **kwargs: P.kwargs) -> Any:
+        return compute(name, body(*args, **kwargs), VALUE_AND_GRADIENT)
+
+    _dress(value, body, "Array")
+    _add("value_and_grad", value, value_and_gradient)
+    return cast("RowLoss[P, Array]", value)
+
+
+def _add(method: str, function: Any, derivative: Any) -> None:
+    """Let `method` find the derivative of a public function, and pickle too."""
+    _dress(derivative, function, "tuple[Array, Array]")
+    derivative.__qualname__ = f"{function.__qualname__}._{method}"
+    setattr(function, f"_{method}", derivative)
+    _derivatives[method][function] = derivative
+
+
+def names() -> list[str]:
+    """Of the public losses."""
+    return sorted(loss.__name__ for loss in _derivatives["value_and_grad"])
+
+
+def _dress(function: Any, body: Any, returns: str) -> None:
+    """Make a function look like the body, but for what it returns."""
+    functools.update_wrapper(function, body)
+    function.__annotations__ = {**body.__annotations__, "return": returns}
+    function.__signature__ = inspect.signature(body).replace(return_annotation=returns)
+
+
+def _without_reduction(body: Callable[P, Call[Array]]) -> Callable[P, Call[Array]]:
+    """The same without a reduction, whatever the default is."""
+    place = list(inspect.signature(body).parameters).index("reduction")
+
+    def pack(*args: P.args, **kwargs: P.kwargs) -> Call[Array]:
+        if place >= len(args):
+            kwargs.setdefault("reduction", "none")
+        call = body(*args, **kwargs)
+        if call.reduction != "none":
+            raise ValueError(
+                f"{body.__name__}: grad_and_hess is element-wise, reduction must be 'none', "
+                f"got {call.reduction!r}"
+            )
+        return call
+
+    return pack
+
+
+@overload
+def value_and_grad(loss: Loss[P, Array]) -> Callable[P, tuple[Array, Array]]: ...
+@overload
+def value_and_grad(loss: Unknown) -> Any: ...
+def value_and_grad(loss: Any) -> Any:
+    """Return a function that computes a loss and its gradient in one pass over memory.
+
+    The gradient is that of the reduced value by `inputs` (the first argument, whatever a loss
+    calls it), in the shape of `inputs`, rounded once:
+    the division by the number of elements comes before the rounding. With `reduction="none"` it
+    is the element-wise derivative.
+
+    Args:
+        loss: a loss of this package.
+
+    Returns:
+        A function of the loss's arguments that returns `(value, gradient)`. Its `inputs` must be
+        an array.
+
+    Raises:
+        TypeError: `loss` is not a loss of this package.
+
+    Example:
+        >>> import lossless, numpy as np
+        >>> predictions, truth = np.array([1.0, 2.0, 10.0]), np.array([1.5, 2.0, 4.0])
+        >>> lossless.value_and_grad(lossless.huber_loss)(predictions, truth, reduction="sum")
+        (np.float64(5.625), array([-0.5,  0. ,  1. ]))
+
+    *New in 0.1.0.*
+    """
+    return _derivative("value_and_grad", loss)
+
+
+@overload
+def grad_and_hess(loss: CurvedLoss[P, Array]) -> Callable[P, tuple[Array, Array]]: ...
+@overload
+def grad_and_hess(loss: Unknown) -> Any: ...
+def grad_and_hess(loss: Any) -> Any:
+    """Return a function that computes the first and second derivative of a loss by its inputs.
+
+    Both are element-wise, with the weights, without a reduction: what gradient boosting asks for.
+    Of `cross_entropy` the second is the diagonal, p·(1 - p) for the probabilities p.
+
+    Args:
+        loss: an element-wise loss of this package, or `cross_entropy`.
+
+    Returns:
+        A function of the loss's arguments that returns `(first, second)` derivative in the shape
+        of the residuals, or of the logits. Its `inputs` must be an array, its `reduction` stays
+        `"none"`.
+
+    Raises:
+        TypeError: `loss` is not a loss of this package.
+
+    Example:
+        >>> import lossless, numpy as np
+        >>> predictions, truth = np.array([1.0, 2.0, 10.0]), np.array([1.5, 2.0, 4.0])
+        >>> lossless.grad_and_hess(lossless.huber_loss)(predictions, truth)
+        (array([-0.5,  0. ,  1. ]), array([1., 1., 0.]))
+
+    *New in 0.1.0.*
+    """
+    return _derivative("grad_and_hess", loss)
+
+
+def _derivative(method: str, loss: Any) -> Function:
+    try:
+        if (found := _derivatives[method].get(loss)) is not None:
+            return found
+        is_loss = loss in _derivatives["value_and_grad"]
+    except TypeError:  # of what cannot be a key
+        is_loss = False
+    wanted = (
+        "element-wise or cross_entropy" if is_loss else "a loss of lossless, such as huber_loss"
+    )
+    got = loss.__name__ if is_loss else repr(loss)
+    raise TypeError(f"{method}: loss must be {wanted}, got {got}")

@@ -1,0 +1,184 @@
+"""The kernels on NumPy's memory."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ... import _core
+from ..._problem import REDUCTIONS, Problem
+from ..._spec import LossSpec, RowLossSpec
+from ..executor import KERNELS, Executor
+from ..formulas import is_number_against_array, with_outputs
+from .arrays import DTYPE_CODES, Array
+
+Operand: TypeAlias = tuple[Array, int] | float | None
+
+_REDUCTION_CODES = {name: code for code, name in enumerate(REDUCTIONS)}
+_LABELS = (np.dtype(np.int32), np.dtype(np.int64))
+_BOOLEAN = 4
+
+
+class Kernels:
+    """The losses that have a kernel; of those of rows, the formulas give the second derivative."""
+
+    name, device, takes = KERNELS, "CPU", "losses that have a kernel"
+
+    def __init__(self, formulas: Executor) -> None:
+        self._formulas = formulas
+
+    def idle(self) -> str | None:
+        return None
+
+    def refuses(self, problem: Problem) -> str | None:
+        return None if problem.loss.has_kernel else f"{problem.loss.name} has no kernel"
+
+    def run(self, problem: Problem) -> tuple[Any, ...]:
+        if isinstance(problem.loss, RowLossSpec):
+            return self._run_rows(problem)
+        outputs, shape, dtype = problem.outputs, problem.shape, problem.dtype
+        results: dict[str, Array] = {}
+        total = None
+        order, outer = _order(problem)
+        for output in outputs:
+            if output == "value":
+                results[output] = np.empty([shape[d] for d in order[:outer]], dtype)
+            elif output == "gradient" and "value" in outputs and is_number_against_array(problem):
+                results[output] = total = np.empty(problem.inputs.shape, dtype)
+            else:
+                results[output] = np.empty(shape, dtype)
+        _sweep(problem, order, outer, results, total)
+        return tuple([results[output][()] for output in outputs])
+
+    def _run_rows(self, problem: Problem) -> tuple[Any, ...]:
+        outputs, shape = problem.outputs, problem.shape
+        results: dict[str, Any] = {}
+        if "value" in outputs:
+            results["value"] = np.empty(shape if problem.reduction == "none" else (), problem.dtype)
+        if "gradient" in outputs:
+            results["gradient"] = np.empty(problem.inputs.shape, problem.dtype)
+        if results:
+            _sweep_rows(problem, results)
+        if "second_derivative" in outputs:
+            wanted = with_outputs(problem, "second_derivative")
+            (results["second_derivative"],) = self._formulas.run(wanted)
+        return tuple([results[output][()] for output in outputs])
+
+
+def _order(problem: Problem) -> tuple[list[int], int]:
+    """The dimensions, those to be reduced last, and how many there are before these."""
+    every = list(range(len(problem.shape)))
+    if problem.reduction == "none":
+        return every, len(every)
+    outer = [d for d in every if d not in problem.axes]
+    return [*outer, *problem.axes], len(outer)
+
+
+def _sweep(
+    problem: Problem,
+    order: list[int],
+    outer: int,
+    results: dict[str, Array],
+    total_gradient: Array | None,
+) -> None:
+    """Run the kernels into these results. They reduce the last axes, so others are moved there."""
+    shape = problem.shape
+    operands = [*problem.operands, problem.weights, problem.where, *problem.parameters]
+    gradient = results.get("gradient") if total_gradient is None else None
+    if order != sorted(order):
+        operands = [
+            np.broadcast_to(x, shape).transpose(order) if isinstance(x, np.ndarray) else x
+            for x in operands
+        ]
+        gradient = None if gradient is None else gradient.transpose(order)
+    inputs, targets, weights, where, *parameters = map(_operand, operands)
+    _core.sweep(
+        problem.loss.kernel_index,
+        DTYPE_CODES[problem.dtype],
+        _REDUCTION_CODES[problem.reduction],
+        tuple([shape[d] for d in order]),
+        0 if problem.reduction == "none" else outer,
+        inputs,
+        targets,
+        tuple(parameters),
+        weights,
+        where,
+        results.get("value"),
+        gradient,
+        results.get("second_derivative"),
+        total_gradient,
+    )
+
+
+def _sweep_rows(problem: Problem, results: dict[str, Array]) -> None:
+    """Run the kernel of cross entropy into these results; it takes rows along the last axis."""
+
+    def rows(x: Array) -> Array:
+        return np.moveaxis(x, problem.axis, -1)
+
+    (smoothing,) = problem.parameters
+    logits, *probabilities = problem.operands
+    logits = rows(logits.astype(problem.dtype, copy=False))
+    labels = problem.labels
+    if labels is not None and labels.dtype not in _LABELS:
+        labels = labels.astype(np.int64)
+    gradient = results.get("gradient")
+    _core.cross_entropy(
+        DTYPE_CODES[problem.dtype],
+        _REDUCTION_CODES[problem.reduction],
+        logits.shape,
+        _operand(logits),
+        labels,
+        _operand(rows(probabilities[0])) if probabilities else None,
+        smoothing,
+        _operand(problem.weights),
+        _operand(problem.where),
+        results.get("value"),
+        None if gradient is None else rows(gradient),
+    )
+
+
+def sums(
+    loss: LossSpec,
+    inputs: Array,
+    targets: Array,
+    parameters: tuple[float, ...],
+    weights: Array | None,
+) -> Array:
+    """The sum of each row, in float64 before it is rounded to the dtype of the operands.
+
+    For those who cannot have all operands at once, and add such sums up.
+    """
+    result = np.empty(len(inputs))
+    _core.sweep(
+        loss.kernel_index,
+        DTYPE_CODES[np.result_type(inputs, targets)],
+        _REDUCTION_CODES["sum"],
+        inputs.shape,
+        1,
+        _operand(inputs),
+        _operand(targets),
+        parameters,
+        _operand(weights),
+        None,
+        result,
+        None,
+        None,
+        None,
+        value_dtype=DTYPE_CODES[result.dtype],
+    )
+    return result
+
+
+def _operand(x: Any) -> Operand:
+    """What the kernels read: a float, or an array with the number of its dtype."""
+    if not isinstance(x, np.ndarray):
+        return x  # type: ignore[no-any-return]
+    if x.dtype == np.bool_:
+        return x, _BOOLEAN
+    code = DTYPE_CODES.get(x.dtype)
+    if code is None:  # integers, or floats in another byte order
+        x = x.astype(x.dtype.newbyteorder("=") if x.dtype.kind == "f" else np.float64)
+        code = DTYPE_CODES[x.dtype]
+    return x, code
