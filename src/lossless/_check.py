@@ -36,12 +36,14 @@ def is_simple(call: Call[Any]) -> bool:
 
 
 def check_words(function: str, call: Call[Any]) -> None:
-    """What is wrong whatever the arrays are: an unknown reduction, a word for a parameter."""
+    """What is wrong whatever the arrays are: an unknown reduction, a word for a number."""
     loss: LossSpec = call.loss
     known = UNWEIGHTED if isinstance(loss, RowLossSpec) and not loss.weighted else REDUCTIONS
     check_reduction(function, call.reduction, known)
-    if not isinstance(loss, RowLossSpec):
-        for parameter, x in zip(loss.keywords, call.parameters, strict=True):
+    for parameter, x in zip(loss.keywords, call.parameters, strict=True):
+        if isinstance(loss, RowLossSpec):
+            _number(function, parameter, x)
+        else:
             refuse_word(function, parameter.name, x)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from ._check import check_words, is_simple, problem_of
 from ._composed import is_composed
 from ._problem import Array, Call
+from ._spec import RowLossSpec
 from .executors import numpy as numpy_framework
 from .executors import versions
 from .executors.executor import Framework
@@ -66,9 +67,10 @@ def _types(call: Call[Any]) -> tuple[type, ...]:
 def _framework(function: str, call: Call[Any]) -> Framework:
     """The framework of the arrays of a call; numbers and None go with any."""
     loss = call.loss
-    names = (p.name for p in loss.keywords)
     every = dict(zip(loss.operands, call.operands, strict=True))
-    every |= dict(zip(names, call.parameters, strict=True))
+    if not isinstance(loss, RowLossSpec):  # whose parameters are numbers
+        names = (parameter.name for parameter in loss.keywords)
+        every |= dict(zip(names, call.parameters, strict=True))
     every |= {"weights": call.weights, "where": call.where}
     arguments = {argument: x for argument, x in every.items() if not isinstance(x, _NUMBERS)}
     for argument, x in arguments.items():

@@ -24,7 +24,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "gaussian_nll_loss": {"full": True},
 }
 # Of their values terms of both signs may cancel; none is larger.
-LARGEST_TERM = {"gaussian_nll_loss": 8.0}
+LARGEST_TERM = {"gaussian_nll_loss": 8.0, "margin_ranking_loss": 8.0, "hinge_loss": 8.0}
 RESIDUALS = np.array([1e-6, 1e-3, 0.03, 0.7, 3.0, 40.0], np.float32)
 # By their functions: the targets, and the definition there.
 SMALL: dict[str, tuple[float, Any]] = {
