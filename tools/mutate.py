@@ -7,7 +7,7 @@ with 1 when a mistake survived. The tests run in the versions of this Python's e
     python tools/mutate.py --list                            the mistakes, without making them
     python tools/mutate.py --sample 30 --seed 1              some of them
     python tools/mutate.py --per-line --seed 1               one for each line
-    python tools/mutate.py --file src/kernels/arith/arithmetic.h   those of another header
+    python tools/mutate.py --file src/kernels/arith/elementary.h   those of another header
 """
 
 from __future__ import annotations

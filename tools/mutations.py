@@ -61,10 +61,8 @@ REPLACEMENTS = [
     ("call", re.compile(r"\bstd::fabs(?=\()"), ""),
 ]
 # A value that is computed and not used: the declaration gets an empty one, the assignment goes.
-DECLARATION = re.compile(
-    r"^ *(?:(?:static|constexpr|const|double|bool|float|u?int\w*|Split|Outcome) )+\w+( = [^;]+);",
-    re.M,
-)
+TYPE = r"static|constexpr|const|double|bool|float|u?int\w*|DoubleDouble|ValueAndDerivatives"
+DECLARATION = re.compile(rf"^ *(?:(?:{TYPE}) )+\w+( = [^;]+);", re.M)
 ASSIGNMENT = re.compile(r"(?<=[;{}\n)]) *([\w.]+(?:\[\w+\])? (?:[-+*/|&]|<<|>>)?= [^;]+);")
 RETURN = re.compile(r"(?<=\breturn )([^;]+);")
 CALL = re.compile(r"\b(fma|copysign|if|if constexpr) ?\(")

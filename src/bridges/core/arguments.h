@@ -50,7 +50,8 @@ class Memory {
     return bytes;
   }
 
-  // Of a tensor, which knows them: whether it has the dtype and shape of another one, and what they are.
+  // Only for tensors, up to dtype(): a buffer does not tell its dtype.
+
   bool is_like(const Memory& other) const {
     return tensor_.dtype.code == other.tensor_.dtype.code && tensor_.dtype.bits == other.tensor_.dtype.bits &&
            shape() == other.shape();
@@ -113,10 +114,10 @@ class Arguments {
  public:
   explicit Arguments(const Shape& shape) : shape_(shape) {}
 
-  // None, a number, a tensor, or (array, dtype).
+  // Takes None, a number, a tensor, or (array, dtype).
   Operand operand(nb::handle argument) { return operand(argument, shape_.size()); }
 
-  // One that broadcasts to the first so many dimensions.
+  // Takes an operand that broadcasts to the first `dimensions` dimensions.
   Operand operand(nb::handle argument, size_t dimensions) {
     if (argument.is_none()) return {};
     if (nb::isinstance<nb::float_>(argument)) {
@@ -133,7 +134,7 @@ class Arguments {
     return {memory.data(), DType(nb::cast<int>(pair[1])), memory.strides(shape_, dimensions)};
   }
 
-  // One that broadcasts to the first so many dimensions, of signed integers: the caller has seen to that of a buffer.
+  // Takes signed integers that broadcast to the first `dimensions` dimensions. The caller has checked a buffer's dtype.
   Labels labels(nb::handle argument, size_t dimensions) {
     if (argument.is_none()) return {};
     const Memory& memory = memory_of(argument, false);
@@ -151,7 +152,7 @@ class Arguments {
     return {memory.data(), memory.strides(shape_, dimensions)};
   }
 
-  // Memory for the value of a reduction: as many elements as are kept, contiguous.
+  // Takes contiguous memory for a reduced value.
   Result reduced(nb::handle array, int64_t bytes) {
     if (array.is_none()) return {};
     const Memory& memory = memory_of(array, true);

@@ -1,17 +1,17 @@
-// What lossless._core, which holds the kernels and the threads once, lends to the other native modules: a capsule
-// in its attribute `_lent`. They are built together, so they agree on what is in it.
+// What lossless._core offers to the other native modules: functions in C++, in the capsule `_core_api`. The kernels and
+// the threads exist only once, in _core. All these modules are built together, so they agree on the struct.
 #pragma once
 
 #include "kernels/engine/row_sweep.h"
 
 namespace lossless {
 
-struct Lent {
+struct CoreApi {
   void (*sweep)(const Job&);
   bool (*sweep_small)(const SmallJob&);
   int64_t (*sweep_rows)(const RowJob&);
 };
 
-constexpr const char* lent_name = "lossless._core._lent";
+constexpr const char* core_api_name = "lossless._core._core_api";
 
 }  // namespace lossless

@@ -1,4 +1,5 @@
-// A tensor's memory by DLPack's exchange API: functions in C that its type lends, which take no time to speak of.
+// A tensor's memory by DLPack's exchange API: functions in C, which the tensor's type offers and which take next to no
+// time.
 //
 // The declarations are those of DLPack 1.3 (github.com/dmlc/dlpack), whose layout does not change within version 1.
 #pragma once
@@ -46,11 +47,11 @@ struct ExchangeApi {
 
 constexpr uint32_t known_version = 1;
 
-// Null, without an exception, where the type lends none that is known here.
+// The exchange API of a type. Null, without an exception, if the type offers none of a version known here.
 inline const ExchangeApi* exchange_api(nanobind::handle type) {
-  static PyObject* latest = nullptr;  // type that lends one, as nearly all tensors are of the same
-  static const ExchangeApi* lent = nullptr;
-  if (type.ptr() == latest) return lent;
+  static PyObject* latest_type = nullptr;  // nearly all tensors are of the same type
+  static const ExchangeApi* latest_api = nullptr;
+  if (type.ptr() == latest_type) return latest_api;
   static PyObject* const name = PyUnicode_InternFromString("__dlpack_c_exchange_api__");
   PyObject* capsule = PyObject_GetAttr(type.ptr(), name);
   void* pointer = capsule ? PyCapsule_GetPointer(capsule, "dlpack_exchange_api") : nullptr;
@@ -58,13 +59,13 @@ inline const ExchangeApi* exchange_api(nanobind::handle type) {
   PyErr_Clear();
   auto api = static_cast<const ExchangeApi*>(pointer);
   if (!api || api->version.major != known_version || !api->tensor_from_python) return nullptr;
-  Py_XSETREF(latest, Py_NewRef(type.ptr()));
-  lent = api;
-  return lent;
+  Py_XSETREF(latest_type, Py_NewRef(type.ptr()));
+  latest_api = api;
+  return api;
 }
 
-// Reads what can be read of a tensor's memory: false, without an exception, where that is not in a CPU's, or there is
-// none, as of a wrapper.
+// Describes a tensor's memory. Returns false, without an exception, if the tensor is not in a CPU's memory, or has no
+// memory of its own, as a wrapper.
 inline bool read(nanobind::handle object, Tensor* tensor) {
   const ExchangeApi* api = exchange_api(object.type());
   if (!api) return false;

@@ -14,47 +14,48 @@
 #include "bridges/core/bindings.h"
 #include "bridges/core/core_api.h"
 #include "bridges/core/gil.h"
-#include "kernels/engine/kernels.h"
 #include "kernels/engine/pool.h"
 #include "kernels/engine/sweep.h"
+#include "kernels/loops/kernels.h"
 
 using namespace nb::literals;
 
 namespace lossless {
 namespace {
 
-const LossKernels& kernels_of(int loss) {
-  const Kernels& kernels = *instruction_set().kernels;
-  if (loss < 0 || loss >= kernels.count) throw nb::index_error("no loss has this number");
-  return kernels.losses[loss];
+int checked(int kernel_index) {
+  if (kernel_index < 0 || kernel_index >= instruction_set().kernels->count)
+    throw nb::index_error("no loss has this number");
+  return kernel_index;
 }
 
 nb::list python_losses() {
   nb::list losses;
   const Kernels& kernels = *instruction_set().kernels;
   for (int i = 0; i < kernels.count; ++i) {
+    const LossKernels& loss = kernels.losses[i];
     nb::list parameters;
-    for (int p = 0; p < kernels.losses[i].parameters; ++p) parameters.append(kernels.losses[i].parameter_names[p]);
-    losses.append(nb::make_tuple(kernels.losses[i].name, nb::tuple(parameters), kernels.losses[i].error,
-                                 kernels.losses[i].of_residual));
+    for (int p = 0; p < loss.parameters; ++p) parameters.append(loss.parameter_names[p]);
+    losses.append(nb::make_tuple(loss.name, nb::tuple(parameters), kernels.proofs[i].error, loss.uses_difference_only));
   }
   return losses;
 }
 
-// dtype: of the result; None for the accurate evaluation
-nb::list python_evaluate(int loss, std::optional<int> dtype, double inputs, double targets, nb::tuple parameters) {
-  const LossKernels& kernels = kernels_of(loss);
+// dtype: of the result; None for the second stage
+nb::list python_evaluate(int kernel_index, std::optional<int> dtype, double inputs, double targets,
+                         nb::tuple parameters) {
+  const Kernels& kernels = *instruction_set().kernels;
+  const LossProof& proof = kernels.proofs[checked(kernel_index)];
   double numbers[most_parameters] = {};
-  if (int(parameters.size()) != kernels.parameters) throw nb::value_error("a parameter is missing");
+  if (int(parameters.size()) != kernels.losses[kernel_index].parameters)
+    throw nb::value_error("a parameter is missing");
   for (size_t i = 0; i < parameters.size(); ++i) numbers[i] = nb::cast<double>(parameters[i]);
-  if (!dtype && !kernels.evaluate_accurately) throw nb::value_error("this loss has no second evaluation");
-  Splits splits;
-  if (dtype)
-    kernels.evaluate[*dtype](inputs, targets, numbers, splits);
-  else
-    kernels.evaluate_accurately(inputs, targets, numbers, splits);
+  if (!dtype && !proof.evaluate_accurately) throw nb::value_error("this loss has no second evaluation");
+  ValueAndDerivatives x =
+      dtype ? proof.evaluate[*dtype](inputs, targets, numbers) : proof.evaluate_accurately(inputs, targets, numbers);
   nb::list results;
-  for (auto& split : splits) results.append(nb::make_tuple(split[0], split[1]));
+  for (DoubleDouble result : {x.value, x.gradient, x.second_derivative})
+    results.append(nb::make_tuple(result.high, result.low));
   return results;
 }
 
@@ -70,33 +71,32 @@ void python_memory_pass(nb::handle inputs, nb::handle targets, nb::handle out) {
 
 }  // namespace
 
-void python_sweep(int loss, int dtype, int reduction, const Shape& shape, int kept, nb::handle inputs,
+void python_sweep(int kernel_index, int dtype, int reduction, const Shape& shape, int outer_dims, nb::handle inputs,
                   nb::handle targets, nb::tuple parameters, nb::handle weights, nb::handle where, nb::handle value,
-                  nb::handle gradient, nb::handle curvature, nb::handle total_gradient, nb::handle cotangent,
+                  nb::handle gradient, nb::handle second_derivative, nb::handle total_gradient, nb::handle cotangent,
                   int threads, std::optional<int> value_dtype) {
-  if (int(parameters.size()) != kernels_of(loss).parameters) throw nb::value_error("a parameter is missing");
-  static constexpr int64_t sizes[result_dtypes] = {2, 2, 4, 8};
+  if (int(parameters.size()) != instruction_set().kernels->losses[checked(kernel_index)].parameters)
+    throw nb::value_error("a parameter is missing");
   Arguments arguments(shape);
   Job job;
-  job.loss = loss;
+  job.kernel_index = kernel_index;
   job.dtype = DType(dtype);
   job.reduction = Reduction(reduction);
   job.shape = shape;
-  job.kept = kept;
+  job.outer_dims = outer_dims;
   job.inputs = arguments.operand(inputs);
   job.targets = arguments.operand(targets);
   for (size_t i = 0; i < parameters.size(); ++i) job.parameters[i] = arguments.operand(parameters[i]);
   job.weights = arguments.operand(weights);
   job.where = arguments.operand(where);
-  job.cotangent = arguments.operand(cotangent, job.reduction == Reduction::none ? shape.size() : kept);
+  job.cotangent = arguments.operand(cotangent, job.reduction == Reduction::none ? shape.size() : outer_dims);
   job.threads = threads;
   if (value_dtype) job.value_dtype = DType(*value_dtype);
-  job.value = job.reduction == Reduction::none
-                  ? arguments.result(value)
-                  : arguments.reduced(value, count(shape, kept) * sizes[value_dtype.value_or(dtype)]);
+  int64_t value_bytes = count(shape, outer_dims) * item_size(job.value_dtype.value_or(job.dtype));
+  job.value = job.reduction == Reduction::none ? arguments.result(value) : arguments.reduced(value, value_bytes);
   job.gradient = arguments.result(gradient);
-  job.curvature = arguments.result(curvature);
-  job.total_gradient = arguments.reduced(total_gradient, sizes[dtype]);
+  job.second_derivative = arguments.result(second_derivative);
+  job.total_gradient = arguments.reduced(total_gradient, item_size(job.dtype));
   if (count(shape, shape.size()) < worth_releasing_the_gil) {
     sweep(job);
   } else {
@@ -110,8 +110,8 @@ void python_sweep(int loss, int dtype, int reduction, const Shape& shape, int ke
 NB_MODULE(_core, m) {
   using namespace lossless;
   nb::set_leak_warnings(false);  // at the end, threads that were stopped in a call still hold what it uses
-  static const Lent lent = {sweep, sweep_small, sweep_rows};
-  m.attr("_lent") = nb::capsule(&lent, lent_name);
+  static const CoreApi core_api = {sweep, sweep_small, sweep_rows};
+  m.attr("_core_api") = nb::capsule(&core_api, core_api_name);
   m.def(
       "built_for_mlx",
       []() -> std::string {

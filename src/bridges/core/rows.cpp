@@ -19,7 +19,6 @@ int64_t python_cross_entropy(int dtype, int reduction, const Shape& shape, nb::h
   if (dtype < 0 || dtype >= result_dtypes) throw nb::index_error("no results have this dtype");
   if (shape.empty() || shape.back() < 1) throw nb::value_error("there is no class");
   if (labels.is_none() == probabilities.is_none()) throw nb::value_error("there must be labels or probabilities");
-  static constexpr int64_t sizes[result_dtypes] = {2, 2, 4, 8};
   size_t rows = shape.size() - 1;
   Arguments arguments(shape);
   RowJob job;
@@ -34,7 +33,8 @@ int64_t python_cross_entropy(int dtype, int reduction, const Shape& shape, nb::h
   job.weights = arguments.operand(weights, rows);
   job.where = arguments.operand(where, rows);
   job.cotangent = arguments.operand(cotangent, job.reduction == Reduction::none ? rows : 0);
-  job.value = job.reduction == Reduction::none ? arguments.result(value, rows) : arguments.reduced(value, sizes[dtype]);
+  job.value =
+      job.reduction == Reduction::none ? arguments.result(value, rows) : arguments.reduced(value, item_size(job.dtype));
   job.gradient = arguments.result(gradient);
   job.threads = threads;
   if (count(shape, shape.size()) < worth_releasing_the_gil) return sweep_rows(job);

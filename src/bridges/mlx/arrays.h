@@ -1,5 +1,4 @@
-// What a node of MLX's graph needs of arrays: their dtypes and memory, and what is known of them before they are
-// computed.
+// Dtypes, memory and strides of MLX's arrays, and their values, if those are known before the graph is evaluated.
 #pragma once
 
 #include <mlx/allocator.h>
@@ -39,9 +38,10 @@ inline DType dtype_of(mx::Dtype dtype) {
   }
 }
 
-// A number that the graph knows before it runs, as the cotangents of a result (1) and of what was not used (0) are. The
-// arguments of a traced function are none: they have a primitive of their own, or no value yet.
-inline std::optional<double> known(mx::array x) {
+// The number that all elements of x are, if the graph says so before it is evaluated: that is so for the cotangent of a
+// result (1) and of an unused result (0). It is not so for the arguments of a traced function, which have a primitive
+// of their own, or no value yet.
+inline std::optional<double> constant_value(mx::array x) {
   static const std::set<std::string> repeating = {"Broadcast", "Full", "AsType", "ExpandDims", "Squeeze", "Reshape"};
   while (x.has_primitive()) {
     if (!repeating.count(x.primitive().name())) return {};
@@ -81,9 +81,10 @@ inline void allocate(mx::array& x) {
   prefer_large_pages(x.data<char>(), x.nbytes());
 }
 
-// Memory for a result in C order: that of one of the first operands if nobody else needs it, or fresh one.
-inline void allocate_over(mx::array& result, const Arrays& operands, int first) {
-  for (int i = 0; i < first; ++i) {
+// Memory for a result in C order: that of one of the first `candidates` operands if nobody else needs it, or new
+// memory.
+inline void allocate_over(mx::array& result, const Arrays& operands, int candidates) {
+  for (int i = 0; i < candidates; ++i) {
     const mx::array& x = operands[i];
     if (x.is_donatable() && x.flags().row_contiguous && x.dtype() == result.dtype() && x.shape() == result.shape()) {
       result.copy_shared_buffer(x);
@@ -93,7 +94,7 @@ inline void allocate_over(mx::array& result, const Arrays& operands, int first) 
   allocate(result);
 }
 
-// None, for a result that nobody reads.
+// No memory, for a result that nobody reads.
 inline void leave_out(mx::array& x) { x.set_data(mx::allocator::malloc(0), 0, x.strides(), x.flags()); }
 
 inline std::vector<int64_t> contiguous_strides(const mx::Shape& shape, int64_t item) {
@@ -102,18 +103,18 @@ inline std::vector<int64_t> contiguous_strides(const mx::Shape& shape, int64_t i
   return strides;
 }
 
-// The strides of an array, in bytes, that broadcast it to so many dimensions; the last ones, as many as it lacks,
-// repeat it.
-inline std::vector<int64_t> strides_of(const mx::array& x, size_t dimensions, int lacks) {
+// The strides, in bytes, that broadcast an array to `dimensions` dimensions. The array does not have the last
+// `missing_trailing_dims` of these, and repeats along them.
+inline std::vector<int64_t> strides_of(const mx::array& x, size_t dimensions, int missing_trailing_dims) {
   std::vector<int64_t> strides(dimensions, 0);
-  size_t missing = dimensions - lacks - x.ndim();
+  size_t missing = dimensions - missing_trailing_dims - x.ndim();
   for (size_t d = 0; d < x.ndim(); ++d)
     if (x.shape(d) != 1) strides[missing + d] = x.strides()[d] * int64_t(x.itemsize());
   return strides;
 }
 
-inline Operand operand(const mx::array& x, size_t dimensions, int lacks = 0) {
-  return {x.data<char>(), dtype_of(x.dtype()), strides_of(x, dimensions, lacks)};
+inline Operand operand(const mx::array& x, size_t dimensions, int missing_trailing_dims = 0) {
+  return {x.data<char>(), dtype_of(x.dtype()), strides_of(x, dimensions, missing_trailing_dims)};
 }
 
 }  // namespace lossless

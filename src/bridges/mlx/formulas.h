@@ -9,7 +9,7 @@
 
 namespace lossless {
 
-// What a Python function returns for these options and, last, arrays. The GIL is held.
+// Calls a Python function with these options and, last, a list of the arrays. The caller holds the GIL.
 template <class... Options>
 Arrays call_formulas(PyObject* formulas, const Arrays& arrays, const Options&... options) {
   namespace nb = nanobind;

@@ -15,26 +15,26 @@ using namespace nb::literals;
 
 namespace lossless {
 
-const Lent* lent;
+const CoreApi* core;
 
-void define_rows(nb::module_& m);  // mlx_rows.cpp
+void define_rows(nb::module_& m);  // rows.cpp
 
 namespace {
 
 PyObject* formulas;  // a Python function, kept for good
 
-struct Loss {
-  int number;
-  bool of_residual;  // the derivative by targets is the negative of that by inputs
+struct ElementwiseLoss {
+  int kernel_index;
+  bool uses_difference_only;  // so the derivatives with respect to inputs and to targets differ only in sign
   int parameters;
 
-  bool operator==(const Loss&) const = default;
+  bool operator==(const ElementwiseLoss&) const = default;
 };
 
 // Its arrays are inputs, targets and the parameters, then those of any node.
 class ElementWise final : public Node {
  public:
-  ElementWise(mx::Stream stream, const Plan& plan, bool skips_gradient, const Loss& loss)
+  ElementWise(mx::Stream stream, const NodePlan& plan, bool skips_gradient, const ElementwiseLoss& loss)
       : Node(stream, plan, skips_gradient), loss_(loss) {}
 
   bool is_equivalent(const mx::Primitive& other) const override {
@@ -43,25 +43,25 @@ class ElementWise final : public Node {
   }
 
  private:
-  Arrays make(const Plan& plan, const Arrays& inputs, bool skips_gradient) override {
+  Arrays make(const NodePlan& plan, const Arrays& inputs, bool skips_gradient) override {
     return outputs_of(std::make_shared<ElementWise>(stream(), plan, skips_gradient, loss_), inputs);
   }
 
   std::function<void()> prepare(const Arrays& inputs, Arrays& outputs) override {
     mx::Shape all = shape(inputs);
     Job job;
-    job.loss = loss_.number;
+    job.kernel_index = loss_.kernel_index;
     job.dtype = dtype_of(plan_.dtype);
     job.reduction = plan_.reduction;
     job.shape.assign(all.begin(), all.end());
-    job.kept = int(all.size()) - plan_.reduced;
+    job.outer_dims = int(all.size()) - plan_.reduced_dims;
     auto next = inputs.begin();
     job.inputs = operand(*next++, all.size());
     job.targets = operand(*next++, all.size());
     for (int i = 0; i < loss_.parameters; ++i) job.parameters[i] = operand(*next++, all.size());
     if (plan_.weights) job.weights = operand(*next++, all.size());
     if (plan_.where) job.where = operand(*next++, all.size());
-    if (plan_.cotangent) job.cotangent = operand(*next++, all.size(), plan_.reduced);
+    if (plan_.cotangent) job.cotangent = operand(*next++, all.size(), plan_.reduced_dims);
 
     auto result = [&](mx::array& output) {
       allocate_over(output, inputs, 2);
@@ -75,49 +75,50 @@ class ElementWise final : public Node {
           job.gradient = result(outputs[1]);
         [[fallthrough]];
       case Outputs::value:
-        if (plan_.reduced > 0 || plan_.reduction != Reduction::none) {
+        if (plan_.reduced_dims > 0 || plan_.reduction != Reduction::none) {
           allocate(outputs[0]);
           job.value.data = outputs[0].data<char>();
         } else {
           job.value = result(outputs[0]);
         }
         break;
-      case Outputs::gradient_and_curvature:
-        job.curvature = result(outputs[1]);
+      case Outputs::gradient_and_second_derivative:
+        job.second_derivative = result(outputs[1]);
         [[fallthrough]];
       case Outputs::gradient:
         job.gradient = result(outputs[0]);
         break;
-      case Outputs::curvature:
-        job.curvature = result(outputs[0]);
+      case Outputs::second_derivative:
+        job.second_derivative = result(outputs[0]);
     }
-    return [job = std::move(job)] { lent->sweep(job); };
+    return [job = std::move(job)] { core->sweep(job); };
   }
 
   Arrays by_formulas(const Arrays& arrays, Outputs wanted) override {
-    return call_formulas(formulas, arrays, loss_.number, int(wanted), int(plan_.reduction), plan_.reduced,
+    return call_formulas(formulas, arrays, loss_.kernel_index, int(wanted), int(plan_.reduction), plan_.reduced_dims,
                          plan_.weights, plan_.where, plan_.cotangent, plan_.dtype);
   }
 
-  int times_kernel(int argument, const Arrays&) const override {
-    if (plan_.wanted == Outputs::curvature || plan_.wanted == Outputs::gradient_and_curvature) return 0;
+  int gradient_sign(int argument, const Arrays&) const override {
+    if (plan_.wanted == Outputs::second_derivative || plan_.wanted == Outputs::gradient_and_second_derivative) return 0;
     if (argument == 0) return 1;
-    return argument == 1 && loss_.of_residual ? -1 : 0;
+    return argument == 1 && loss_.uses_difference_only ? -1 : 0;
   }
 
-  const Loss loss_;
+  const ElementwiseLoss loss_;
 };
 
-Arrays compute(int loss, bool of_residual, int wanted, int reduction, int reduced, const mx::array& inputs,
-               const mx::array& targets, const std::vector<Number>& parameters, const std::optional<Number>& weights,
-               const std::optional<mx::array>& where, const mx::Dtype& dtype) {
-  Plan plan = {Outputs(wanted), Reduction(reduction), reduced, weights.has_value(), where.has_value(), false, dtype};
+Arrays compute(int kernel_index, bool uses_difference_only, int wanted, int reduction, int reduced_dims,
+               const mx::array& inputs, const mx::array& targets, const std::vector<Number>& parameters,
+               const std::optional<Number>& weights, const std::optional<mx::array>& where, const mx::Dtype& dtype) {
+  NodePlan plan = {
+      Outputs(wanted), Reduction(reduction), reduced_dims, weights.has_value(), where.has_value(), false, dtype};
   Arrays arrays = {inputs, targets};
   for (const Number& parameter : parameters) arrays.push_back(as_array(parameter));
   if (weights) arrays.push_back(as_array(*weights));
   if (where) arrays.push_back(*where);
   auto stream = mx::default_stream(mx::default_device());
-  return ElementWise(stream, plan, false, {loss, of_residual, int(parameters.size())}).call(arrays);
+  return ElementWise(stream, plan, false, {kernel_index, uses_difference_only, int(parameters.size())}).call(arrays);
 }
 
 }  // namespace
@@ -126,8 +127,8 @@ Arrays compute(int loss, bool of_residual, int wanted, int reduction, int reduce
 NB_MODULE(_mlx, m) {
   using namespace lossless;
   nb::module_::import_("mlx.core");
-  lent = static_cast<const Lent*>(PyCapsule_Import(lent_name, 0));
-  if (!lent) throw nb::python_error();
+  core = static_cast<const CoreApi*>(PyCapsule_Import(core_api_name, 0));
+  if (!core) throw nb::python_error();
   m.def("compute", compute, "loss"_a, "of_residual"_a, "wanted"_a, "reduction"_a, "reduced"_a, "inputs"_a, "targets"_a,
         "parameters"_a, "weights"_a.none(), "where"_a.none(), "dtype"_a,
         "A node of MLX's graph for one loss: a list of its results. The last `reduced` dimensions are reduced.");

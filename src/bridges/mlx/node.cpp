@@ -31,7 +31,7 @@ Arrays Node::outputs_of(const std::shared_ptr<Node>& node, const Arrays& inputs)
 
 Arrays Node::call(const Arrays& arrays) {
   bool is_traced = std::any_of(arrays.begin(), arrays.end(), [](const mx::array& x) { return x.is_tracer(); });
-  Plan plan = plan_;
+  NodePlan plan = plan_;
   bool may_be_differentiated = plan.wanted == Outputs::value && is_traced;
   if (may_be_differentiated) plan.wanted = Outputs::value_and_gradient;
   Arrays outputs = make(plan, arrays, may_be_differentiated);
@@ -44,13 +44,13 @@ Arrays Node::call(const Arrays& arrays) {
 
 std::vector<mx::Shape> Node::output_shapes(const Arrays& inputs) {
   mx::Shape all = shape(inputs);
-  mx::Shape value(all.begin(), all.end() - plan_.reduced);
+  mx::Shape value(all.begin(), all.end() - plan_.reduced_dims);
   switch (plan_.wanted) {
     case Outputs::value:
       return {value};
     case Outputs::value_and_gradient:
       return {value, all};
-    case Outputs::gradient_and_curvature:
+    case Outputs::gradient_and_second_derivative:
       return {all, all};
     default:
       return {all};
@@ -58,8 +58,8 @@ std::vector<mx::Shape> Node::output_shapes(const Arrays& inputs) {
 }
 
 void Node::eval_cpu(const Arrays& inputs, Arrays& outputs) {
-  // Each result holds on to the inputs: as long as a second one does, none of them can be donated. MLX lets go of
-  // them itself after this, unless the graph is still needed, as that of a tracer, or this fails.
+  // Each result refers to the inputs, and an input to which two results refer cannot be donated. MLX itself drops these
+  // references after this function, unless the graph is still needed, as that of a tracer, or this function throws.
   for (mx::array& output : outputs)
     if (&output.inputs() != &inputs && !output.is_tracer()) output.inputs().clear();
   try {
@@ -70,8 +70,8 @@ void Node::eval_cpu(const Arrays& inputs, Arrays& outputs) {
   }
 }
 
-// The results of a few numbers that are there already, at once: to hand them to MLX's thread and back takes ten times
-// as long as to compute them.
+// Computes the results now, if the inputs are small and available: handing them to MLX's thread and back takes ten
+// times as long as computing them.
 void Node::compute_at_once(const Arrays& inputs, Arrays& outputs) {
   constexpr size_t few = 4096;
   for (const mx::array& x : inputs)
@@ -93,11 +93,12 @@ Arrays Node::vjp(const Arrays& primals, const Arrays& cotangents, const std::vec
                  const Arrays& outputs) {
   std::vector<int> others;
   for (int argument : arguments)
-    if (times_kernel(argument, cotangents) == 0) others.push_back(argument);
+    if (gradient_sign(argument, cotangents) == 0) others.push_back(argument);
   Arrays from_formulas;
   if (!others.empty()) {
-    // The formula of a result that is not used would cost time, and 0 times its derivative may be NaN.
-    bool value_only = plan_.wanted == Outputs::value_and_gradient && known(cotangents[1]) == 0.0;
+    // A result that is not used has the cotangent 0. Its formula is left out: it would cost time, and 0 times its
+    // derivative may be NaN.
+    bool value_only = plan_.wanted == Outputs::value_and_gradient && constant_value(cotangents[1]) == 0.0;
     auto function = formula(primals, others, value_only ? Outputs::value : plan_.wanted);
     Arrays used(cotangents.begin(), cotangents.end() - value_only);
     from_formulas = mx::vjp(function, selected(primals, others), used).second;
@@ -107,8 +108,8 @@ Arrays Node::vjp(const Arrays& primals, const Arrays& cotangents, const std::vec
   auto other = from_formulas.begin();
   mx::Shape all = shape(primals);
   for (int argument : arguments) {
-    int times = times_kernel(argument, cotangents);
-    if (times == 0) {
+    int sign = gradient_sign(argument, cotangents);
+    if (sign == 0) {
       results.push_back(*other++);
       continue;
     }
@@ -117,7 +118,7 @@ Arrays Node::vjp(const Arrays& primals, const Arrays& cotangents, const std::vec
     mx::array slope = by_kernel(primals, cotangents, outputs, broadcast ? mx::float64 : plan_.dtype);
     if (broadcast) slope = unbroadcast(slope, primal.shape(), stream());
     slope = mx::astype(slope, primal.dtype(), stream());
-    results.push_back(times == 1 ? slope : mx::negative(slope, stream()));
+    results.push_back(sign == 1 ? slope : mx::negative(slope, stream()));
   }
   return results;
 }
@@ -126,17 +127,17 @@ Arrays Node::jvp(const Arrays& primals, const Arrays& tangents, const std::vecto
   return mx::jvp(formula(primals, arguments, plan_.wanted), selected(primals, arguments), tangents).second;
 }
 
-// The new dimension comes first, and arrays that have it get ones after it, so that what they broadcast to is the
-// same as before. The last dimensions, which are reduced, stay the last.
+// The new dimension comes first. Arrays that have it get dimensions of size 1 after it, so that the others broadcast as
+// before. The last dimensions, which are reduced, stay the last.
 std::pair<Arrays, std::vector<int>> Node::vmap(const Arrays& inputs, const std::vector<int>& axes) {
   int dimensions = int(shape_without(inputs, axes).size());
   Arrays batched;
   for (size_t i = 0; i < inputs.size(); ++i) {
     mx::array x = inputs[i];
     if (axes[i] >= 0) {
-      int missing = dimensions - lacks(i, inputs.size()) - (int(x.ndim()) - 1);
+      int missing = dimensions - missing_trailing_dims(i, inputs.size()) - (int(x.ndim()) - 1);
       x = mx::moveaxis(x, axes[i], 0, stream());
-      // One by one: MLX's vmap of several at once, which is the next level of a nested one, is wrong.
+      // One by one: in a nested vmap, MLX's own vmap of an expand_dims by several dimensions is wrong.
       for (int k = 0; k < missing; ++k) x = mx::expand_dims(x, 1, stream());
     }
     batched.push_back(x);
@@ -145,40 +146,40 @@ std::pair<Arrays, std::vector<int>> Node::vmap(const Arrays& inputs, const std::
   return {outputs, std::vector<int>(outputs.size(), 0)};
 }
 
-// The shape that the arrays broadcast to without the dimension `axes[i]` of each, where that is not negative.
+// The shape that the arrays broadcast to when each has lost its dimension axes[i], unless that is negative.
 mx::Shape Node::shape_without(const Arrays& inputs, const std::vector<int>& axes) const {
   mx::Shape all;
   for (size_t i = 0; i < inputs.size(); ++i) {
     mx::Shape one;
     for (int d = 0; d < int(inputs[i].ndim()); ++d)
       if (d != axes[i]) one.push_back(inputs[i].shape(d));
-    one.insert(one.end(), lacks(i, inputs.size()), 1);
+    one.insert(one.end(), missing_trailing_dims(i, inputs.size()), 1);
     all = mx::broadcast_shapes(all, one);
   }
   return all;
 }
 
-// The vector-Jacobian product by the first array, or what is not reduced from it. The first cotangent is that of the
-// value, if there is one, and the last that of the gradient, likewise.
+// The vector-Jacobian product with respect to the first array, in the shape that the arrays broadcast to. The first
+// cotangent belongs to the value, if the node computes it, and the last one to the gradient, likewise.
 mx::array Node::by_kernel(const Arrays& primals, const Arrays& cotangents, const Arrays& outputs, mx::Dtype dtype) {
   std::optional<mx::array> sum;
   auto add = [&](const mx::array& x) { sum = sum ? mx::add(*sum, x, stream()) : x; };
   bool of_value = plan_.wanted == Outputs::value || plan_.wanted == Outputs::value_and_gradient;
   const mx::array& first = cotangents[0];
-  auto number = known(first);
-  if (of_value && number != 0.0) {
-    bool comes_along = false;  // the gradient, with the value
-    if (plan_.wanted == Outputs::value_and_gradient && number == 1.0 && dtype == plan_.dtype) {
+  auto factor = constant_value(first);
+  if (of_value && factor != 0.0) {
+    bool has_gradient = false;  // computed together with the value
+    if (plan_.wanted == Outputs::value_and_gradient && factor == 1.0 && dtype == plan_.dtype) {
       bool waits = outputs[1].status() == mx::array::Status::unscheduled;
       if (waits) skips_gradient_ = false;
-      comes_along = waits || outputs[1].data_size() == outputs[1].size();
+      has_gradient = waits || outputs[1].data_size() == outputs[1].size();
     }
-    if (comes_along) {
+    if (has_gradient) {
       add(outputs[1]);
     } else {
       Arrays inputs = primals;
       inputs.push_back(first);
-      Plan plan = plan_;
+      NodePlan plan = plan_;
       plan.wanted = Outputs::gradient;
       plan.cotangent = true;
       plan.dtype = dtype;
@@ -186,16 +187,16 @@ mx::array Node::by_kernel(const Arrays& primals, const Arrays& cotangents, const
     }
   }
   const mx::array& of_gradient = cotangents.back();
-  if (plan_.wanted != Outputs::value && known(of_gradient) != 0.0) {
-    Plan plan = plan_;
-    plan.wanted = Outputs::curvature;
+  if (plan_.wanted != Outputs::value && constant_value(of_gradient) != 0.0) {
+    NodePlan plan = plan_;
+    plan.wanted = Outputs::second_derivative;
     plan.dtype = dtype;
     add(mx::multiply(make(plan, primals)[0], mx::astype(of_gradient, dtype, stream()), stream()));
   }
   return sum ? *sum : mx::zeros(shape(primals), dtype, stream());
 }
 
-// What this node computes, as a function of some of its arrays, in MLX's own operations.
+// This node's computation in MLX's own operations, as a function of some of its arrays.
 std::function<Arrays(const Arrays&)> Node::formula(const Arrays& primals, const std::vector<int>& places,
                                                    Outputs wanted) {
   return [this, primals, places, wanted](const Arrays& some) {

@@ -1,9 +1,9 @@
 // A node of MLX's lazy graph, on its CPU streams, that runs a kernel.
 //
-// It computes some of value, gradient and second derivative, not reduced or reduced over the last dimensions. The first
-// derivatives of these are nodes again; what else MLX may ask for (derivatives by parameters and weights, forward mode,
-// higher orders) it differentiates itself, from the composed formulas. What is computed, and from which arrays, say the
-// classes that are derived from this one: of element-wise losses (mlx.cpp) and of those of rows (mlx_rows.cpp).
+// A node computes some of value, gradient and second derivative, element by element or reduced over the last
+// dimensions. Their first derivatives are nodes again. MLX differentiates the formulas for whatever else it needs:
+// derivatives with respect to parameters and weights, forward mode, higher orders. The derived classes compute
+// element-wise losses (module.cpp) and losses of rows (rows.cpp).
 #pragma once
 
 #include <mlx/array.h>
@@ -21,32 +21,32 @@
 
 namespace lossless {
 
-extern const Lent* lent;
+extern const CoreApi* core;
 
-enum class Outputs : int { value, value_and_gradient, gradient, gradient_and_curvature, curvature };
+enum class Outputs : int { value, value_and_gradient, gradient, gradient_and_second_derivative, second_derivative };
 
-// What any loss needs. The arrays of a node are those of its loss, then weights, mask and cotangent if there are any.
-// They broadcast to one shape, but for the last dimensions, which some lack: the cotangent those that the value lacks.
-struct Plan {
+// What a node computes. Its arrays are those of its loss, then weights, mask and cotangent if there are any. They
+// broadcast to one shape, except that some do not have the last dimensions: the cotangent has only those of the value.
+struct NodePlan {
   Outputs wanted;
   Reduction reduction;
-  int reduced;  // the last so many dimensions, which the value lacks
+  int reduced_dims;  // how many of the last dimensions the value does not have
   bool weights, where, cotangent;
   mx::Dtype dtype;
 
-  bool operator==(const Plan&) const = default;
+  bool operator==(const NodePlan&) const = default;
 };
 
 class Node : public mx::Primitive {
  public:
-  Node(mx::Stream stream, const Plan& plan, bool skips_gradient)
+  Node(mx::Stream stream, const NodePlan& plan, bool skips_gradient)
       : Primitive(stream), plan_(plan), skips_gradient_(skips_gradient) {}
 
-  // What this node computes of these arrays. If MLX traces them, the gradient may still come along with the value; if
-  // they are few numbers that are there already, the results are, too.
+  // The results of this node for these arrays. If MLX traces the arrays, the node is one that can also compute the
+  // gradient, in the same pass as the value. If the arrays are small and available, so are the results.
   Arrays call(const Arrays& arrays);
 
-  // MLX says that it cannot serialize this, up to the first space, when a function is exported.
+  // When a function is exported, MLX says that it cannot serialize this name, up to the first space.
   const char* name() const override { return "Lossless:to_export_use_lossless.composed()"; }
 
   std::vector<mx::Shape> output_shapes(const Arrays& inputs) override;
@@ -59,21 +59,21 @@ class Node : public mx::Primitive {
 
  protected:
   // The results of a node for the same loss.
-  virtual Arrays make(const Plan& plan, const Arrays& inputs, bool skips_gradient = false) = 0;
+  virtual Arrays make(const NodePlan& plan, const Arrays& inputs, bool skips_gradient = false) = 0;
 
   // Allocates memory for the results, and returns what computes them.
   virtual std::function<void()> prepare(const Arrays& inputs, Arrays& outputs) = 0;
 
-  // The same results in MLX's own operations. Python's lock is held.
+  // The same results in MLX's own operations. The caller holds the GIL.
   virtual Arrays by_formulas(const Arrays& arrays, Outputs wanted) = 0;
 
-  // The derivative by this array is so many times that of the kernel, which is the one by the first array; 0: it is
-  // that of the formulas.
-  virtual int times_kernel(int argument, const Arrays& cotangents) const = 0;
+  // The kernel computes the derivative with respect to the first array. 1: with respect to this array it is the same;
+  // -1: its negative; 0: the formulas compute it.
+  virtual int gradient_sign(int argument, const Arrays& cotangents) const = 0;
 
-  // How many of the last dimensions an array lacks, being the same along them.
-  virtual int lacks(size_t place, size_t arrays) const {
-    return plan_.cotangent && place + 1 == arrays ? plan_.reduced : 0;
+  // How many of the last dimensions this array does not have: it repeats along them.
+  virtual int missing_trailing_dims(size_t place, size_t arrays) const {
+    return plan_.cotangent && place + 1 == arrays ? plan_.reduced_dims : 0;
   }
 
   bool is_like(const Node& other) const { return plan_ == other.plan_ && skips_gradient_ == other.skips_gradient_; }
@@ -83,10 +83,11 @@ class Node : public mx::Primitive {
 
   static Arrays outputs_of(const std::shared_ptr<Node>& node, const Arrays& inputs);
 
-  const Plan plan_;
-  // Of value and gradient, only the value is wanted so far. As long as the node waits, MLX may still ask for the
-  // gradient, and vjp() clears this: then both come of one pass. Nodes that were built by replaying a compiled function
-  // share this object, so what one of them did is not read from here, but from its results: a skipped one has no data.
+  const NodePlan plan_;
+  // Of value and gradient, only the value is wanted so far. Until the node is evaluated, vjp() may need the gradient,
+  // and clears this: then one pass computes both. Nodes that MLX built by replaying a compiled function share this
+  // object. So whether one of them has skipped its gradient is read from the gradient, which then has no data, and not
+  // from here.
   bool skips_gradient_;
 
  private:
@@ -96,7 +97,7 @@ class Node : public mx::Primitive {
   std::function<Arrays(const Arrays&)> formula(const Arrays& primals, const std::vector<int>& places, Outputs wanted);
 };
 
-// A number becomes a double: whatever the arrays are, it counts in full.
+// A number becomes a double, whatever the dtype of the arrays: no digit of it is lost.
 using Number = std::variant<double, mx::array>;
 
 inline mx::array as_array(const Number& x) {

@@ -20,7 +20,7 @@ PyObject* row_formulas;  // a Python function, kept for good
 // The kernel reduces all rows to one number. The first `mapped` dimensions are of such jobs, one after the other.
 void sweep_mapped(RowJob job, size_t mapped) {
   if (mapped == 0) {
-    lent->sweep_rows(job);
+    core->sweep_rows(job);
     return;
   }
   int64_t count = job.shape.front();
@@ -62,7 +62,7 @@ struct RowLoss {
 // logits and probabilities have.
 class Rows final : public Node {
  public:
-  Rows(mx::Stream stream, const Plan& plan, bool skips_gradient, const RowLoss& loss)
+  Rows(mx::Stream stream, const NodePlan& plan, bool skips_gradient, const RowLoss& loss)
       : Node(stream, plan, skips_gradient), loss_(loss) {}
 
   bool is_equivalent(const mx::Primitive& other) const override {
@@ -72,7 +72,7 @@ class Rows final : public Node {
 
  private:
   // The kernel takes logits of the dtype of the results.
-  Arrays make(const Plan& plan, const Arrays& inputs, bool skips_gradient) override {
+  Arrays make(const NodePlan& plan, const Arrays& inputs, bool skips_gradient) override {
     Arrays arrays = inputs;
     arrays[0] = mx::astype(arrays[0], plan.dtype, stream());
     return outputs_of(std::make_shared<Rows>(stream(), plan, skips_gradient, loss_), arrays);
@@ -94,7 +94,7 @@ class Rows final : public Node {
       job.labels = {targets.data<char>(), int64_t(targets.itemsize()), strides_of(targets, all.size(), 1)};
     if (plan_.weights) job.weights = operand(*next++, all.size(), 1);
     if (plan_.where) job.where = operand(*next++, all.size(), 1);
-    if (plan_.cotangent) job.cotangent = operand(*next++, all.size(), plan_.reduced);
+    if (plan_.cotangent) job.cotangent = operand(*next++, all.size(), plan_.reduced_dims);
 
     auto gradient = [&](mx::array& output) {
       allocate_over(output, inputs, 1);
@@ -113,32 +113,33 @@ class Rows final : public Node {
           gradient(outputs[1]);
       }
     }
-    size_t mapped = plan_.reduction == Reduction::none ? 0 : all.size() - plan_.reduced;
+    size_t mapped = plan_.reduction == Reduction::none ? 0 : all.size() - plan_.reduced_dims;
     return [job = std::move(job), mapped] { sweep_mapped(job, mapped); };
   }
 
   Arrays by_formulas(const Arrays& arrays, Outputs wanted) override {
     return call_formulas(row_formulas, arrays, loss_.soft, loss_.smoothing, int(wanted), int(plan_.reduction),
-                         plan_.reduced, plan_.weights, plan_.where, plan_.cotangent, plan_.dtype);
+                         plan_.reduced_dims, plan_.weights, plan_.where, plan_.cotangent, plan_.dtype);
   }
 
-  int times_kernel(int argument, const Arrays& cotangents) const override {
+  int gradient_sign(int argument, const Arrays& cotangents) const override {
     if (argument > 0 || plan_.wanted == Outputs::gradient) return 0;
-    return plan_.wanted == Outputs::value || known(cotangents[1]) == 0.0;
+    return plan_.wanted == Outputs::value || constant_value(cotangents[1]) == 0.0;
   }
 
-  int lacks(size_t place, size_t arrays) const override {
+  int missing_trailing_dims(size_t place, size_t arrays) const override {
     if (place == 0 || (place == 1 && loss_.soft)) return 0;
-    return plan_.cotangent && place + 1 == arrays ? plan_.reduced : 1;
+    return plan_.cotangent && place + 1 == arrays ? plan_.reduced_dims : 1;
   }
 
   const RowLoss loss_;
 };
 
-Arrays compute_rows(bool soft, double smoothing, int wanted, int reduction, int reduced, const mx::array& logits,
+Arrays compute_rows(bool soft, double smoothing, int wanted, int reduction, int reduced_dims, const mx::array& logits,
                     const mx::array& targets, const std::optional<Number>& weights,
                     const std::optional<mx::array>& where, const mx::Dtype& dtype) {
-  Plan plan = {Outputs(wanted), Reduction(reduction), reduced, weights.has_value(), where.has_value(), false, dtype};
+  NodePlan plan = {
+      Outputs(wanted), Reduction(reduction), reduced_dims, weights.has_value(), where.has_value(), false, dtype};
   Arrays arrays = {logits, targets};
   if (weights) arrays.push_back(as_array(*weights));
   if (where) arrays.push_back(*where);

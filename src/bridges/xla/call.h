@@ -13,8 +13,8 @@
 
 namespace lossless {
 
-// What lossless._core lends to lossless._xla, which sets it when it is imported.
-extern const Lent* lent;
+// The functions of lossless._core; lossless._xla sets this when it is imported.
+extern const CoreApi* core;
 
 namespace xla_ffi {
 
@@ -50,7 +50,7 @@ inline int64_t item_size(const Buffer& buffer) {
   }
 }
 
-// In bytes, 0 along a dimension of size 1, along which an array may repeat.
+// The stride in bytes; 0 for a dimension of size 1, along which the array may repeat.
 inline int64_t stride_of(const Buffer& buffer, int64_t dimension) {
   if (buffer.dims[dimension] == 1) return 0;
   int64_t stride = item_size(buffer);
@@ -64,7 +64,7 @@ inline std::vector<int64_t> strides_of(const Buffer& buffer) {
   return strides;
 }
 
-// The memory of a result, which nobody has written to.
+// The memory of a result. Nobody has written to it yet.
 inline void* fresh(const Buffer& buffer) {
   int64_t bytes = item_size(buffer);
   for (int64_t d = 0; d < buffer.rank; ++d) bytes *= buffer.dims[d];
@@ -72,7 +72,7 @@ inline void* fresh(const Buffer& buffer) {
   return buffer.data;
 }
 
-// The one attribute of a call is its plan, of integers only.
+// A call has one attribute, its plan: a struct of integers.
 template <class Plan>
 const Plan& plan_of(const Attributes& attributes) {
   if (attributes.size != 1 || attributes.values[0]->size * sizeof(int64_t) != sizeof(Plan))
@@ -80,9 +80,9 @@ const Plan& plan_of(const Attributes& attributes) {
   return *static_cast<const Plan*>(attributes.values[0]->data);
 }
 
-// Python's numbers are the last argument (executors/jax/numbers.py): first their doubles, in the order of the operands
-// that they are. `which` has a bit for each of these; without any there is no such argument. They go to their places
-// among all operands; returned is how many arguments are arrays.
+// Reads the operands that are Python's numbers: their doubles are the last argument (executors/jax/numbers.py), in the
+// order of the operands. `which` has a bit for each operand that is a number; without any there is no such argument.
+// Writes each number to its operand's place, and returns how many arguments are arrays.
 inline int64_t take_numbers(const Buffers& arguments, int64_t which, double* places) {
   if (!which) return arguments.size;
   auto next = static_cast<const char*>(arguments.buffers[arguments.size - 1]->data);
@@ -115,7 +115,7 @@ Error* handle(CallFrame* frame) {
   return nullptr;
 }
 
-// Cross entropy: xla_rows.cpp.
+// Losses of rows: rows.cpp.
 Error* call_rows(CallFrame* frame);
 
 }  // namespace xla_ffi

@@ -1,9 +1,9 @@
-// What a handler needs of the C interface by which XLA calls foreign functions (XLA FFI), as of version 0.1.
+// What a handler needs of the C interface by which XLA calls foreign functions (XLA FFI), in its version 0.1.
 //
-// Later versions append fields to these structs, or the major version changes, which lossless/executors/xla_ffi.py
-// looks for. Declared here, since to build against jaxlib's headers would take a jaxlib of 100 MB, and one that is
-// older than any that runs: a newer handler keeps an older XLA from starting. tests/test_jax_native.py compares with
-// jaxlib.
+// Later versions append fields to these structs, or change the major version, which lossless/executors/xla_ffi.py
+// checks. Building against jaxlib's headers would need a jaxlib of 100 MB, and the oldest one that is supported, since
+// an XLA does not start with a handler for a newer version: so the declarations are here.
+// tests/executors/jax/test_kernels.py compares them with jaxlib's.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 // lossless._xla: the kernels as one custom call of XLA's programs on CPUs.
 //
 // A call computes any element-wise loss: some of value, gradient and second derivative, element by element or reduced
-// over some dimensions. All its arrays have all dimensions, of size 1 where they repeat.
+// over some dimensions. Each array has all dimensions, with size 1 where it repeats.
 #include <nanobind/nanobind.h>
 
 #include "bridges/xla/call.h"
@@ -10,14 +10,14 @@ namespace nb = nanobind;
 
 namespace lossless {
 
-const Lent* lent;
+const CoreApi* core;
 
 namespace {
 
 using namespace xla_ffi;
 
-// The plan, the one attribute, in order; executors/jax/kernels.py makes it.
-struct Plan {
+// executors/jax/kernels.py makes it, in this order.
+struct ElementwisePlan {
   int64_t loss, dtype, reduction;
   int64_t outputs;  // bits: value, gradient, second derivative
   int64_t reduced;  // bits: the dimensions that are reduced
@@ -26,9 +26,9 @@ struct Plan {
 };
 constexpr int operands = 7;
 
-// The short way for one block without options: the way of any job, as in run(), takes a twentieth of a small call, JAX
-// and XLA included. False: this is another job, nothing is done.
-bool run_small(const CallFrame& frame, const Plan& plan, const double* numbers) {
+// Computes one block without options. Returns false, and does nothing, if the call is another one. What run() does for
+// any call would make a small call 5 % longer, with JAX and XLA included.
+bool run_small(const CallFrame& frame, const ElementwisePlan& plan, const double* numbers) {
   constexpr int64_t inputs_and_targets = 1 | 2, parameters = 4 | 8, value = 1, gradient = 2;
   const Buffer& inputs = *frame.arguments.buffers[0];
   int64_t whole = Reduction(plan.reduction) == Reduction::none ? 0 : (int64_t(1) << inputs.rank) - 1;
@@ -38,7 +38,7 @@ bool run_small(const CallFrame& frame, const Plan& plan, const double* numbers) 
   const Buffer& targets = *frame.arguments.buffers[1];
 
   SmallJob job;
-  job.loss = int(plan.loss);
+  job.kernel_index = int(plan.loss);
   job.dtype = DType(plan.dtype);
   job.reduction = Reduction(plan.reduction);
   if (dtype_of(inputs) != job.dtype || dtype_of(targets) != job.dtype) return false;
@@ -56,11 +56,11 @@ bool run_small(const CallFrame& frame, const Plan& plan, const double* numbers) 
     job.value = (*next++)->data;
   }
   if (plan.outputs & gradient) job.gradient = (*next)->data;
-  return lent->sweep_small(job);
+  return core->sweep_small(job);
 }
 
 void run(const CallFrame& frame) {
-  const Plan& plan = plan_of<Plan>(frame.attributes);
+  const ElementwisePlan& plan = plan_of<ElementwisePlan>(frame.attributes);
   const Buffers& arguments = frame.arguments;
   double numbers[operands] = {};
   int64_t arrays = take_numbers(arguments, plan.numbers, numbers);
@@ -68,22 +68,22 @@ void run(const CallFrame& frame) {
   int64_t dimensions = arguments.buffers[0]->rank;
 
   Job job;
-  job.loss = int(plan.loss);
+  job.kernel_index = int(plan.loss);
   job.dtype = DType(plan.dtype);
   job.reduction = Reduction(plan.reduction);
 
-  // Kernels reduce the last dimensions: in this order, those are the last. What has one element needs no place.
+  // Kernels reduce the last dimensions, so the reduced ones come last. Dimensions of size 1 are left out.
   std::vector<int64_t> order;
   for (bool reduced : {false, true})
     for (int64_t d = 0; d < dimensions; ++d) {
       if (bool(plan.reduced >> d & 1) != reduced) continue;
       int64_t size = 1;
       for (int64_t i = 0; i < arrays; ++i)
-        if (int64_t of_this = arguments.buffers[i]->dims[d]; of_this != 1) size = of_this;
+        if (int64_t own_size = arguments.buffers[i]->dims[d]; own_size != 1) size = own_size;
       if (size == 1) continue;
       order.push_back(d);
       job.shape.push_back(size);
-      job.kept += job.reduction != Reduction::none && !reduced;
+      job.outer_dims += job.reduction != Reduction::none && !reduced;
     }
 
   auto strides = [&](const Buffer& buffer) {
@@ -103,7 +103,7 @@ void run(const CallFrame& frame) {
     }
   }
 
-  Result* results[] = {&job.value, &job.gradient, &job.curvature};
+  Result* results[] = {&job.value, &job.gradient, &job.second_derivative};
   next = 0;
   for (int i = 0; i < 3; ++i) {
     if (!(plan.outputs >> i & 1)) continue;
@@ -114,7 +114,7 @@ void run(const CallFrame& frame) {
     else
       results[i]->strides = strides(buffer);
   }
-  lent->sweep(job);
+  core->sweep(job);
 }
 
 }  // namespace
@@ -122,8 +122,8 @@ void run(const CallFrame& frame) {
 
 NB_MODULE(_xla, m) {
   using namespace lossless;
-  lent = static_cast<const Lent*>(PyCapsule_Import(lent_name, 0));
-  if (!lent) throw nb::python_error();
+  core = static_cast<const CoreApi*>(PyCapsule_Import(core_api_name, 0));
+  if (!core) throw nb::python_error();
   m.attr("handler") = nb::capsule(reinterpret_cast<void*>(handle<run>));
   m.attr("rows_handler") = nb::capsule(reinterpret_cast<void*>(xla_ffi::call_rows));
 }

@@ -9,8 +9,8 @@
 namespace lossless::xla_ffi {
 namespace {
 
-// The plan, the one attribute, in order; executors/jax/rows.py makes it.
-struct Plan {
+// executors/jax/rows.py makes it, in this order.
+struct RowPlan {
   int64_t dtype, reduction;
   int64_t outputs;  // bits: value, gradient
   int64_t classes;  // their dimension
@@ -23,7 +23,7 @@ constexpr int operands = 7, weights = 3, smoothing = 6;
 using Strides = std::vector<int64_t>;
 
 // Sizes or strides, with those of the classes last.
-Strides classes_last(Strides x, const Plan& plan) {
+Strides classes_last(Strides x, const RowPlan& plan) {
   std::rotate(x.begin() + plan.classes, x.begin() + plan.classes + 1, x.end());
   return x;
 }
@@ -45,7 +45,7 @@ RowJob part_of(RowJob job, const std::vector<int64_t>& place) {
 }
 
 void run(const CallFrame& frame) {
-  const Plan& plan = plan_of<Plan>(frame.attributes);
+  const RowPlan& plan = plan_of<RowPlan>(frame.attributes);
   double numbers[operands] = {};
   take_numbers(frame.arguments, plan.numbers, numbers);
   size_t rows = frame.arguments.buffers[0]->rank - 1;  // their dimensions
@@ -89,7 +89,7 @@ void run(const CallFrame& frame) {
   for (int64_t d = 0; d < plan.kept; ++d) parts *= job.shape[d];
   std::vector<int64_t> place(plan.kept);
   for (int64_t part = 0; part < parts; ++part) {
-    lent->sweep_rows(part_of(job, place));
+    core->sweep_rows(part_of(job, place));
     for (int64_t d = plan.kept; d-- > 0 && ++place[d] == job.shape[d];) place[d] = 0;
   }
 }

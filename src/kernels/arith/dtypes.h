@@ -1,40 +1,17 @@
 // The element types: how to read one into a double, round a double to one, and write it.
 //
-// Rounding is always directly from double. By way of float32 a half type would be rounded twice.
+// Each rounds directly from double: a double that was first rounded to float32 and then to float16 would be rounded
+// twice.
 #pragma once
 
-#include "kernels/arith/arithmetic.h"
+#include "kernels/arith/rounding.h"
 
 namespace lossless {
 namespace {
 
-LOSSLESS_INLINE uint32_t to_bits(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  return bits;
-}
-
-LOSSLESS_INLINE float from_bits(uint32_t bits) {
-  float x;
-  std::memcpy(&x, &bits, sizeof x);
-  return x;
-}
-
-// x rounded to `digits` significant bits, to nearest with ties to even; below smallest_normal to multiples of its
-// last place; from `overflow` on to infinity. Adding and subtracting 1.5 * 2^52 units of the last place does it.
-template <int digits>
-LOSSLESS_INLINE double round_to(double x, double smallest_normal, double overflow) {
-  constexpr uint64_t exponent_mask = 0x7ff0000000000000;
-  constexpr double units = 1.5 * double(uint64_t(1) << (53 - digits));
-  double magnitude = std::fabs(x);
-  double bounded = magnitude < smallest_normal ? smallest_normal : magnitude;
-  double shift = from_bits(to_bits(bounded) & exponent_mask) * units;
-  double rounded = (magnitude + shift) - shift;
-  return std::copysign(magnitude >= overflow ? infinity : rounded, x);
-}
-
-// `storage` is how an element is kept, `in_memory` the same where it may lie at any address, as in views of packed
-// records: pointers into arrays are of that type, whose loads no compiler takes for aligned ones.
+// `storage` is the type of an element. `in_memory` is the same type without alignment: pointers into arrays point to
+// it, since views of packed records may begin at any address, and the compiler must not use aligned loads there.
+// `rounded` is the type that a result is rounded in, before it is packed.
 struct boolean {
   using storage = uint8_t;
   LOSSLESS_INLINE double load(storage x) { return double(x); }
@@ -67,8 +44,8 @@ struct bfloat16 {
   LOSSLESS_INLINE storage pack(rounded x) { return storage(to_bits(float(x)) >> 16); }
 };
 
-// The exponents of float16 are moved up by `bias` to those of a double. A subnormal number (exponent 0, which stands
-// for 1, and no leading bit) is read as if it had the leading bit, which is then subtracted.
+// To read a float16, `bias` is added to its exponent, which makes it that of a double. A subnormal number has exponent
+// 0, which stands for 1, and no leading bit: it is read as if it had the leading bit, which is then subtracted.
 struct float16 {
   using storage = uint16_t;
   typedef uint16_t in_memory __attribute__((aligned(1)));

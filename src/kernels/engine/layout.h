@@ -1,4 +1,4 @@
-// Where the elements of a job lie: the way through arrays of any strides, in C order.
+// Steps through arrays of any strides in C order.
 #pragma once
 
 #include <algorithm>
@@ -8,8 +8,8 @@
 
 namespace lossless {
 
-// The dimensions of a job, with those merged that every view, as its operands and results are called here, steps
-// through as through one.
+// The dimensions that several arrays have in common. The operands and results of a job are called views here. Two
+// dimensions are merged into one if that leaves every view's elements in the same order and place.
 template <int views>
 class Layout {
  public:
@@ -18,7 +18,7 @@ class Layout {
     int64_t strides[views];
   };
 
-  // Of the first so many dimensions of the shape, and of the strides of each view; null: a view of nothing.
+  // Takes the first `dimensions` of the shape and of each view's strides. Null: the job does not have this view.
   Layout(const std::vector<int64_t>& shape, size_t dimensions, const std::vector<int64_t>* const (&strides)[views]) {
     for (size_t d = dimensions; d-- > 0;) {
       if (shape[d] == 1) continue;
@@ -49,7 +49,7 @@ class Layout {
     int64_t offset(int view) const { return offsets_[view]; }
     int64_t stride(int view) const { return dimensions_[0].strides[view]; }
 
-    // How many of the next elements lie one stride apart, at most `wanted`.
+    // How many of the next elements, at most `wanted`, lie one stride apart in every view.
     int run(int wanted) const { return int(std::min<int64_t>(wanted, dimensions_[0].size - index_[0])); }
 
     void advance(int elements) {

@@ -10,11 +10,11 @@
 #include <utility>
 
 #include "kernels/arith/float_environment.h"
-#include "kernels/arith/numbers.h"
-#include "kernels/engine/kernels.h"
 #include "kernels/engine/layout.h"
+#include "kernels/engine/numbers.h"
 #include "kernels/engine/pool.h"
-#include "kernels/engine/sums.h"
+#include "kernels/loops/kernels.h"
+#include "kernels/loops/sums.h"
 
 namespace lossless {
 namespace {
@@ -97,8 +97,8 @@ class RowSweep {
         layout_(layout_of(job)),
         gathers_(!is_contiguous(job.logits.data, job.logits.strides)),
         scatters_(job.gradient.data && !is_contiguous(job.gradient.data, job.gradient.strides)),
-        of_few_(classes_ <= few_classes && !job.probabilities.data ? kernels_.cross_entropy_of_few[int(job.dtype)]
-                                                                   : nullptr) {}
+        small_(classes_ <= small_row_classes && !job.probabilities.data ? kernels_.cross_entropy_small[int(job.dtype)]
+                                                                        : nullptr) {}
 
   int64_t run() {
     if (reduces_) find_scale();
@@ -130,18 +130,18 @@ class RowSweep {
     return (classes_ == 1 || strides.back() == size_) && together % size_ == 0;
   }
 
-  double number(const Operand& operand, int64_t offset) const {
+  double read_number(const Operand& operand, int64_t offset) const {
     double x;
     kernels_.load[int(operand.dtype)](static_cast<const char*>(operand.data) + offset, 0, 1, &x);
     return x;
   }
 
   bool selects(const RowLayout::Cursor& row) const {
-    return !job_.where.data || number(job_.where, row.offset(view::where)) != 0;
+    return !job_.where.data || read_number(job_.where, row.offset(view::where)) != 0;
   }
 
   double weight(const RowLayout::Cursor& row) const {
-    return job_.weights.data ? number(job_.weights, row.offset(view::weights)) : 1;
+    return job_.weights.data ? read_number(job_.weights, row.offset(view::weights)) : 1;
   }
 
   // What the reduced value is divided by. The gradient of a mean over nothing is 0; that of one over weights which
@@ -167,7 +167,7 @@ class RowSweep {
       denominator_ = add_blocks((weighted ? weights : counts).data(), chunks_);
       if (denominator_ == 0) denominator_ = not_a_number;
     }
-    scale_ = (job_.cotangent.data ? number(job_.cotangent, 0) : 1) / denominator_;
+    scale_ = (job_.cotangent.data ? read_number(job_.cotangent, 0) : 1) / denominator_;
   }
 
   int64_t rows_of(int64_t number) const { return std::min(rows_together_, rows_ - number * rows_together_); }
@@ -177,8 +177,8 @@ class RowSweep {
     if (gathers_) gather(begin, rows, logits_tile);
     double sums[lanes] = {};
     auto finish = [&](const Scores& row, double loss) {
-      sums[row.number % lanes] += loss;
-      if (!reduces_ && job_.value.data) store(loss, job_.dtype, static_cast<char*>(job_.value.data) + row.value);
+      sums[row.index % lanes] += loss;
+      if (!reduces_ && job_.value.data) store(loss, job_.dtype, static_cast<char*>(job_.value.data) + row.value_offset);
     };
     Scores batch[lanes];
     int waiting = 0;
@@ -186,15 +186,15 @@ class RowSweep {
     for (int64_t i = 0; i < rows; ++i, cursor.advance(1)) {
       int64_t bytes = classes_ * size_;
       Scores row;
-      row.number = i;
-      row.value = cursor.offset(view::value);
+      row.index = i;
+      row.value_offset = cursor.offset(view::value);
       row.logits = gathers_ ? logits_tile + i * bytes : at(job_.logits.data, cursor.offset(view::logits));
       if (job_.gradient.data)
         row.gradient = scatters_ ? gradient_tile + i * bytes
                                  : static_cast<char*>(job_.gradient.data) + cursor.offset(view::gradient);
-      if (auto known = prepare(cursor, begin + i, row)) {
-        finish(row, *known);
-      } else if (!of_few_) {
+      if (auto loss = prepare(cursor, begin + i, row)) {
+        finish(row, *loss);
+      } else if (!small_) {
         finish(row, kernels_.cross_entropy[int(job_.dtype)](row) * row.factor);
       } else {
         batch[waiting++] = row;
@@ -207,8 +207,9 @@ class RowSweep {
   }
 
   struct Scores : ScoreRow {
-    int64_t number, value;  // in the chunk; the offset of the result
-    double factor;          // of the loss
+    int64_t index;         // in the chunk
+    int64_t value_offset;  // in bytes
+    double factor;         // of the loss
   };
 
   template <class Finish>
@@ -216,7 +217,7 @@ class RowSweep {
     ScoreRow rows[lanes];
     double losses[lanes];
     std::copy(batch, batch + count, rows);
-    of_few_(rows, count, losses);
+    small_(rows, count, losses);
     for (int i = 0; i < count; ++i) finish(batch[i], losses[i] * batch[i].factor);
   }
 
@@ -245,7 +246,7 @@ class RowSweep {
     if (reduces_)
       row.gradient_scale *= scale_;
     else if (job_.cotangent.data)
-      row.gradient_scale *= this->number(job_.cotangent, cursor.offset(view::cotangent));
+      row.gradient_scale *= read_number(job_.cotangent, cursor.offset(view::cotangent));
     return {};
   }
 
@@ -309,7 +310,7 @@ class RowSweep {
   int64_t size_, classes_, rows_, rows_together_, chunks_;
   RowLayout layout_;
   bool gathers_, scatters_;
-  void (*of_few_)(const ScoreRow*, int, double*);  // null: not for these rows
+  void (*small_)(const ScoreRow*, int, double*);  // null: not for these rows
   double denominator_ = 1, scale_ = 1;
   std::vector<double> sums_;
   std::atomic<int64_t> first_bad_{none};

@@ -5,16 +5,14 @@
 #include <optional>
 
 #include "kernels/arith/float_environment.h"
-#include "kernels/arith/numbers.h"
-#include "kernels/engine/kernels.h"
 #include "kernels/engine/layout.h"
+#include "kernels/engine/numbers.h"
 #include "kernels/engine/pool.h"
-#include "kernels/engine/sums.h"
+#include "kernels/loops/kernels.h"
+#include "kernels/loops/sums.h"
 
 namespace lossless {
 namespace {
-
-constexpr int counting = -1;  // the "loss" that is 1 everywhere: its sums are the denominators of means
 
 bool is_contiguous(const std::vector<int64_t>& strides, const std::vector<int64_t>& shape, int64_t item) {
   for (size_t d = shape.size(); d-- > 0; item *= shape[d])
@@ -26,7 +24,7 @@ bool is_constant(const Operand& operand) {
   return std::all_of(operand.strides.begin(), operand.strides.end(), [](int64_t stride) { return stride == 0; });
 }
 
-// What a contiguous run computes whose job wants these.
+// What a contiguous run has to compute for a job that wants these.
 Wanted wanted_of(bool reduces, bool value, bool gradient) {
   if (!value) return Wanted::gradient;
   if (reduces) return gradient ? Wanted::sum_and_gradient : Wanted::sum;
@@ -34,14 +32,15 @@ Wanted wanted_of(bool reduces, bool value, bool gradient) {
 }
 
 namespace view {
-enum View { inputs, targets, first, second, weights, where, cotangent, value, gradient, curvature, views };
+enum View { inputs, targets, first, second, weights, where, cotangent, value, gradient, second_derivative, views };
 }
 using ElementLayout = Layout<view::views>;
 
 ElementLayout layout_of(const Job& job) {
   const Operand* operands[] = {&job.inputs,  &job.targets, &job.parameters[0], &job.parameters[1],
                                &job.weights, &job.where,   &job.cotangent};
-  const Result* results[] = {job.reduction == Reduction::none ? &job.value : nullptr, &job.gradient, &job.curvature};
+  const Result* results[] = {job.reduction == Reduction::none ? &job.value : nullptr, &job.gradient,
+                             &job.second_derivative};
   const std::vector<int64_t>* strides[view::views] = {};
   for (int v = 0; v < view::value; ++v)
     if (operands[v]->data) strides[v] = &operands[v]->strides;
@@ -50,56 +49,62 @@ ElementLayout layout_of(const Job& job) {
   return ElementLayout(job.shape, job.shape.size(), strides);
 }
 
+// Of a count, the terms are the weights, or 1 each: its sums are the denominators of means.
+enum class JobKind { loss, count };
+
 class Sweep {
  public:
-  explicit Sweep(const Job& job)
+  explicit Sweep(const Job& job, JobKind kind = JobKind::loss)
       : job_(job),
+        kind_(kind),
         kernels_(*instruction_set().kernels),
         reduces_(job.reduction != Reduction::none),
         elements_(product(job.shape, 0, job.shape.size())),
-        rows_(reduces_ ? product(job.shape, 0, job.kept) : 1),
-        columns_(reduces_ ? product(job.shape, job.kept, job.shape.size()) : elements_),
-        blocks_(std::max<int64_t>(1, (columns_ + block_elements - 1) / block_elements)),
-        contiguous_(contiguous_run()) {
+        slices_(reduces_ ? product(job.shape, 0, job.outer_dims) : 1),
+        slice_elements_(reduces_ ? product(job.shape, job.outer_dims, job.shape.size()) : elements_),
+        blocks_(std::max<int64_t>(1, (slice_elements_ + block_elements - 1) / block_elements)),
+        contiguous_(wanted_of_contiguous_run()) {
     if (!contiguous_) layout_.emplace(layout_of(job));
     if (reduces_) find_denominators();
   }
 
   void run() {
-    if (reduces_ && rows_ * blocks_ > 1) {
-      many_sums_.resize(rows_ * blocks_);
+    if (reduces_ && slices_ * blocks_ > 1) {
+      many_sums_.resize(slices_ * blocks_);
       sums_ = many_sums_.data();
     }
-    if (job_.total_gradient.data) gradient_sums_.resize(rows_ * blocks_);
+    if (job_.total_gradient.data) gradient_sums_.resize(slices_ * blocks_);
     if (elements_ > 0) {
-      int64_t rows_together = std::max<int64_t>(1, block_elements / std::max<int64_t>(1, columns_));
-      if (rows_ * blocks_ == 1)  // a small job, which cannot wait for a pool
-        block(0, 0);
-      else if (blocks_ > 1)
-        parallel(rows_ * blocks_, [&](int64_t chunk) { block(chunk / blocks_, chunk % blocks_); }, job_.threads);
-      else
-        parallel((rows_ + rows_together - 1) / rows_together,
+      if (slices_ * blocks_ == 1) {  // a small job, which should not wait for a thread pool
+        run_block(0, 0);
+      } else if (blocks_ > 1) {
+        parallel(slices_ * blocks_, [&](int64_t chunk) { run_block(chunk / blocks_, chunk % blocks_); }, job_.threads);
+      } else {
+        int64_t slices_together = std::max<int64_t>(1, block_elements / std::max<int64_t>(1, slice_elements_));
+        parallel((slices_ + slices_together - 1) / slices_together,
                  [&](int64_t chunk) {
-                   int64_t end = std::min(rows_, (chunk + 1) * rows_together);
-                   for (int64_t row = chunk * rows_together; row < end; ++row) block(row, 0);
+                   int64_t end = std::min(slices_, (chunk + 1) * slices_together);
+                   for (int64_t slice = chunk * slices_together; slice < end; ++slice) run_block(slice, 0);
                  },
                  job_.threads);
+      }
     }
     DType value_dtype = job_.value_dtype.value_or(job_.dtype);
     if (reduces_ && job_.value.data)
-      for (int64_t row = 0; row < rows_; ++row)
-        store(add_blocks(&sums_[row * blocks_], blocks_) / denominator(row), value_dtype,
-              static_cast<char*>(job_.value.data) + row * item_size(value_dtype));
+      for (int64_t slice = 0; slice < slices_; ++slice)
+        store(add_blocks(&sums_[slice * blocks_], blocks_) / denominator(slice), value_dtype,
+              static_cast<char*>(job_.value.data) + slice * item_size(value_dtype));
     if (job_.total_gradient.data)
-      store(add_blocks(gradient_sums_.data(), rows_ * blocks_), job_.dtype, job_.total_gradient.data);
+      store(add_blocks(gradient_sums_.data(), slices_ * blocks_), job_.dtype, job_.total_gradient.data);
   }
 
  private:
-  // Whether the fused loops can take this job: plain arrays of the result's dtype, and numbers as parameters.
-  std::optional<Wanted> contiguous_run() {
+  // What the loops over contiguous runs have to compute, if they can do this job: they take contiguous arrays of the
+  // result's dtype, and numbers as parameters.
+  std::optional<Wanted> wanted_of_contiguous_run() {
     const Job& job = job_;
-    if (job.loss == counting || job.weights.data || job.where.data || job.total_gradient.data) return {};
-    if (!kernels_.losses[job.loss].run[0][0]) return {};
+    if (kind_ == JobKind::count || job.weights.data || job.where.data || job.total_gradient.data) return {};
+    if (!loss().contiguous[0][0]) return {};
     auto plain = [&](const void* data, DType dtype, const std::vector<int64_t>& strides) {
       return !data || (dtype == job.dtype && is_contiguous(strides, job.shape, item_size(dtype)));
     };
@@ -109,153 +114,154 @@ class Sweep {
       const Operand& parameter = job.parameters[i];
       if (!parameter.data) continue;
       if (!is_constant(parameter)) return {};
-      parameters_[i] = number(parameter, 0);
+      parameters_[i] = read_number(parameter, 0);
     }
     if (!reduces_ && job.cotangent.data && !is_constant(job.cotangent)) return {};
-    if (!kernels_.losses[job.loss].valid(parameters_)) return {};
+    if (!loss().valid(parameters_)) return {};
     if (!reduces_ && !plain(job.value.data, job.dtype, job.value.strides)) return {};
-    for (const Result* result : {&job.gradient, &job.curvature})
+    for (const Result* result : {&job.gradient, &job.second_derivative})
       if (!plain(result->data, job.dtype, result->strides)) return {};
 
     bool value = job.value.data, gradient = job.gradient.data;
-    if (job.curvature.data) {
+    if (job.second_derivative.data) {
       if (value || !gradient || reduces_ || job.cotangent.data) return {};
-      return Wanted::gradient_and_curvature;
+      return Wanted::gradient_and_second_derivative;
     }
     return wanted_of(reduces_, value, gradient);
   }
 
+  const LossKernels& loss() const { return kernels_.losses[job_.kernel_index]; }
+
   void find_denominators() {
     if (job_.reduction == Reduction::sum) return;
-    constant_denominator_ = double(columns_);
+    constant_denominator_ = double(slice_elements_);
     if (job_.where.data) selected_ = count(false);
     denominators_ = job_.reduction == Reduction::weighted_mean && job_.weights.data ? count(true) : selected_;
   }
 
-  // The sum of the weights, or the number of elements, that each row selects.
+  // The sum of the weights, or the number of elements, that `where` selects in each slice.
   std::vector<double> count(bool weighted) const {
-    std::vector<double> counts(rows_);
+    std::vector<double> counts(slices_);
     Job job = job_;
-    job.loss = counting;
     job.dtype = DType::float64;
     job.value_dtype = {};
     job.reduction = Reduction::sum;
     job.inputs = job.targets = job.parameters[0] = job.parameters[1] = {};
     job.cotangent = {};
-    job.gradient = job.curvature = job.total_gradient = {};
+    job.gradient = job.second_derivative = job.total_gradient = {};
     if (!weighted) job.weights = {};
     job.value.data = counts.data();
-    Sweep(job).run();
+    Sweep(job, JobKind::count).run();
     return counts;
   }
 
-  double denominator(int64_t row) const {
-    double count = denominators_.empty() ? constant_denominator_ : denominators_[row];
+  double denominator(int64_t slice) const {
+    double count = denominators_.empty() ? constant_denominator_ : denominators_[slice];
     return count == 0 ? not_a_number : count;
   }
 
-  // The gradient of a mean over nothing is 0; that of one over weights which cancel is not a number.
-  double gradient_scale(int64_t row) const {
-    if (!selected_.empty() && selected_[row] == 0) return 0;
-    if (!job_.cotangent.data) return 1 / denominator(row);
-    if (!reduces_) return is_constant(job_.cotangent) ? number(job_.cotangent, 0) : 1;
+  // The gradient of a mean over nothing is 0; that of a mean whose weights add up to 0 is NaN.
+  double gradient_scale(int64_t slice) const {
+    if (!selected_.empty() && selected_[slice] == 0) return 0;
+    if (!job_.cotangent.data) return 1 / denominator(slice);
+    if (!reduces_) return is_constant(job_.cotangent) ? read_number(job_.cotangent, 0) : 1;
     int64_t offset = 0;
-    for (int64_t d = job_.kept, rest = row; d-- > 0; rest /= job_.shape[d])
+    for (int64_t d = job_.outer_dims, rest = slice; d-- > 0; rest /= job_.shape[d])
       offset += rest % job_.shape[d] * job_.cotangent.strides[d];
-    return number(job_.cotangent, offset) / denominator(row);
+    return read_number(job_.cotangent, offset) / denominator(slice);
   }
 
-  double number(const Operand& operand, int64_t offset) const {
+  double read_number(const Operand& operand, int64_t offset) const {
     double x;
     kernels_.load[int(operand.dtype)](static_cast<const char*>(operand.data) + offset, 0, 1, &x);
     return x;
   }
 
-  void block(int64_t row, int64_t number) {
-    int64_t begin = row * columns_ + number * block_elements;
-    int64_t elements = std::min(block_elements, columns_ - number * block_elements);
+  void run_block(int64_t slice, int64_t block) {
+    int64_t begin = slice * slice_elements_ + block * block_elements;
+    int64_t elements = std::min(block_elements, slice_elements_ - block * block_elements);
     double sums[lanes] = {};
     if (contiguous_) {
-      whole(begin, elements, gradient_scale(row), sums);
+      run_contiguous(begin, elements, gradient_scale(slice), sums);
     } else {
       double gradient_sums[lanes] = {};
-      in_pieces(begin, elements, gradient_scale(row), sums, gradient_sums);
+      run_gathered(begin, elements, gradient_scale(slice), sums, gradient_sums);
       if (!gradient_sums_.empty())
-        gradient_sums_[row * blocks_ + number] = add_lanes(gradient_sums) * gradient_scale(row);
+        gradient_sums_[slice * blocks_ + block] = add_lanes(gradient_sums) * gradient_scale(slice);
     }
-    if (reduces_) sums_[row * blocks_ + number] = add_lanes(sums);
+    if (reduces_) sums_[slice * blocks_ + block] = add_lanes(sums);
   }
 
-  void whole(int64_t begin, int64_t elements, double scale, double* sums) const {
+  void run_contiguous(int64_t begin, int64_t elements, double scale, double* sums) const {
     int64_t offset = begin * item_size(job_.dtype);
     auto at = [offset](const void* data) { return data ? static_cast<const char*>(data) + offset : nullptr; };
     auto to = [offset](void* data) { return data ? static_cast<char*>(data) + offset : nullptr; };
-    Run run = {at(job_.inputs.data),
-               at(job_.targets.data),
-               {parameters_[0], parameters_[1]},
-               elements,
-               nullptr,
-               to(job_.gradient.data),
-               to(job_.curvature.data),
-               sums,
-               scale};
+    ContiguousRun run = {at(job_.inputs.data),
+                         at(job_.targets.data),
+                         {parameters_[0], parameters_[1]},
+                         elements,
+                         nullptr,
+                         to(job_.gradient.data),
+                         to(job_.second_derivative.data),
+                         sums,
+                         scale};
     if (!reduces_) run.value = to(job_.value.data);
-    kernels_.losses[job_.loss].run[int(job_.dtype)][int(*contiguous_)](run);
+    loss().contiguous[int(job_.dtype)][int(*contiguous_)](run);
   }
 
   // Gathers a few elements of every operand, computes them, and scatters the results.
-  void in_pieces(int64_t begin, int64_t elements, double scale, double* sums, double* gradient_sums) const {
+  void run_gathered(int64_t begin, int64_t elements, double scale, double* sums, double* gradient_sums) const {
     constexpr int operands = view::cotangent + 1;
     const Operand* operand[operands] = {&job_.inputs,  &job_.targets, &job_.parameters[0], &job_.parameters[1],
                                         &job_.weights, &job_.where,   &job_.cotangent};
-    double numbers[operands][piece_elements] = {};
+    double numbers[operands][tile_elements] = {};
     bool gathers[operands];
     for (int v = 0; v < operands; ++v) {
       bool constant = operand[v]->data && is_constant(*operand[v]);
-      if (constant) kernels_.load[int(operand[v]->dtype)](operand[v]->data, 0, piece_elements, numbers[v]);
+      if (constant) kernels_.load[int(operand[v]->dtype)](operand[v]->data, 0, tile_elements, numbers[v]);
       gathers[v] = operand[v]->data && !constant;
     }
-    // A cotangent of each element is one more weight; one of each value is part of the scale.
+    // A cotangent for each element acts as a weight; a cotangent for each value is part of the scale.
     bool weighs = !reduces_ && gathers[view::cotangent];
     if (reduces_) gathers[view::cotangent] = false;
-    alignas(double) char results[3][piece_elements * sizeof(double)];
-    const Result* result[3] = {&job_.value, &job_.gradient, &job_.curvature};
+    alignas(double) char results[3][tile_elements * sizeof(double)];
+    const Result* result[3] = {&job_.value, &job_.gradient, &job_.second_derivative};
     bool wanted[3];
     for (int i = 0; i < 3; ++i) wanted[i] = result[i]->data && !(i == 0 && reduces_);
 
-    double products[piece_elements];
-    Piece piece = {0,
-                   numbers[0],
-                   numbers[1],
-                   {numbers[2], numbers[3]},
-                   weighs              ? products
-                   : job_.weights.data ? numbers[view::weights]
-                                       : nullptr,
-                   job_.where.data ? numbers[view::where] : nullptr,
-                   wanted[0] ? results[0] : nullptr,
-                   wanted[1] ? results[1] : nullptr,
-                   wanted[2] ? results[2] : nullptr,
-                   reduces_ ? sums : nullptr,
-                   gradient_sums_.empty() ? nullptr : gradient_sums,
-                   scale};
+    double products[tile_elements];
+    GatheredTile tile = {0,
+                         numbers[0],
+                         numbers[1],
+                         {numbers[2], numbers[3]},
+                         weighs              ? products
+                         : job_.weights.data ? numbers[view::weights]
+                                             : nullptr,
+                         job_.where.data ? numbers[view::where] : nullptr,
+                         wanted[0] ? results[0] : nullptr,
+                         wanted[1] ? results[1] : nullptr,
+                         wanted[2] ? results[2] : nullptr,
+                         reduces_ ? sums : nullptr,
+                         gradient_sums_.empty() ? nullptr : gradient_sums,
+                         scale};
     ElementLayout::Cursor read(*layout_, begin), write(*layout_, begin);
-    for (int64_t left = elements; left > 0; left -= piece_elements) {
-      piece.elements = int(std::min<int64_t>(left, piece_elements));
-      for (int at = 0, run; at < piece.elements; at += run, read.advance(run)) {
-        run = read.run(piece.elements - at);
+    for (int64_t left = elements; left > 0; left -= tile_elements) {
+      tile.elements = int(std::min<int64_t>(left, tile_elements));
+      for (int at = 0, run; at < tile.elements; at += run, read.advance(run)) {
+        run = read.run(tile.elements - at);
         for (int v = 0; v < operands; ++v)
           if (gathers[v]) gather(*operand[v], read, v, run, numbers[v] + at);
       }
       if (weighs) {
         const double* weights = job_.weights.data ? numbers[view::weights] : nullptr;
-        for (int i = 0; i < piece_elements; ++i) products[i] = (weights ? weights[i] : 1) * numbers[view::cotangent][i];
+        for (int i = 0; i < tile_elements; ++i) products[i] = (weights ? weights[i] : 1) * numbers[view::cotangent][i];
       }
-      if (job_.loss == counting)
-        kernels_.count_piece(piece);
+      if (kind_ == JobKind::count)
+        kernels_.count_tile(tile);
       else
-        kernels_.losses[job_.loss].piece[int(job_.dtype)](piece);
-      for (int at = 0, run; at < piece.elements; at += run, write.advance(run)) {
-        run = write.run(piece.elements - at);
+        loss().gathered[int(job_.dtype)](tile);
+      for (int at = 0, run; at < tile.elements; at += run, write.advance(run)) {
+        run = write.run(tile.elements - at);
         for (int i = 0; i < 3; ++i)
           if (wanted[i]) scatter(results[i], at, write, view::value + i, run, result[i]->data);
       }
@@ -279,15 +285,17 @@ class Sweep {
   }
 
   const Job& job_;
+  const JobKind kind_;
   const Kernels& kernels_;
   bool reduces_;
-  int64_t elements_, rows_, columns_, blocks_;
-  double parameters_[most_parameters] = {};  // of a contiguous run
+  int64_t elements_, slices_, slice_elements_;
+  int64_t blocks_;                           // of each slice
+  double parameters_[most_parameters] = {};  // of contiguous runs
   std::optional<Wanted> contiguous_;
-  std::optional<ElementLayout> layout_;
-  std::vector<double> denominators_;  // of each row; empty: all are constant_denominator_
+  std::optional<ElementLayout> layout_;  // if not contiguous
+  std::vector<double> denominators_;     // of each slice; empty: all are constant_denominator_
   double constant_denominator_ = 1;
-  std::vector<double> selected_;  // how many elements of each row `where` selects; empty: all
+  std::vector<double> selected_;  // how many elements of each slice `where` selects; empty: all
   // Of each block. A small job has one, and should not wait for an allocator.
   double one_sum_ = 0;
   std::vector<double> many_sums_;
@@ -304,9 +312,9 @@ void sweep(const Job& job) {
 
 bool sweep_small(const SmallJob& job) {
   if (job.elements == 0 || job.elements > block_elements) return false;
-  const LossKernels& loss = instruction_set().kernels->losses[job.loss];
+  const LossKernels& loss = instruction_set().kernels->losses[job.kernel_index];
   bool reduces = job.reduction != Reduction::none;
-  auto run = loss.run[int(job.dtype)][int(wanted_of(reduces, job.value, job.gradient))];
+  auto run = loss.contiguous[int(job.dtype)][int(wanted_of(reduces, job.value, job.gradient))];
   if (!run || !loss.valid(job.parameters)) return false;
 
   FloatEnvironment environment;

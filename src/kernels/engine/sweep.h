@@ -1,7 +1,7 @@
-// One pass over memory: any loss, any layout, value and derivatives, element-wise or reduced.
+// One pass over memory: any element-wise loss, any layout, value and derivatives, element by element or reduced.
 //
-// This is what a framework's bridge calls. It hands in raw pointers with their dtypes and strides; sweep() cuts the
-// elements into blocks, gives them to the threads, and rounds once.
+// The bridges to Python and to frameworks call this. They pass raw pointers with their dtypes and strides; sweep() cuts
+// the elements into blocks, gives the blocks to the threads, and rounds each result once.
 #pragma once
 
 #include <cstddef>
@@ -11,9 +11,14 @@
 
 namespace lossless {
 
-enum class DType : int { float16, bfloat16, float32, float64, boolean };  // boolean: of `where` only
+enum class DType : int { float16, bfloat16, float32, float64, boolean };  // boolean: only of `where`
 constexpr int result_dtypes = 4;
 constexpr int all_dtypes = 5;
+
+inline int64_t item_size(DType dtype) {
+  constexpr int64_t sizes[all_dtypes] = {2, 2, 4, 8, 1};
+  return sizes[int(dtype)];
+}
 
 enum class Reduction : int { none, sum, mean, weighted_mean };
 
@@ -26,42 +31,40 @@ struct Operand {
   std::vector<int64_t> strides;
 };
 
-// Results in memory, of the job's dtype. No data: not wanted. May be the same memory as `inputs` or `targets`, element
-// for element.
+// Results in memory, of the job's dtype. Without data: not wanted. May be the memory of `inputs` or `targets`, if the
+// strides are the same, too.
 struct Result {
   void* data = nullptr;
   std::vector<int64_t> strides;
 };
 
 struct Job {
-  int loss = 0;
+  int kernel_index = 0;  // of the loss, in the table of kernels
   DType dtype = DType::float32;
   Reduction reduction = Reduction::none;
   std::vector<int64_t> shape;
-  int kept = 0;  // with a reduction: the leading dimensions of the value; the others are reduced
+  int outer_dims = 0;  // with a reduction: the leading dimensions, which the value has; the others are reduced
   Operand inputs, targets, weights, where;
   Operand parameters[most_parameters];
-  Operand cotangent;  // factor of the derivatives, the same for all that one value is reduced from; not with values of
-                      // elements
-  Result value;       // with a reduction: contiguous, in the shape of the kept dimensions
-  std::optional<DType> value_dtype;  // of a reduced value, if not the job's: to be added to those of other jobs
+  Operand cotangent;  // factor of the derivatives: one for each value. Without a reduction only if there is no `value`
+  Result value;       // with a reduction: contiguous, in the shape of the outer dimensions
+  std::optional<DType> value_dtype;  // of a reduced value, if not the job's: it will be added to those of other jobs
   Result gradient;                   // of the reduced value
-  Result curvature;                  // the second derivative of the reduced value by each element
-  Result total_gradient;  // one number: the sum of the gradient, for an `inputs` or `targets` that is one number
-  int threads = 0;        // at most so many, the caller included; 0: as many as there may be
+  Result second_derivative;          // of the reduced value with respect to each element
+  Result total_gradient;             // one number: the sum of the gradient, if `inputs` or `targets` is one number
+  int threads = 0;                   // how many may take part, with the caller; 0: no limit of this job's own
 };
 
-// Sums run over blocks of this many elements of a row (the reduced elements of one value) in C order.
+// A slice is the elements that one value is reduced from, in C order. Its sum runs over blocks of this many elements.
 constexpr int64_t block_elements = 64 * 1024;
-// Inside a block element i goes to lane i % 16, and the lanes are added pairwise. Whatever the threads, the layout and
-// the instruction set, the order is the same.
+// Inside a block element i is added to lane i % 16; sums.h has the rest.
 constexpr int lanes = 16;
 
 void sweep(const Job& job);
 
 // A job without options, of contiguous arrays of its dtype, one block at most, reduced as a whole or not at all.
 struct SmallJob {
-  int loss = 0;
+  int kernel_index = 0;
   DType dtype = DType::float32;
   Reduction reduction = Reduction::none;
   const void* inputs = nullptr;
@@ -73,7 +76,7 @@ struct SmallJob {
   DType value_dtype = DType::float32;  // of a reduced value
 };
 
-// The bits of sweep() in less time. False: nothing is done, the job is for sweep().
+// Computes the same bits as sweep() in less time. Returns false, and does nothing, if only sweep() can do the job.
 bool sweep_small(const SmallJob& job);
 
 // out = inputs - targets, by the same threads in the same blocks: the speed that memory allows.

@@ -11,34 +11,34 @@
 #pragma once
 
 #include "kernels/arith/elementary.h"
-#include "kernels/engine/loss_concept.h"
+#include "kernels/loops/loss_concept.h"
 
 namespace lossless {
 namespace {
 
 struct binary_cross_entropy {
   static constexpr int parameters = 0;
-  static constexpr bool of_residual = false;
-  static constexpr bool only_in_pieces = false;
+  static constexpr bool uses_difference_only = false;
+  static constexpr bool only_gathered = false;
   static constexpr double error = 0x1p-44;
   static constexpr bool cancels = true;
 
   static bool valid(Parameters) { return true; }
 
   template <class T>
-  LOSSLESS_INLINE Outcome evaluate(double inputs, double targets, Parameters) {
+  LOSSLESS_INLINE ValueAndDerivatives evaluate(double inputs, double targets, Parameters) {
     double a = std::fabs(inputs);
-    Split u = distance(inputs, targets);
-    Split q = exponential_of_minus(a);
-    Split m = fast_two_sum(1, q.high);
+    DoubleDouble u = distance(inputs, targets);
+    DoubleDouble q = exponential_of_minus(a);
+    DoubleDouble m = fast_two_sum(1, q.high);
     m.low += q.low;
-    Split w = ratio(q, m);
+    DoubleDouble w = ratio(q, m);
 
     double linear = a * u.high;
     linear = u.high == 0 ? u.high : linear;  // also of an infinite logit, which is right
     double series = log1p_of(q.high);
     double value = linear + series;
-    Split slope = two_sum(u.high, -w.high);
+    DoubleDouble slope = two_sum(u.high, -w.high);
     double gradient = slope.high + (slope.low + (u.low - w.low));
     double sign = inputs > 0 ? 1 : -1;
     // mutation-equivalent(constant): a wider bound only costs time
@@ -48,15 +48,15 @@ struct binary_cross_entropy {
             {targets == targets ? at_most(0.25, w.high / m.high) : targets, 0}};
   }
 
-  static Outcome evaluate_accurately(double inputs, double targets, Parameters) {
+  static ValueAndDerivatives evaluate_accurately(double inputs, double targets, Parameters) {
     // e^-far is nothing to any result of a narrow type but for its sign.
     constexpr double far = 240;
     double a = std::fabs(inputs);
-    Split u = distance(inputs, targets);
-    Split q = exponential_of_minus_accurately({at_most(far, a), 0});
-    Split m = add({1, 0}, q);
-    Split w = divide(q, m);
-    Split gradient = scale(add(u, scale(w, -1)), inputs > 0 ? 1 : -1);
+    DoubleDouble u = distance(inputs, targets);
+    DoubleDouble q = exponential_of_minus_accurately({at_most(far, a), 0});
+    DoubleDouble m = add({1, 0}, q);
+    DoubleDouble w = divide(q, m);
+    DoubleDouble gradient = scale(add(u, scale(w, -1)), inputs > 0 ? 1 : -1);
     // Near 0 it is 1/2 - t + x/4 - x^3/48, of which the last may decide on which side of the middle of two results it
     // lies. The quotient has lost that: its digits end at 2^-100.
     // mutation-equivalent(boundary, constant): at 2^-27 both are good enough
@@ -67,11 +67,11 @@ struct binary_cross_entropy {
 
  private:
   // Of the target from the side that the logit is on.
-  LOSSLESS_INLINE Split distance(double inputs, double targets) {
+  LOSSLESS_INLINE DoubleDouble distance(double inputs, double targets) {
     return select(inputs > 0, two_sum(1, -targets), {targets, 0});
   }
 
-  LOSSLESS_INLINE Split ratio(Split x, Split y) {
+  LOSSLESS_INLINE DoubleDouble ratio(DoubleDouble x, DoubleDouble y) {
     double high = x.high / y.high;
     return {high, (std::fma(-high, y.high, x.high) + (x.low - high * y.low)) / y.high};
   }

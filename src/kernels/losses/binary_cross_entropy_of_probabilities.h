@@ -9,24 +9,24 @@
 #pragma once
 
 #include "kernels/arith/elementary.h"
-#include "kernels/engine/loss_concept.h"
+#include "kernels/loops/loss_concept.h"
 
 namespace lossless {
 namespace {
 
 struct binary_cross_entropy_of_probabilities {
   static constexpr int parameters = 0;
-  static constexpr bool of_residual = false;
-  static constexpr bool only_in_pieces = true;
+  static constexpr bool uses_difference_only = false;
+  static constexpr bool only_gathered = true;
   static constexpr double error = 0x1p-44;
   static constexpr bool cancels = true;
 
   static bool valid(Parameters) { return true; }
 
   template <class T>
-  LOSSLESS_INLINE Outcome evaluate(double p, double t, Parameters) {
-    Split other_p = two_sum(1, -p), other_t = two_sum(1, -t);
-    Split of_one = logarithm(p), of_zero = logarithm(other_p.high);
+  LOSSLESS_INLINE ValueAndDerivatives evaluate(double p, double t, Parameters) {
+    DoubleDouble other_p = two_sum(1, -p), other_t = two_sum(1, -t);
+    DoubleDouble of_one = logarithm(p), of_zero = logarithm(other_p.high);
     double log_p = of_one.high;
     double log_other = of_zero.high + (of_zero.low + other_p.low / (other_p.high == 0 ? 1 : other_p.high));
     bool one_counts = p >= least, zero_counts = other_p.high > 0;
@@ -45,35 +45,37 @@ struct binary_cross_entropy_of_probabilities {
     double by_one = part_t / p, by_zero = rest_t / rest_p;
     double of_both = nearest(two_sum(p, -t)) / (p * rest_p);
     double gradient = zero_counts ? (one_counts ? of_both : grow * by_zero) : (one_counts ? -grow * by_one : 0);
-    double curvature = grow * ((one_counts ? by_one / p : 0) + (zero_counts ? by_zero / rest_p : 0));
-    double lost_curvature = is_probability ? 0 : 0x1p-47 * (std::fabs(by_one / p) + std::fabs(by_zero / rest_p));
+    double second_derivative = grow * ((one_counts ? by_one / p : 0) + (zero_counts ? by_zero / rest_p : 0));
+    double lost_second_derivative =
+        is_probability ? 0 : 0x1p-47 * (std::fabs(by_one / p) + std::fabs(by_zero / rest_p));
     bool is_number = value == value;
     return {{value, std::copysign(lost, value)},
             {is_number ? gradient : value, 0},
-            {is_number ? curvature : value, std::copysign(lost_curvature, curvature)}};
+            {is_number ? second_derivative : value, std::copysign(lost_second_derivative, second_derivative)}};
   }
 
-  static Outcome evaluate_accurately(double p, double t, Parameters) {
-    Split other_p = two_sum(1, -p), other_t = two_sum(1, -t);
+  static ValueAndDerivatives evaluate_accurately(double p, double t, Parameters) {
+    DoubleDouble other_p = two_sum(1, -p), other_t = two_sum(1, -t);
     bool one_counts = p >= least, zero_counts = other_p.high > 0;
     // Of a small p, too, 1 - p is exact as two doubles, and its logarithm has all digits.
-    Split log_p = one_counts ? logarithm_accurately({p, 0}) : Split{lowest, 0};
-    Split log_other = zero_counts ? logarithm_accurately(other_p) : Split{lowest, 0};
-    Split value = scale(add(multiply({t, 0}, log_p), multiply(other_t, log_other)), -1);
+    DoubleDouble log_p = one_counts ? logarithm_accurately({p, 0}) : DoubleDouble{lowest, 0};
+    DoubleDouble log_other = zero_counts ? logarithm_accurately(other_p) : DoubleDouble{lowest, 0};
+    DoubleDouble value = scale(add(multiply({t, 0}, log_p), multiply(other_t, log_other)), -1);
     if (std::fabs(t) > 2 && one_counts && zero_counts) {
       // Of a target far from 0 and 1 the two may cancel all but log 2, near p = 1/2: the difference of the logarithms,
       // log(p / (1 - p)), has its digits there as 2 atanh(2 p - 1).
       bool near = p > 0.35 && p < 0.65;
-      Split log_ratio = near ? scale(inverse_tanh(two_sum(2 * p, -1), 69), 2) : add(log_p, scale(log_other, -1));
+      DoubleDouble log_ratio = near ? scale(inverse_tanh(two_sum(2 * p, -1), 69), 2) : add(log_p, scale(log_other, -1));
       value = scale(add(multiply({t, 0}, log_ratio), log_other), -1);
     }
-    Split zero = {0, 0};
-    Split by_one = one_counts ? divide({t, 0}, {p, 0}) : zero;
-    Split by_zero = zero_counts ? divide(other_t, other_p) : zero;
-    Split gradient =
+    DoubleDouble zero = {0, 0};
+    DoubleDouble by_one = one_counts ? divide({t, 0}, {p, 0}) : zero;
+    DoubleDouble by_zero = zero_counts ? divide(other_t, other_p) : zero;
+    DoubleDouble gradient =
         one_counts && zero_counts ? divide(two_sum(p, -t), multiply({p, 0}, other_p)) : add(by_zero, scale(by_one, -1));
-    Split curvature = add(one_counts ? divide(by_one, {p, 0}) : zero, zero_counts ? divide(by_zero, other_p) : zero);
-    return {value, gradient, curvature};
+    DoubleDouble second_derivative =
+        add(one_counts ? divide(by_one, {p, 0}) : zero, zero_counts ? divide(by_zero, other_p) : zero);
+    return {value, gradient, second_derivative};
   }
 
  private:

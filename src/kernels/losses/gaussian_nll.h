@@ -7,7 +7,7 @@
 #pragma once
 
 #include "kernels/arith/elementary.h"
-#include "kernels/engine/loss_concept.h"
+#include "kernels/loops/loss_concept.h"
 
 namespace lossless {
 namespace {
@@ -17,31 +17,31 @@ template <bool full>
 struct normal_density {
   static constexpr int parameters = 2;
   static constexpr const char* parameter_names[] = {"vars", "eps"};
-  static constexpr bool of_residual = true;
-  static constexpr bool only_in_pieces = true;
+  static constexpr bool uses_difference_only = true;
+  static constexpr bool only_gathered = true;
   static constexpr double error = 0x1p-44;
   static constexpr bool cancels = true;
 
   static bool valid(Parameters p) { return p.second > 0; }
 
   template <class T>
-  LOSSLESS_INLINE Outcome evaluate(double inputs, double targets, Parameters p) {
+  LOSSLESS_INLINE ValueAndDerivatives evaluate(double inputs, double targets, Parameters p) {
     double v = at_least(p.second, p.first);
-    Split residual = exact_residual(inputs, targets);
+    DoubleDouble residual = exact_residual(inputs, targets);
     double r = residual.high;
-    Split log_v = logarithm(v);
+    DoubleDouble log_v = logarithm(v);
     double slope = r / v;
     // In float64 r * r may overflow, and so may r / v, of a subnormal v; not both where the result is finite.
     bool steep = (std::fabs(slope) > largest) & (std::fabs(r) <= largest);
-    Split exact_square = {steep ? r * r / v : r * slope, 0};
+    DoubleDouble exact_square = {steep ? r * r / v : r * slope, 0};
     if constexpr (sizeof(typename T::storage) < sizeof(double)) {
       exact_square = quotient(two_product(r, r), v);
       exact_square.low += 2 * slope * residual.low;
     }
-    Split sum = two_sum(log_v.high, exact_square.high);
+    DoubleDouble sum = two_sum(log_v.high, exact_square.high);
     double low = sum.low + (log_v.low + exact_square.low);
     if constexpr (full) {
-      Split with_constant = two_sum(sum.high, log_2_pi);
+      DoubleDouble with_constant = two_sum(sum.high, log_2_pi);
       sum.high = with_constant.high;
       low += with_constant.low + log_2_pi_rest;
     }
@@ -58,11 +58,11 @@ struct normal_density {
     return {{value, std::copysign(lost, value)}, {slope, 0}, {r == r ? 1 / v : r, 0}};
   }
 
-  static Outcome evaluate_accurately(double inputs, double targets, Parameters p) {
+  static ValueAndDerivatives evaluate_accurately(double inputs, double targets, Parameters p) {
     double v = at_least(p.second, p.first);
-    Split residual = exact_residual(inputs, targets);
-    Split square = divide(multiply(residual, residual), {v, 0});
-    Split sum = add(logarithm_accurately({v, 0}), square);
+    DoubleDouble residual = exact_residual(inputs, targets);
+    DoubleDouble square = divide(multiply(residual, residual), {v, 0});
+    DoubleDouble sum = add(logarithm_accurately({v, 0}), square);
     if constexpr (full) sum = add(sum, {log_2_pi, log_2_pi_rest});
     return {scale(sum, 0.5), divide(residual, {v, 0}), divide({1, 0}, {v, 0})};
   }

@@ -6,23 +6,23 @@
 // high + low without error.
 #pragma once
 
-#include "kernels/engine/loss_concept.h"
+#include "kernels/loops/loss_concept.h"
 
 namespace lossless {
 namespace {
 
 struct hinge {
   static constexpr int parameters = 0;
-  static constexpr bool of_residual = false;
-  static constexpr bool only_in_pieces = false;
+  static constexpr bool uses_difference_only = false;
+  static constexpr bool only_gathered = false;
   static constexpr double error = 0;
 
   static bool valid(Parameters) { return true; }
 
   template <class T>
-  LOSSLESS_INLINE Outcome evaluate(double inputs, double targets, Parameters) {
-    Split product = two_product(inputs, targets);
-    Split margin = two_sum(1, -product.high);
+  LOSSLESS_INLINE ValueAndDerivatives evaluate(double inputs, double targets, Parameters) {
+    DoubleDouble product = two_product(inputs, targets);
+    DoubleDouble margin = two_sum(1, -product.high);
     // Of an infinite product the low parts are NaN.
     double low = margin.low - product.low;
     double sum = margin.high + (low == low ? low : 0);

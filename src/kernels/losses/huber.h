@@ -19,7 +19,7 @@
 
 #include <type_traits>
 
-#include "kernels/engine/loss_concept.h"
+#include "kernels/loops/loss_concept.h"
 
 namespace lossless {
 namespace {
@@ -27,38 +27,38 @@ namespace {
 struct huber {
   static constexpr int parameters = 1;
   static constexpr const char* parameter_names[] = {"delta"};
-  static constexpr bool of_residual = true;
-  static constexpr bool only_in_pieces = false;
+  static constexpr bool uses_difference_only = true;
+  static constexpr bool only_gathered = false;
   static constexpr double error = 0;
 
   static bool valid(Parameters p) { return p.first > 0; }
 
   template <class T>
-  LOSSLESS_INLINE Outcome evaluate(double inputs, double targets, Parameters p) {
+  LOSSLESS_INLINE ValueAndDerivatives evaluate(double inputs, double targets, Parameters p) {
     double delta = p.first;
-    Split residual = exact_residual(inputs, targets);
-    Split a = absolute(residual);
+    DoubleDouble residual = exact_residual(inputs, targets);
+    DoubleDouble a = absolute(residual);
     double excess = a.high == delta ? a.low : a.high - delta;  // of a over delta, in its sign
 
     double q = at_most(at_most(largest, delta), a.high);
     double m = std::fma(-0.5, q, a.high);
     double n = std::fma(-0.5, q, a.high - m);
-    Split value = two_product(q, m);
+    DoubleDouble value = two_product(q, m);
     value.low = std::fma(q, n + a.low, value.low);
 
     double clipped = at_most(delta, a.high);  // of two infinities infinite in every dtype: times a weight of 0, NaN
     if constexpr (std::is_same_v<typename T::storage, double>) {
       // The residual may be beyond the largest double and its loss not: delta/2 is nothing beside it.
-      Split half = absolute(two_sum(0.5 * inputs, -0.5 * targets));
-      Split beyond_range = two_product(2 * delta, half.high);
+      DoubleDouble half = absolute(two_sum(0.5 * inputs, -0.5 * targets));
+      DoubleDouble beyond_range = two_product(2 * delta, half.high);
       beyond_range.low = std::fma(2 * delta, half.low, beyond_range.low);
       // mutation-equivalent(boundary, constant): at the largest double itself both are the same, and 1 is nothing
       value = select(a.high > largest, beyond_range, value);
     }
     // mutation-equivalent(half): where high is NaN, low is
     double inside = a.high <= delta ? 1 : a.high;
-    double curvature = excess > 0 ? 0 : inside;
-    return {value, {std::copysign(clipped, residual.high), 0}, {curvature, 0}};
+    double second_derivative = excess > 0 ? 0 : inside;
+    return {value, {std::copysign(clipped, residual.high), 0}, {second_derivative, 0}};
   }
 };
 

@@ -30,23 +30,23 @@
 #include <type_traits>
 
 #include "kernels/arith/elementary.h"
-#include "kernels/engine/loss_concept.h"
+#include "kernels/loops/loss_concept.h"
 
 namespace lossless {
 namespace {
 
 struct log_cosh {
   static constexpr int parameters = 0;
-  static constexpr bool of_residual = true;
-  static constexpr bool only_in_pieces = false;
+  static constexpr bool uses_difference_only = true;
+  static constexpr bool only_gathered = false;
   static constexpr double error = 0x1p-44;
   static constexpr bool cancels = false;
 
   static bool valid(Parameters) { return true; }
 
   template <class T>
-  LOSSLESS_INLINE Outcome evaluate(double inputs, double targets, Parameters) {
-    Split residual = exact_residual(inputs, targets);
+  LOSSLESS_INLINE ValueAndDerivatives evaluate(double inputs, double targets, Parameters) {
+    DoubleDouble residual = exact_residual(inputs, targets);
     double a = std::fabs(residual.high);
     double clamped = at_most(underflow, a);
 
@@ -61,8 +61,8 @@ struct log_cosh {
       double most = std::fma(k, -ln2_high, -clamped);
       double r = std::fma(k, -ln2_low, most);
       double r_low = std::fma(k, -ln2_low, most - r) - a_low;
-      Split exact_e = fast_two_sum(r, r * r * exponential_tail(r));
-      Split exact_u = two_sum(power - 1, power * exact_e.high);
+      DoubleDouble exact_e = fast_two_sum(r, r * r * exponential_tail(r));
+      DoubleDouble exact_u = two_sum(power - 1, power * exact_e.high);
       double e_low = exact_e.low + std::fma(r_low, exact_e.high, r_low);
       e = exact_e.high + e_low;
       u = exact_u.high;
@@ -95,13 +95,13 @@ struct log_cosh {
     return {{value, 0}, {gradient, 0}, {root * root, 0}};
   }
 
-  static Outcome evaluate_accurately(double inputs, double targets, Parameters) {
-    Split residual = exact_residual(inputs, targets);
-    Split a = absolute(residual);
+  static ValueAndDerivatives evaluate_accurately(double inputs, double targets, Parameters) {
+    DoubleDouble residual = exact_residual(inputs, targets);
+    DoubleDouble a = absolute(residual);
     // mutation-equivalent(boundary): at 2^-26 both are good enough
-    Outcome outcome = a.high < 0x1p-26 ? accurately_near_zero(a) : accurately(a);
-    outcome.gradient = scale(outcome.gradient, std::copysign(1.0, residual.high));
-    return outcome;
+    ValueAndDerivatives result = a.high < 0x1p-26 ? accurately_near_zero(a) : accurately(a);
+    result.gradient = scale(result.gradient, std::copysign(1.0, residual.high));
+    return result;
   }
 
  private:
@@ -128,33 +128,33 @@ struct log_cosh {
   static constexpr double underflow = 380;  // l'' is 0 in every type from here on
 
   // l = a^2/2 - a^4/12, l' = a - a^3/3, l'' = 1 - a^2; the next terms are below 2^-104 of them.
-  static Outcome accurately_near_zero(Split a) {
-    Split square = multiply(a, a);
+  static ValueAndDerivatives accurately_near_zero(DoubleDouble a) {
+    DoubleDouble square = multiply(a, a);
     double hair = square.high * square.high;
     return {add(scale(square, 0.5), {hair / -12, 0}), fast_two_sum(a.high, a.low - a.high * square.high / 3),
             add({1, 0}, scale(square, -1))};
   }
 
   // The identities above, in double-double arithmetic, for a from 2^-26 to where all that a narrow type can hold ends.
-  static Outcome accurately(Split a) {
+  static ValueAndDerivatives accurately(DoubleDouble a) {
     // mutation-equivalent(boundary, constant): the results are the same from there on
-    Split bounded = a.high > far ? Split{far, 0} : a;
+    DoubleDouble bounded = a.high > far ? DoubleDouble{far, 0} : a;
     double k = std::nearbyint(bounded.high / -ln2);
-    Split e = expm1_of_reduced(reduced_of_minus(bounded, k));
+    DoubleDouble e = expm1_of_reduced(reduced_of_minus(bounded, k));
     double power = std::ldexp(1, int(k));
-    Split u = add(scale(e, power), two_sum(power, -1));
+    DoubleDouble u = add(scale(e, power), two_sum(power, -1));
 
-    Split q = scale(add({1, 0}, e), power);
-    Split m = add({1, 0}, q);
-    Split q2 = multiply(q, q);
-    Split cosine = add({1, 0}, q2);
+    DoubleDouble q = scale(add({1, 0}, e), power);
+    DoubleDouble m = add({1, 0}, q);
+    DoubleDouble q2 = multiply(q, q);
+    DoubleDouble cosine = add({1, 0}, q2);
     // mutation-equivalent(boundary): at log 2 the two are the same
     bool near = a.high <= ln2;
-    Split s = near ? divide(multiply(u, u), multiply(m, m)) : divide(q2, add({2, 0}, q2));
-    Split offset = near ? Split{0, 0} : add(a, {-ln2, -ln2_rest});
+    DoubleDouble s = near ? divide(multiply(u, u), multiply(m, m)) : divide(q2, add({2, 0}, q2));
+    DoubleDouble offset = near ? DoubleDouble{0, 0} : add(a, {-ln2, -ln2_rest});
 
-    Split series = inverse_tanh(s, 33);  // (1/9)^35 / 35 < 2^-115
-    Split root = divide(scale(q, 2), cosine);
+    DoubleDouble series = inverse_tanh(s, 33);  // (1/9)^35 / 35 < 2^-115
+    DoubleDouble root = divide(scale(q, 2), cosine);
     return {add(offset, scale(series, 2)), divide(scale(multiply(u, m), -1), cosine), multiply(root, root)};
   }
 };

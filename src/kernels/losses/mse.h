@@ -6,24 +6,24 @@
 // Of the derivative d alone decides, as in huber.h.
 #pragma once
 
-#include "kernels/engine/loss_concept.h"
+#include "kernels/loops/loss_concept.h"
 
 namespace lossless {
 namespace {
 
 struct mse {
   static constexpr int parameters = 0;
-  static constexpr bool of_residual = true;
-  static constexpr bool only_in_pieces = false;
+  static constexpr bool uses_difference_only = true;
+  static constexpr bool only_gathered = false;
   static constexpr double error = 0;
 
   static bool valid(Parameters) { return true; }
 
   template <class T>
-  LOSSLESS_INLINE Outcome evaluate(double inputs, double targets, Parameters) {
-    Split residual = exact_residual(inputs, targets);
+  LOSSLESS_INLINE ValueAndDerivatives evaluate(double inputs, double targets, Parameters) {
+    DoubleDouble residual = exact_residual(inputs, targets);
     double r = residual.high;
-    Split value = two_product(r, r);
+    DoubleDouble value = two_product(r, r);
     value.low += 2 * r * residual.low;
     return {value, {2 * r, 0}, {r == r ? 2 : r, 0}};
   }

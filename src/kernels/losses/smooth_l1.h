@@ -16,7 +16,7 @@
 #include <type_traits>
 
 #include "kernels/arith/elementary.h"
-#include "kernels/engine/loss_concept.h"
+#include "kernels/loops/loss_concept.h"
 
 namespace lossless {
 namespace {
@@ -24,21 +24,21 @@ namespace {
 struct smooth_l1 {
   static constexpr int parameters = 1;
   static constexpr const char* parameter_names[] = {"beta"};
-  static constexpr bool of_residual = true;
-  static constexpr bool only_in_pieces = false;
+  static constexpr bool uses_difference_only = true;
+  static constexpr bool only_gathered = false;
   static constexpr double error = 0;
 
   static bool valid(Parameters p) { return p.first >= 0; }
 
   template <class T>
-  LOSSLESS_INLINE Outcome evaluate(double inputs, double targets, Parameters p) {
+  LOSSLESS_INLINE ValueAndDerivatives evaluate(double inputs, double targets, Parameters p) {
     double beta = p.first;
-    Split residual = exact_residual(inputs, targets);
-    Split a = absolute(residual);
+    DoubleDouble residual = exact_residual(inputs, targets);
+    DoubleDouble a = absolute(residual);
     bool near = (a.high < beta) | ((a.high == beta) & (a.low < 0));
 
-    Split slope = quotient(a, beta);
-    Split quadratic;
+    DoubleDouble slope = quotient(a, beta);
+    DoubleDouble quadratic;
     if constexpr (std::is_same_v<typename T::storage, double>) {  // whose squares overflow and vanish
       double lacks = slope.low == slope.low ? slope.low : 0;      // NaN where beta is infinite
       quadratic = {0.5 * std::fma(a.high, slope.high, std::fma(a.low, slope.high, a.high * lacks)), 0};
@@ -46,7 +46,7 @@ struct smooth_l1 {
       quadratic = select(beta <= largest, scale(square_over(at_most(largest, beta), a), 0.5), {0, 0});
     }
     double half = beta - 0.5 * beta;  // not 0 where beta is the smallest number, whose product with 0.5 is
-    Split linear = two_sum(a.high, -half);
+    DoubleDouble linear = two_sum(a.high, -half);
     linear.low += a.low;
     if constexpr (std::is_same_v<typename T::storage, double>) {
       // The residual may be beyond the largest double and its loss not.
@@ -56,12 +56,12 @@ struct smooth_l1 {
 
     double r = residual.high;
     double sign = r == 0 ? r : std::copysign(1.0, r);
-    Split value = select(near, quadratic, linear);
-    Split gradient = select(near, scale(slope, std::copysign(1.0, r)), {r == r ? sign : r, 0});
-    Split bend = quotient({1, 0}, beta);
+    DoubleDouble value = select(near, quadratic, linear);
+    DoubleDouble gradient = select(near, scale(slope, std::copysign(1.0, r)), {r == r ? sign : r, 0});
+    DoubleDouble bend = quotient({1, 0}, beta);
     bend.low = bend.high > largest ? 0 : bend.low;  // of a subnormal beta
-    Split curvature = select(near, bend, {r == r ? 0 : r, 0});
-    return {value, gradient, curvature};
+    DoubleDouble second_derivative = select(near, bend, {r == r ? 0 : r, 0});
+    return {value, gradient, second_derivative};
   }
 
  private:
@@ -72,12 +72,12 @@ struct smooth_l1 {
   // - the other four terms are below 2^-103. If l is not 0, the lowest bits of the two numbers are more than 53 places
   //   apart: up to 77, all is a multiple of 2^-156, so that the sum of the four is exact, too; beyond, h is one of the
   //   two numbers, whose square has 48 bits, so middle.low and cross.low are 0, and l^2 decides alone or not at all.
-  LOSSLESS_INLINE Split square_over(double y, Split a) {
-    Split square = two_product(a.high, a.high);
-    Split cross = two_product(2 * a.high, a.low);
-    Split middle = two_sum(square.low, cross.high);
+  LOSSLESS_INLINE DoubleDouble square_over(double y, DoubleDouble a) {
+    DoubleDouble square = two_product(a.high, a.high);
+    DoubleDouble cross = two_product(2 * a.high, a.low);
+    DoubleDouble middle = two_sum(square.low, cross.high);
     double first = square.high / y;
-    Split rest = two_sum(std::fma(-first, y, square.high), middle.high);
+    DoubleDouble rest = two_sum(std::fma(-first, y, square.high), middle.high);
     double high = first + rest.high / y;
     rest.high = std::fma(first - high, y, rest.high);
     double low = rest.high + (rest.low + (middle.low + (cross.low + a.low * a.low)));

@@ -25,8 +25,8 @@
 #pragma once
 
 #include "kernels/arith/dtypes.h"
-#include "kernels/engine/kernels.h"
-#include "kernels/engine/sums.h"
+#include "kernels/loops/kernels.h"
+#include "kernels/loops/sums.h"
 #include "kernels/rows/exponential.h"
 
 namespace lossless {

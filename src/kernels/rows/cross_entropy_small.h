@@ -8,20 +8,20 @@
 #include <algorithm>
 
 #include "kernels/arith/dtypes.h"
-#include "kernels/engine/kernels.h"
+#include "kernels/loops/kernels.h"
 #include "kernels/rows/exponential.h"
 
 namespace lossless {
 namespace {
 
-struct cross_entropy_of_few {
+struct cross_entropy_small {
   // So many rows of one number of classes, with labels; at most as many as there are lanes.
   template <class T>
   static void rows(const ScoreRow* rows, int count, double* losses) {
     using storage = typename T::storage;
     int classes = int(rows[0].classes);
     double smoothing = rows[0].smoothing, share = smoothing / classes;
-    storage logits[few_classes][lanes];
+    storage logits[small_row_classes][lanes];
     double labelled[lanes], scale[lanes];
     for (int row = 0; row < lanes; ++row) {
       const ScoreRow& from = rows[row < count ? row : 0];
@@ -31,7 +31,7 @@ struct cross_entropy_of_few {
       scale[row] = from.gradient_scale;
     }
 
-    double m[lanes], others[lanes], shared[lanes] = {}, exponentials[few_classes][lanes];
+    double m[lanes], others[lanes], shared[lanes] = {}, exponentials[small_row_classes][lanes];
     largest<T>(logits, classes, m);
     int equal[lanes] = {};
     std::fill(others, others + lanes, 0.0);
@@ -54,7 +54,7 @@ struct cross_entropy_of_few {
 
  private:
   template <class T>
-  LOSSLESS_INLINE void largest(const typename T::storage (&logits)[few_classes][lanes], int classes, double* m) {
+  LOSSLESS_INLINE void largest(const typename T::storage (&logits)[small_row_classes][lanes], int classes, double* m) {
     std::fill(m, m + lanes, -infinity);
     for (int c = 0; c < classes; ++c)
       for (int row = 0; row < lanes; ++row) {
@@ -66,18 +66,18 @@ struct cross_entropy_of_few {
 
   // log(1 + x) for x >= 0 as large as there are classes.
   LOSSLESS_INLINE double log1p_of_sum(double x) {
-    Split large = logarithm(1 + x);
+    DoubleDouble large = logarithm(1 + x);
     // mutation-equivalent(boundary): both are good there
     return x <= 1 ? log1p_of(x) : large.high + large.low;
   }
 
   template <class T>
-  static void write_gradients(const ScoreRow* rows, int count, const double (&exponentials)[few_classes][lanes],
+  static void write_gradients(const ScoreRow* rows, int count, const double (&exponentials)[small_row_classes][lanes],
                               const double* m, const double* others, const double* labelled, const double* scale,
                               double share) {
     using storage = typename T::storage;
     int classes = int(rows[0].classes);
-    storage gradients[few_classes][lanes], slopes[lanes];
+    storage gradients[small_row_classes][lanes], slopes[lanes];
     double factor[lanes];
     for (int row = 0; row < lanes; ++row) {
       double total = 1 + others[row];

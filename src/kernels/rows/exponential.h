@@ -26,7 +26,7 @@ LOSSLESS_INLINE double exponential(double x, double m) {
   if constexpr (std::is_same_v<typename T::storage, double>) {
     constexpr double vanishing = -753.5;
     constexpr double excess = 64;  // of the power, as the smallest numbers have no exponent of their own
-    Split d = two_sum(x, -m);
+    DoubleDouble d = two_sum(x, -m);
     // mutation-equivalent(boundary): the same there
     double clamped = d.high < vanishing ? vanishing : d.high;
     double d_low = d.high < vanishing ? 0 : d.low;  // NaN where the difference overflows

@@ -9,11 +9,6 @@
 namespace lossless {
 namespace {
 
-inline int64_t item_size(DType dtype) {
-  constexpr int64_t sizes[] = {2, 2, 4, 8, 1};
-  return sizes[int(dtype)];
-}
-
 inline void store(double x, DType dtype, void* to) {
   auto write = [to](auto storage) { std::memcpy(to, &storage, sizeof storage); };
   if (dtype == DType::float16) write(float16::pack(float16::round(x)));

@@ -1,10 +1,11 @@
-// The order of every sum: inside a block element i goes to lane i % 16, the lanes are added pairwise, and the blocks
-// one after the other. Whatever the threads, the layout and the instruction set, it is the same.
+// The order of every sum: inside a block element i is added to lane i % 16, the lanes are added pairwise, and the
+// blocks one after the other. The order does not depend on the threads, the layout and the instruction set, so neither
+// does the result.
 #pragma once
 
 #include <algorithm>
 
-#include "kernels/arith/arithmetic.h"
+#include "kernels/arith/double_double.h"
 #include "kernels/engine/sweep.h"
 
 namespace lossless {
@@ -12,8 +13,8 @@ namespace {
 
 constexpr int group_elements = 64;
 
-// Every sum is made of these: whole groups, the last one filled up with zeros, or with nothing after as many as there
-// are lanes, which is the same.
+// Adds the terms of one group to the sums of the lanes. The caller fills the last group of a block up with zeros: to a
+// whole group, or to a multiple of `lanes`, with the same result.
 template <int elements = group_elements>
 LOSSLESS_INLINE void add_group(const double* terms, double* sums) {
   for (int i = 0; i < elements; i += lanes)
@@ -28,20 +29,20 @@ inline double add_lanes(const double* sums) {
   return level[0];
 }
 
-// The sum of blocks, with the rounding errors of the additions added at the end (Neumaier 1974).
+// The sum of blocks. The rounding errors of its additions are summed, too, and added at the end (Neumaier 1974).
 class BlockSum {
  public:
   void add(double block) {
-    Split sum = two_sum(total_.high, block);
+    DoubleDouble sum = two_sum(total_.high, block);
     total_ = {sum.high, total_.low + sum.low};
   }
   double value() const {
     double sum = total_.high + total_.low;
-    return sum == sum ? sum : total_.high;  // the error of an infinite sum is no number
+    return sum == sum ? sum : total_.high;  // the error of an infinite sum is NaN
   }
 
  private:
-  Split total_ = {0, 0};
+  DoubleDouble total_ = {0, 0};
 };
 
 inline double add_blocks(const double* blocks, int64_t count) {

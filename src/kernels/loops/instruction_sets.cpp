@@ -1,7 +1,7 @@
 #include <atomic>
 #include <cstring>
 
-#include "kernels/engine/kernels.h"
+#include "kernels/loops/kernels.h"
 
 namespace lossless {
 
