@@ -4,6 +4,7 @@ from ._composed import composed
 from ._info import info
 from ._public import grad_and_hess, value_and_grad
 from ._threads import set_num_threads
+from ._version import __version__ as __version__
 from .losses import (
     binary_cross_entropy,
     cosine_similarity_loss,
@@ -20,8 +21,6 @@ from .losses import (
     smooth_l1_loss,
     triplet_loss,
 )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "binary_cross_entropy",

@@ -10,6 +10,7 @@ import numpy as np
 from . import _core
 from ._composed import is_composed
 from ._public import names
+from ._version import __version__
 from .executors import versions, xla_ffi
 
 
@@ -32,8 +33,6 @@ def info() -> dict[str, Any]:
 
     *New in 0.1.0.*
     """
-    from . import __version__
-
     return {
         "version": __version__,
         "numpy": np.__version__,
