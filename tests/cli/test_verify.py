@@ -13,7 +13,7 @@ import pytest
 import lossless
 from lossless.cli.verify import _run, _settings
 from lossless.verification import frameworks as _frameworks
-from lossless.verification import promises as _contract
+from lossless.verification import tasks as _tasks
 from lossless.verification.formats import FLOAT32, FLOAT64, FORMATS
 from lossless.verification.judge import Bound, Tally, judge, tallies
 from lossless.verification.losses import LOSSES
@@ -31,8 +31,8 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer float32 residuals."""
-    monkeypatch.setattr(_contract, "STRIDE", 1_000_003)
-    monkeypatch.setattr(_contract, "PAIRS", 256)
+    monkeypatch.setattr(_tasks, "STRIDE", 1_000_003)
+    monkeypatch.setattr(_tasks, "PAIRS", 256)
 
 
 def damage(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
@@ -105,8 +105,8 @@ def test_verify_with_another_parameter() -> None:
 def test_verify_finds_one_wrong_result(loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By one step, which the kernels may not, and the formulas may."""
 
-    monkeypatch.setattr(_contract, "STRIDE", 1_900_000)  # so many numbers are in no other array
-    count = len(range(0, 0x7F800001, _contract.STRIDE))
+    monkeypatch.setattr(_tasks, "STRIDE", 1_900_000)  # so many numbers are in no other array
+    count = len(range(0, 0x7F800001, _tasks.STRIDE))
 
     def change(results: Any) -> Any:
         if results.size == count:
@@ -228,9 +228,9 @@ def test_verify_without_a_native_path_judges_the_formulas_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(_frameworks.NumPy, "path", lambda _: ("composed", "a test"))
-    _contract._framework.cache_clear()
+    _tasks._has_kernels.cache_clear()
     found = run_json("verify", *NUMPY, "--dtype", "float16", "--loss", "huber")
-    _contract._framework.cache_clear()
+    _tasks._has_kernels.cache_clear()
     assert ["composed"] == [row["path"] for row in found["rows"]]
 
 
@@ -244,7 +244,7 @@ def test_verify_without_a_native_path_judges_the_formulas_alone(
 )
 def test_verify_exhaustive_has_every_input(loss: str, largest: int) -> None:
     settings = _settings([loss], {}, None, exhaustive=True)[:1]
-    every_task = list(_contract.tasks(settings, [FLOAT32], ("numpy",), exhaustive=True))
+    every_task = list(_tasks.tasks(settings, [FLOAT32], ("numpy",), exhaustive=True))
     inputs = [task for task in every_task if task.kind == "inputs"]
     assert set(LOSSES[loss].targets) == {task.target for task in inputs}
     swept = sorted({(task.start, task.stop, task.stride) for task in inputs})
@@ -256,7 +256,7 @@ def test_verify_exhaustive_has_every_input(loss: str, largest: int) -> None:
 
 def test_verify_spread_among_processes_finds_the_same() -> None:
     settings = _settings(["log_cosh", "hinge"], {}, None, exhaustive=False)
-    every_task = list(_contract.tasks(settings, [FORMATS["float16"]], ("numpy",), exhaustive=False))
+    every_task = list(_tasks.tasks(settings, [FORMATS["float16"]], ("numpy",), exhaustive=False))
     here, there = (_run(every_task, spread=spread) for spread in (False, True))
     assert here == there
     assert list(here) == list(there), "in another order"
@@ -265,7 +265,7 @@ def test_verify_spread_among_processes_finds_the_same() -> None:
 def test_verify_tries_every_loss_and_exhaustively_other_parameters() -> None:
     quick = _settings(None, {}, None, exhaustive=False)
     assert {name for name, *_ in quick} == {*lossless.info()["kernels"]} - {"cross_entropy"}
-    assert {stride for *_, stride in quick} == {_contract.STRIDE}
+    assert {stride for *_, stride in quick} == {_tasks.STRIDE}
     expected = [("huber", {"delta": 1.0}, 1), ("mse", {}, 1), ("huber", {"delta": 0.1}, 17)]
     assert expected == _settings(["huber", "mse"], {}, None, exhaustive=True)
     expected = [("huber", {"delta": 0.1}, 5)]

@@ -14,8 +14,8 @@ from lossless.verification.hard import hard_pairs
 from lossless.verification.judge import Tallies, judge, tallies
 from lossless.verification.losses import LOSSES
 from lossless.verification.points import batches_of_inputs, bit_patterns, random_pairs
-from lossless.verification.promises import tasks
 from lossless.verification.reference import Loss
+from lossless.verification.tasks import tasks
 from support.cases import Backend, Case, cases
 from support.checks import assert_correctly_rounded
 from support.element_wise_points import OTHERS
@@ -70,7 +70,7 @@ def test_two_million_residuals(case: Case, rng: np.random.Generator) -> None:
 def test_other_losses_as_verify_tries_them(loss: Loss) -> None:
     """Every half precision input, fewer in float32, special values, random and hard pairs."""
     settings = [(loss.name, dict(loss.parameters), 25 * STRIDE)]
-    for task in tasks(settings, NARROW, ("numpy",), ("native",), exhaustive=False):
+    for task in tasks(settings, NARROW, ("numpy",), ("kernels",), exhaustive=False):
         (found,) = task.run().values()
         assert_none_wrong(found)
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from importlib import metadata
-from itertools import chain, groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-import lossless
 from lossless import _core
 
 from .._errors import UserError
-from .._processes import deaf_to_ctrl_c, end_with_parent
 from ..bench.machine import machine
 from ..verification.frameworks import FRAMEWORKS
 from . import _frameworks, _losses
@@ -29,12 +24,12 @@ from ._options import DigitsOption
 
 if TYPE_CHECKING:
     from ..verification.judge import Tallies
-    from ..verification.promises import Setting, Task
+    from ..verification.tasks import Setting, Task
 
 NAMES = tuple(name for name, *_ in _core.losses())
 DTYPES = ("float16", "bfloat16", "float32", "float64")
-MANY = 1 << 23  # numbers for one process
-Key = tuple[str, tuple[tuple[str, float], ...], str, str, str]  # loss ... dtype, backend, path
+# Loss, parameters, dtype, framework, executor.
+Key = tuple[str, tuple[tuple[str, float], ...], str, str, str]
 
 
 @with_parameters
@@ -95,18 +90,18 @@ def verify(
         lossless verify --loss huber --delta 0.1 --backend torch --dtype float32 --exhaustive
     """
     from ..verification.formats import FORMATS
-    from ..verification.promises import PATHS, tasks
+    from ..verification.tasks import PATHS, tasks
 
     settings = _settings(loss, parameters, stride, exhaustive=exhaustive)
     backends = tuple(_frameworks.chosen(backend))
-    if path not in (None, *PATHS):
-        raise UserError(f"--path must be one of {', '.join(PATHS)}, got {path}")
+    if path not in (None, *PATHS.values()):
+        raise UserError(f"--path must be one of {', '.join(PATHS.values())}, got {path}")
     for name in dtype or []:
         if name not in FORMATS:
             raise UserError(f"--dtype must be one of {', '.join(DTYPES)}, got {name}")
     formats = [fmt for name, fmt in FORMATS.items() if name in (dtype or DTYPES)]
-    paths = PATHS if path is None else (path,)
-    every_task = list(tasks(settings, formats, backends, paths, exhaustive=exhaustive))
+    executors = tuple(name for name, its in PATHS.items() if path in (None, its))
+    every_task = list(tasks(settings, formats, backends, executors, exhaustive=exhaustive))
     start = time.perf_counter()
     found = _run(every_task, spread=exhaustive or len(settings) > 1)
     document = _document(found, time.perf_counter() - start, exhaustive)
@@ -128,7 +123,7 @@ def _settings(
     exhaustive: bool,
 ) -> list[Setting]:
     """The losses with the given parameters; without any, `exhaustive` adds other parameters."""
-    from ..verification import promises as _contract
+    from ..verification import tasks as _tasks
     from ..verification.losses import LOSSES
 
     chosen = list(dict.fromkeys(_losses.known(name, NAMES) for name in names or LOSSES))
@@ -137,79 +132,54 @@ def _settings(
         if not any(parameter in LOSSES[name].parameters for name in chosen):
             raise UserError(f"--{parameter}: {', '.join(chosen)} has no such parameter")
     own = {one.name: one.parameters for one in _losses.chosen(None, parameters)}
-    stride = stride or (1 if exhaustive else _contract.STRIDE)
+    stride = stride or (1 if exhaustive else _tasks.STRIDE)
     settings = [(name, dict(own.get(name, LOSSES[name].parameters)), stride) for name in chosen]
     if exhaustive and not given:
         for name in chosen:
             others = LOSSES[name].settings[1:2]
-            settings += [(name, other, max(stride, _contract.OTHER_STRIDE)) for other in others]
+            settings += [(name, other, max(stride, _tasks.OTHER_STRIDE)) for other in others]
     return settings
 
 
 def _run(every_task: list[Task], *, spread: bool) -> dict[Key, Tallies]:
     from ..verification.judge import tallies
+    from ..verification.pool import finished
 
     # In this order, whichever task finishes first.
     found: dict[Key, Tallies] = {
-        (task.loss, task.parameters, task.fmt, backend, path): tallies()
+        (task.loss, task.parameters, task.fmt, framework, executor): tallies()
         for task in every_task
-        for backend, paths in task.served
-        for path in paths
+        for framework, executors in task.executors
+        for executor in executors
     }
-    with progress() as bar, _finished(every_task, spread=spread) as finished:
+    with progress() as bar, finished(every_task, spread=spread) as every_result:
         judging = bar.add_task("", total=sum(task.size for task in every_task))
-        for task, parts in finished:
+        for task, parts in every_result:
             described = " ".join([task.loss, task.fmt, task.kind])
             bar.update(judging, description=described, advance=task.size)
-            for (backend, path), judged in parts.items():
-                into = found[task.loss, task.parameters, task.fmt, backend, path]
+            for (framework, executor), judged in parts.items():
+                into = found[task.loss, task.parameters, task.fmt, framework, executor]
                 for output, tally in judged.items():
                     into[output].add(tally)
     return {key: judged for key, judged in found.items() if judged["value"].results}
 
 
-Finished = Iterable[tuple["Task", dict[tuple[str, str], "Tallies"]]]
-
-
-@contextmanager
-def _finished(every_task: list[Task], *, spread: bool) -> Iterator[Finished]:
-    """The tasks with their results, as they finish; in several processes if there are many."""
-    if not spread:
-        yield ((task, task.run()) for task in every_task)
-        return
-    # A loss in a dtype is compiled by JAX in one process only, unless there is much to judge.
-    grouped = groupby(every_task, lambda task: (task.loss, task.parameters, task.fmt))
-    groups = [list(group) for _, group in grouped]
-    if max(sum(task.size for task in group) for group in groups) > MANY:
-        groups = [[task] for task in every_task]
-    with deaf_to_ctrl_c():
-        context = multiprocessing.get_context("spawn")
-        pool = context.Pool(lossless.info()["threads"], _begin)
-    with pool:
-        yield chain.from_iterable(pool.imap_unordered(_judge, groups))
-
-
-def _begin() -> None:
-    """In each process of the pool, first."""
-    end_with_parent()
-    lossless.set_num_threads(1)
-
-
-def _judge(group: list[Task]) -> list[tuple[Task, dict[tuple[str, str], Tallies]]]:
-    return [(task, task.run()) for task in group]
-
-
 def _document(found: dict[Key, Tallies], seconds: float, exhaustive: bool) -> dict[str, Any]:
-    from ..verification.promises import promised
+    from ..verification.formats import FORMATS
+    from ..verification.losses import LOSSES
+    from ..verification.promises import PROMISES, promised
+    from ..verification.tasks import PATHS
 
     rows: list[dict[str, Any]] = [
         {
             "loss": loss,
             "parameters": dict(parameters),
             "dtype": dtype,
-            "backend": backend,
-            "path": path,
-            "contract": promised(loss, dtype, backend, path),
+            "backend": framework,
+            "path": PATHS[executor],
+            "contract": promised(
+                PROMISES[executor, framework].bounds(LOSSES[loss], FORMATS[dtype])
+            ),
             "outputs": {
                 output: {
                     "results": tally.results,
@@ -221,7 +191,7 @@ def _document(found: dict[Key, Tallies], seconds: float, exhaustive: bool) -> di
             },
             "examples": [example for t in judged.values() for example in t.examples if t.broken],
         }
-        for (loss, parameters, dtype, backend, path), judged in found.items()
+        for (loss, parameters, dtype, framework, executor), judged in found.items()
     ]
     broken = sum(out["beyond_contract"] for row in rows for out in row["outputs"].values())
     backends = dict.fromkeys(row["backend"] for row in rows)

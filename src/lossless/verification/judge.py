@@ -1,4 +1,4 @@
-"""Comparing every output of calls with the truth: how many are off, and by how much."""
+"""Comparing every output of calls with the reference: how many are off, and by how much."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def tallies() -> Tallies:
 
 
 @dataclass(frozen=True)
-class Truth:
+class Reference:
     """Of one output: the correctly rounded results, and what the real ones have beside them."""
 
     rounded: Array
@@ -91,7 +91,7 @@ class Truth:
         operands: Operands,
         /,
         **parameters: float,
-    ) -> Truth:
+    ) -> Reference:
         lowest = fmt.min_exponent - fmt.precision + 1
         terms = loss.magnitudes(output, operands, **parameters)
         with np.errstate(invalid="ignore", over="ignore"):
@@ -99,9 +99,9 @@ class Truth:
                 nearest, rest = np.empty(inputs.shape), np.empty(inputs.shape, np.longdouble)
                 undecided = np.ones(inputs.shape, np.bool_)
             else:
-                truth, bound = loss.extended[output](operands, **parameters)
-                nearest, undecided = screen(truth, bound, fmt)
-                rest = truth - nearest.astype(np.longdouble)
+                result, bound = loss.extended[output](operands, **parameters)
+                nearest, undecided = screen(result, bound, fmt)
+                rest = result - nearest.astype(np.longdouble)
             others = np.zeros_like(inputs) if targets is None else targets
             for i in np.flatnonzero(undecided):
                 point = float(inputs[i]), float(others[i])
@@ -114,15 +114,15 @@ class Truth:
             unit = np.where(whole == 0, lowest, np.frexp(whole)[1] - fmt.precision)
         return cls(nearest, rest, np.maximum(unit, lowest), fmt, terms)
 
-    def negated(self) -> Truth:
-        return Truth(-self.rounded, -self.rest, self.unit, self.fmt, self.terms)
+    def negated(self) -> Reference:
+        return Reference(-self.rounded, -self.rest, self.unit, self.fmt, self.terms)
 
-    def errors(self, got: Array) -> NDArray[np.float64]:
+    def errors(self, actual: Array) -> NDArray[np.float64]:
         """In ULP. Zeros of either sign are equal, and so are NaN and infinities; else inf."""
         with np.errstate(invalid="ignore", over="ignore"):
-            apart = got.astype(np.longdouble) - self.rounded.astype(np.longdouble)
+            apart = actual.astype(np.longdouble) - self.rounded.astype(np.longdouble)
             errors = np.ldexp(np.abs(apart - self.rest), -self.unit)
-        same = (got == self.rounded) | (np.isnan(got) & np.isnan(self.rounded))
+        same = (actual == self.rounded) | (np.isnan(actual) & np.isnan(self.rounded))
         same &= ~np.isfinite(self.rounded)
         errors[~np.isfinite(errors)] = np.inf
         errors[same] = 0.0
@@ -140,15 +140,15 @@ def _by_mpmath(
     """The correctly rounded result, and what the real one has beside it."""
     # More bits than any result in float64 needs to be rounded.
     with mp.workprec(400):
-        truth = real(loss, output, inputs, targets, **parameters)
+        exactly = real(loss, output, inputs, targets, **parameters)
         if fmt is FLOAT64:
-            near = round_real(truth, fmt)
-            if output == "gradient" and not truth:
+            near = round_real(exactly, fmt)
+            if output == "gradient" and not exactly:
                 near = np.copysign(0.0, inputs - targets)
         else:
             near = rounded(loss, output, inputs, targets, fmt, **parameters)
-        finite = mp.isfinite(truth) and np.isfinite(near)
-        return near, float(truth - mp.mpf(near)) if finite else np.nan
+        finite = mp.isfinite(exactly) and np.isfinite(near)
+        return near, float(exactly - mp.mpf(near)) if finite else np.nan
 
 
 def judge(
@@ -160,66 +160,75 @@ def judge(
     *,
     mirrored: bool = False,
     bounds: dict[str, Bound] | None = None,
-    truths: dict[str, Truth] | None = None,
-) -> dict[str, Truth]:
-    """Compare every output of flat arrays with the truth, which is returned.
+    references: dict[str, Reference] | None = None,
+) -> dict[str, Reference]:
+    """Compare every output of flat arrays with the reference, which is returned.
 
-    `mirrored`, for an even loss of inputs without targets, judges -inputs as well: the truths are
-    the same values and the negated gradients. Without `bounds`, what is not correctly rounded is
-    broken.
+    `mirrored`, for an even loss of inputs without targets, judges -inputs as well: the references
+    are the same values and the negated gradients. Without `bounds`, what is not correctly rounded
+    is broken.
     """
-    if truths is None:
+    if references is None:
         operands = case.loss.operands(inputs, targets, case.fmt)
-        truths = {
-            o: Truth.of(case.loss, o, inputs, targets, case.fmt, operands, **parameters)
+        references = {
+            o: Reference.of(case.loss, o, inputs, targets, case.fmt, operands, **parameters)
             for o in OUTPUTS
         }
     other = np.zeros_like(inputs) if targets is None else targets
     for sign in (1, -1) if mirrored else (1,):
         x = inputs if sign == 1 else -inputs
-        for output, call, got in case.element_wise(x, other, **parameters):
-            truth = truths[output]
+        for output, call, actual in case.element_wise(x, other, **parameters):
+            reference = references[output]
             if sign == -1 and output == "gradient":
-                truth = truth.negated()
+                reference = reference.negated()
             bound = None if bounds is None else bounds[output]
             if not case.loss.even:
-                got = np.where(got == 0, case.fmt.array(0.0), got)
-            wrong, broken = _enter(into[output], got, truth, bound, x, other)
+                actual = np.where(actual == 0, case.fmt.array(0.0), actual)
+            wrong, broken = _enter(into[output], reference, actual, bound, x, other)
             blamed = broken if bound is not None else wrong
             for i in blamed[: EXAMPLES - len(into[output].examples)]:
                 place = f"{float(x[i]).hex()}, {float(other[i]).hex()}"
                 into[output].examples.append(
                     f"{case} {output} from {call} {parameters or ''} at ({place}): "
-                    f"got {float(got[i]).hex()}, wanted {float(truth.rounded[i]).hex()}"
+                    f"got {float(actual[i]).hex()}, wanted {float(reference.rounded[i]).hex()}"
                 )
-    return truths
+    return references
 
 
 def _enter(
-    tally: Tally, got: Array, truth: Truth, bound: Bound | None, inputs: Array, targets: Array
+    tally: Tally,
+    reference: Reference,
+    actual: Array,
+    bound: Bound | None,
+    inputs: Array,
+    targets: Array,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Count these results; which are not correctly rounded, and which are broken."""
-    bits = truth.fmt.bits
-    wrong = np.flatnonzero(bits(got) != bits(truth.rounded))
-    tally.results += got.size
+    bits = reference.fmt.bits
+    wrong = np.flatnonzero(bits(actual) != bits(reference.rounded))
+    tally.results += actual.size
     tally.wrong += wrong.size
     if bound is None:
-        broken, worst = wrong, truth.worst
+        broken, worst = wrong, reference.worst
         if wrong.size:
-            worst = max(worst, float(truth.errors(got)[wrong].max()))
+            worst = max(worst, float(reference.errors(actual)[wrong].max()))
     else:
         with np.errstate(invalid="ignore", over="ignore"):
             x, t = inputs.astype(np.float64), targets.astype(np.float64)
-            real = np.abs(truth.rounded.astype(np.longdouble) + truth.rest)
-            errors = np.maximum(truth.errors(got) - _slack(bound, truth, real, np.abs(x)), 0)
+            real = np.abs(reference.rounded.astype(np.longdouble) + reference.rest)
+            errors = np.maximum(
+                reference.errors(actual) - _slack(bound, reference, real, np.abs(x)), 0
+            )
             excess = errors > bound.ulp
-            excused = (got == 0) & (real < np.ldexp(1.0, truth.fmt.min_exponent)) & bound.flushes
+            excused = (
+                (actual == 0) & (real < np.ldexp(1.0, reference.fmt.min_exponent)) & bound.flushes
+            )
             excused |= (np.abs(x) < bound.flushed) & (x != 0)
             excess &= ~excused
             if bound.absolute_beyond_2:
                 far = np.abs(x - t) > 2
                 excused |= far
-                excess &= ~(far & (np.ldexp(errors, truth.unit) <= bound.absolute_beyond_2))
+                excess &= ~(far & (np.ldexp(errors, reference.unit) <= bound.absolute_beyond_2))
         broken = np.flatnonzero(excess)
         worst = float(np.max(errors, initial=0.0, where=~excused))
     tally.broken += broken.size
@@ -227,10 +236,10 @@ def _enter(
     return wrong, broken
 
 
-def _slack(bound: Bound, truth: Truth, real: Extended, inputs: Array) -> Any:
+def _slack(bound: Bound, reference: Reference, real: Extended, inputs: Array) -> Any:
     """What terms that cancel may leave, in ULP of the result: nothing where all have one sign."""
-    if truth.terms is None or not bound.terms:
+    if reference.terms is None or not bound.terms:
         return 0.0
-    cancelled = truth.terms - real + truth.terms * inputs * bound.of_exponential
-    slack = np.ldexp(bound.terms * np.maximum(cancelled, 0), -truth.unit).astype(np.float64)
+    cancelled = reference.terms - real + reference.terms * inputs * bound.of_exponential
+    slack = np.ldexp(bound.terms * np.maximum(cancelled, 0), -reference.unit).astype(np.float64)
     return np.where(np.isfinite(slack), slack, 0)
