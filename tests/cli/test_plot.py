@@ -14,7 +14,7 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 
 import lossless
-from lossless.cli import _style
+from lossless.cli import _plot_style
 from lossless.cli._losses import chosen
 from lossless.cli.plot import _figure, curves
 from support.command import error, interrupt, run, run_json
@@ -39,16 +39,16 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_ink_has_contrast_with_light_and_dark_pages(page: str) -> None:
-    for colour in (_style.INK, *_style.COLOURS):
+    for colour in (_plot_style.INK, *_plot_style.COLOURS):
         light, dark = sorted((luminance(page), luminance(colour)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 3, colour
 
 
 def test_no_two_lines_look_alike() -> None:
-    styles = [str(sorted(_style.line(number).items())) for number in range(14)]
+    styles = [str(sorted(_plot_style.line(number).items())) for number in range(14)]
     assert 14 == len(set(styles))
     assert all(
-        _style.line(a)["linestyle"] != _style.line(b)["linestyle"]
+        _plot_style.line(a)["linestyle"] != _plot_style.line(b)["linestyle"]
         for a, b in combinations(range(3), 2)
     )
 
@@ -65,7 +65,7 @@ def test_plot_draws_on_no_background() -> None:
     assert (picture[:3, :, 3] == 0).all()
     solid = {tuple(pixel) for pixel in picture[picture[..., 3] == 255][:, :3].tolist()}
     for number in range(2):
-        colour = np.round(255 * np.array(to_rgb(_style.COLOURS[number]))).astype(int)
+        colour = np.round(255 * np.array(to_rgb(_plot_style.COLOURS[number]))).astype(int)
         assert tuple(colour.tolist()) in solid
 
 
@@ -78,8 +78,8 @@ def test_plot_json_and_svg() -> None:
     } == found
     text = Path("out.svg").read_text()
     assert "</svg>" in text
-    assert _style.COLOURS[0].lower() in text
-    assert _style.COLOURS[1].lower() not in text
+    assert _plot_style.COLOURS[0].lower() in text
+    assert _plot_style.COLOURS[1].lower() not in text
     run("plot", "huber", "--delta", "0.5", "--range", "2", "--output", "again.svg")
     assert text == Path("again.svg").read_text()
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lossless._errors import UserError
 from lossless.cli.demo import _belgian_calls
-from lossless.demo import picture as _picture
+from lossless.demo import plot as demo_plot
 from lossless.demo.fits import LOSSES, Fit, Problem
 from lossless.verification.frameworks import FRAMEWORKS
 
@@ -201,7 +201,7 @@ def test_no_words_of_the_picture_lie_on_each_other(columns: int) -> None:
     inputs = 1e9 * np.arange(60.0).reshape(-1, columns) ** [2, 3][:columns]
     names = ["a_name_as_long_as_" * 5] * columns
     problem = Problem(inputs, 1e9 + inputs[:, 0], names)
-    figure = _picture.draw(
+    figure = demo_plot.draw(
         [train(problem, loss, 1e9) for loss in LOSSES], inputs, problem.targets,
         problem.targets > 1e11, labels=(names, names[0]), meaning=("x", "y"), title=names[0] * 9,
     )  # fmt: skip

@@ -180,7 +180,7 @@ def test_score_is_the_same_for_any_chunk(
     found = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_totals, "BLOCK", 16)
-        patch.setattr(_rows, "PIECE", 64)
+        patch.setattr(_rows, "MOST_ROWS", 64)
         for size in (1 << 16, rows):
             patch.setattr(_table, "ROWS", size)
             patch.setattr(_csv, "BLOCK", max(128, 40 * size))

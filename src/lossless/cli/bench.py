@@ -185,9 +185,9 @@ def _save(document: dict[str, Any], path: Path) -> None:
                 json.dumps(strict(document), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
             )
     else:
-        from . import _style
+        from . import _plot_style
 
-        _style.save(_chart(document), "--save", path)
+        _plot_style.save(_chart(document), "--save", path)
 
 
 def _title(row: dict[str, Any]) -> str:
@@ -252,14 +252,14 @@ def _chart(document: dict[str, Any]) -> Figure:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    from . import _style
+    from . import _plot_style
 
     rows = [row for row in document["rows"] if row["seconds"]]
     losses = list(dict.fromkeys(row["loss"] for row in rows))
     most = max(sum(row["loss"] == loss for row in rows) for loss in losses)
     across = min(2, len(losses))
     down = math.ceil(len(losses) / across)
-    with rc_context(_style.SETTINGS):
+    with rc_context(_plot_style.SETTINGS):
         size = 5.5 * across, 0.4 + (1 + 0.27 * most) * down
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(down, across, squeeze=False).flat
@@ -270,13 +270,13 @@ def _chart(document: dict[str, Any]) -> Figure:
             cases = [row for row in rows if row["loss"] == loss and row["arrays"] != MEMORY[0]]
             times = [1e3 * row["seconds"]["median"] for row in cases]
             ours = [row["implementation"] == "lossless" for row in cases]
-            colours = [_style.COLOURS[0] if own else _style.COLOURS[1] for own in ours]
+            colours = [_plot_style.COLOURS[0] if own else _plot_style.COLOURS[1] for own in ours]
             places = range(len(cases))
             for place, time, colour, own in zip(places, times, colours, ours, strict=True):
                 axes.plot(time, place, "o" if own else "D", color=colour, ms=7 if own else 5.5)
             axes.set_yticks(places, [_title(row) for row in cases])
             axes.set_ylim(len(cases) - 0.4, -0.6)
-            _style.grid(axes)
+            _plot_style.grid(axes)
             for place, time in zip(places, times, strict=True):
                 axes.annotate(
                     significant(time, 3), (time, place), (7, 0), textcoords="offset points",
@@ -287,7 +287,7 @@ def _chart(document: dict[str, Any]) -> Figure:
                 for row in rows
                 if row["loss"] == loss and row["arrays"] == MEMORY[0]
             )
-            axes.axvline(limit, color=_style.INK, ls="--", lw=1.2)
+            axes.axvline(limit, color=_plot_style.INK, ls="--", lw=1.2)
             axes.set_xscale("log")
             lowest, highest = min(limit, *times), max(limit, *times)
             room = (highest / lowest) ** 0.2  # for the last number

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from .._errors import UserError
 from .._files import check_path
-from ..demo import small_csv as _small_csv
+from ..demo import csv as demo_csv
 from ..verification.frameworks import FRAMEWORKS, Framework
 from . import _frameworks
 from ._console import results
@@ -88,11 +88,11 @@ def demo(
         lossless demo --data houses.csv --inputs area --inputs rooms --targets price
     """
     from ..demo import fits as _fits
-    from ..demo import picture as _picture
+    from ..demo import plot as demo_plot
 
     if delta is not None and not 0 < delta < np.inf:
         raise UserError(f"--delta must be a finite number > 0, got {delta:g}")
-    check_path("--output", output, _picture.FORMATS)
+    check_path("--output", output, demo_plot.FORMATS)
     if data is not None:
         chosen = _from_file(data, inputs or [], targets)
     elif inputs or targets:
@@ -113,7 +113,7 @@ def demo(
         marked, meaning = far, ("data", "far from the Huber fit")
     else:
         marked, meaning = ~chosen.clean, ("calls", "counted in minutes, at least in part")
-    figure = _picture.draw(
+    figure = demo_plot.draw(
         fits,
         chosen.inputs,
         chosen.targets,
@@ -122,7 +122,7 @@ def demo(
         meaning=meaning,
         title=chosen.title,
     )
-    _picture.save(figure, output)
+    demo_plot.save(figure, output)
     console.print(f"Picture: [bold]{escape(str(output))}[/]", soft_wrap=True)
 
 
@@ -141,8 +141,8 @@ def _framework(name: str | None) -> Framework:
 
 def _belgian_calls() -> Data:
     with as_file(files("lossless.demo") / "data" / "belgian_calls.csv") as path:
-        table = _small_csv.read(path)
-        year, calls = (_small_csv.numbers(table, name) for name in ("year", "calls"))
+        table = demo_csv.read(path)
+        year, calls = (demo_csv.numbers(table, name) for name in ("year", "calls"))
     return Data(
         "International telephone calls from Belgium",
         year[:, None],
@@ -155,14 +155,14 @@ def _belgian_calls() -> Data:
 
 
 def _from_file(path: Path, names: list[str], target: str | None) -> Data:
-    table = _small_csv.read(path)
+    table = demo_csv.read(path)
     if not names or target is None:
         known = ", ".join(map(repr, table.cells))
         raise UserError(f"{path}: add --inputs and --targets; the columns are {known}")
     if len({*names, target}) <= len(names):
         raise UserError("--inputs and --targets must be different columns")
-    columns = [_small_csv.numbers(table, name) for name in names]
-    targets = _small_csv.numbers(table, target)
+    columns = [demo_csv.numbers(table, name) for name in names]
+    targets = demo_csv.numbers(table, target)
     return Data(path.name, np.column_stack(columns), targets, names, target, (names, target), None)
 
 

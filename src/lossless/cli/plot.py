@@ -59,13 +59,13 @@ def plot(
 
         lossless plot huber --delta 0.5 --range 2 -o huber.svg
     """
-    from . import _style
+    from . import _plot_style
 
     chosen = _losses.chosen(losses, parameters)
     if not 0 < reach <= 1e100:
         raise UserError(f"--range must be a number > 0, at most 1e100, got {reach:g}")
-    check_path("--output", output, _style.FORMATS)
-    _style.save(_figure(chosen, reach), "--output", output)
+    check_path("--output", output, _plot_style.FORMATS)
+    _plot_style.save(_figure(chosen, reach), "--output", output)
     if as_json:
         print_json(
             {
@@ -91,16 +91,16 @@ def _figure(losses: list[ChosenLoss], reach: float) -> "Figure":
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    from . import _style
+    from . import _plot_style
 
     residuals = _residuals(reach)
-    with rc_context(_style.SETTINGS):
+    with rc_context(_plot_style.SETTINGS):
         figure = Figure(figsize=(10, 3.6), layout="constrained")
         panels = figure.subplots(1, len(PANELS))
         for number, loss in enumerate(losses):
             for axes, numbers in zip(panels, curves(loss, residuals), strict=True):
                 axes.plot(
-                    residuals, _without_jumps(numbers), label=loss.title, **_style.line(number)
+                    residuals, _without_jumps(numbers), label=loss.title, **_plot_style.line(number)
                 )
         for axes, name in zip(panels, PANELS, strict=True):
             axes.set_title(name, loc="left")
@@ -108,7 +108,7 @@ def _figure(losses: list[ChosenLoss], reach: float) -> "Figure":
             axes.set_xlabel("residual: inputs \N{MINUS SIGN} targets", loc="left")
             axes.margins(x=0)
             axes.locator_params(axis="x", nbins=5)  # no label reaches the next
-            _style.grid(axes)
+            _plot_style.grid(axes)
         panels[0].set_ylabel("loss")
         panels[1].set_ylabel("loss per unit of residual")
         panels[2].set_ylabel("gradient per unit of residual")

@@ -15,10 +15,10 @@ from .. import _files
 from .._errors import UserError
 from ..scoring import kinds as _kinds
 from ..scoring.groups import Groups
-from ..scoring.parts import Parts
 from ..scoring.readers.files import expand
 from ..scoring.readers.table import TextFormat
 from ..scoring.rows import Columns, Rows
+from ..scoring.score_totals import ScoreTotals
 from ..scoring.writer import FORMATS, Writer
 from . import _losses
 from ._console import print_json, progress, results
@@ -120,7 +120,7 @@ def score(
         keys = {name: _kinds.own(found) for name, found in kinds.items()}
         dtype = np.result_type(*(table.dtype for table in tables))
         writer = Writer(output, losses, keys, dtype, several=len(paths) > 1)
-    by_file, by_group = Parts(losses), Parts(losses)
+    by_file, by_group = ScoreTotals(losses), ScoreTotals(losses)
     counts: list[tuple[int, int]] = []
     with writer.opened() if writer else nullcontext(), progress() as bar:
         task = bar.add_task("", total=len(paths))
@@ -134,13 +134,13 @@ def score(
                 numbered=writer is not None,
                 form=form,
             )
-            for piece in rows:
+            for batch in rows:
                 if writer:
-                    writer.write(path, piece, groups)
+                    writer.write(path, batch, groups)
                 else:
-                    by_file.add_to(number, piece)
+                    by_file.add_to(number, batch)
                     if by:
-                        by_group.add(piece)
+                        by_group.add(batch)
                 bar.update(task, completed=number + rows.fraction)
             if not rows.count:
                 why = f" ({rows.skipped:,} with missing cells)" if rows.skipped else ""

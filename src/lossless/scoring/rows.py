@@ -1,4 +1,4 @@
-"""The rows of a file as numbers, in pieces; cells that are none are told."""
+"""The rows of a file as numbers, in batches; a cell that is no number is an error."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from .readers.files import open_table
 from .readers.table import AS_IT_SEEMS, TextFormat, reading
 
 # The most rows that are scored in one step: enough for all threads, few enough for the caches.
-PIECE = 4 * _totals.BLOCK
+MOST_ROWS = 4 * _totals.BLOCK
 NUMBERS = (
     pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal,
     pa.types.is_null,
@@ -43,7 +43,7 @@ class Columns:
         return list(dict.fromkeys(name for name in chosen if name is not None))
 
 
-class Piece(NamedTuple):
+class RowBatch(NamedTuple):
     """Some rows, in arrays of one length."""
 
     numbers: NDArray[np.int64] | None  # of the rows in the file
@@ -52,19 +52,19 @@ class Piece(NamedTuple):
     weights: NDArray[np.float64] | None
     groups: NDArray[np.int64] | None
 
-    def of(self, rows: Any) -> "Piece":
+    def of(self, rows: Any) -> "RowBatch":
         """The rows that a slice or a mask selects."""
         arrays: list[Any] = [None if array is None else array[rows] for array in self]
-        return Piece(*arrays)
+        return RowBatch(*arrays)
 
-    def room(self, rows: int) -> "Piece":
+    def room(self, rows: int) -> "RowBatch":
         """Memory for this number of rows of the same types."""
         arrays: list[Any] = [None if x is None else np.empty(rows, x.dtype) for x in self]
-        return Piece(*arrays)
+        return RowBatch(*arrays)
 
 
 class Rows:
-    """The pieces of a file."""
+    """The batches of a file."""
 
     def __init__(
         self,
@@ -112,29 +112,29 @@ class Rows:
         """How much of the file has been read."""
         return self._table.fraction(self._read)
 
-    def __iter__(self) -> Iterator[Piece]:
-        """Pieces, while a thread reads the next batches.
+    def __iter__(self) -> Iterator[RowBatch]:
+        """Batches, while a thread reads the next ones.
 
-        With the numbers of the rows, a piece is a batch of the file, in the dtypes of its columns.
-        Without, a piece is some blocks of the library's sums, in the dtype that the library
-        computes with. Only the last block may be short. The next piece may reuse the memory.
+        With the numbers of the rows, they are those of the file, in the dtypes of its columns.
+        Without, each has whole blocks of the library's sums, in the dtype that the library
+        computes with. Only the last block may be short. The next batch may reuse the memory.
         """
         batches = ahead(self._batches())
         return batches if self._numbered else _of_whole_blocks(batches)
 
-    def _batches(self) -> Iterator[Piece]:
+    def _batches(self) -> Iterator[RowBatch]:
         names = self._columns.names
         batches = self._table.batches(names)
         while True:
             with reading(self._path, self._read):
-                batch = next(batches, None)
-                if batch is None:
+                arrays = next(batches, None)
+                if arrays is None:
                     return
-                columns = dict(zip(names, batch, strict=True))
+                columns = dict(zip(names, arrays, strict=True))
                 self._validate(columns)
-                piece = self._numbers(columns)
-            self._read += len(batch[0])
-            yield piece
+                batch = self._numbers(columns)
+            self._read += len(arrays[0])
+            yield batch
 
     def _validate(self, columns: dict[str, Any]) -> None:
         """Check offsets and indices: a damaged file may have wrong ones, and Arrow trusts them."""
@@ -146,7 +146,7 @@ class Rows:
             except pa.ArrowInvalid as error:
                 raise UserError(f"{self._path}, column {name!r}: is damaged: {error}") from None
 
-    def _numbers(self, columns: dict[str, Any]) -> Piece:
+    def _numbers(self, columns: dict[str, Any]) -> RowBatch:
         own = self._columns
         arrays = {
             name: self._column(name, columns[name])
@@ -162,12 +162,12 @@ class Rows:
             kinds = (x.dtype if x.dtype.kind == "f" else np.float64 for x in (inputs, targets))
             dtype = np.result_type(*kinds)
             inputs, targets = (np.asarray(x, dtype) for x in (inputs, targets))
-        piece = Piece(numbers, inputs, targets, weights, groups)
+        batch = RowBatch(numbers, inputs, targets, weights, groups)
         finite = all(
             array.dtype.kind != "f" or np.isfinite(array).all() for array in arrays.values()
         )
         grouped = groups is None or groups.min(initial=0) >= 0
-        return piece if finite and grouped else self._without_missing(piece, columns)
+        return batch if finite and grouped else self._without_missing(batch, columns)
 
     def _keyed(self, columns: dict[str, Any], groups: Groups) -> Any:
         try:
@@ -178,10 +178,10 @@ class Rows:
                 f"{self._path}, column {names}: does not fit the common type of all files: {error}"
             ) from None
 
-    def _without_missing(self, piece: Any, columns: dict[str, Any]) -> Piece:
+    def _without_missing(self, batch: Any, columns: dict[str, Any]) -> RowBatch:
         """The rows that have all numbers, if the others may be skipped."""
         own = self._columns
-        _, inputs, targets, weights, groups = piece
+        _, inputs, targets, weights, groups = batch
         missing = {own.inputs: np.isnan(inputs), own.targets: np.isnan(targets)}
         if own.weights is not None:
             missing[own.weights] = np.isnan(weights)
@@ -206,7 +206,7 @@ class Rows:
             what = f"both it and column {own.targets!r} are infinite: the difference is undefined"
             raise self._wrong(int(undefined.argmax()), own.inputs, what)
         self.skipped += int(left_out.sum())
-        kept: Piece = piece.of(~left_out)
+        kept: RowBatch = batch.of(~left_out)
         return kept
 
     def _column(self, name: str, array: Any) -> NDArray[Any]:
@@ -266,7 +266,7 @@ def _dtype(kind: Any) -> Any:
     return kind.to_pandas_dtype() if pa.types.is_floating(kind) else np.float64
 
 
-def _of_whole_blocks(batches: Iterator[Piece]) -> Iterator[Piece]:
+def _of_whole_blocks(batches: Iterator[RowBatch]) -> Iterator[RowBatch]:
     """The rows of the batches; only blocks that span two batches are copied."""
     block = _totals.BLOCK
     room: Any = None
@@ -276,7 +276,7 @@ def _of_whole_blocks(batches: Iterator[Piece]) -> Iterator[Piece]:
         while taken < rows:
             left = rows - taken
             if not filled and left >= block:
-                more = min(PIECE, left // block * block)
+                more = min(MOST_ROWS, left // block * block)
                 yield batch.of(slice(taken, taken + more))
             else:
                 more = min(block - filled, left)

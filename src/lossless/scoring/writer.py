@@ -14,7 +14,7 @@ from .._files import replacing
 from . import kinds as _kinds
 from .groups import Groups
 from .losses import ChosenLoss
-from .rows import Piece
+from .rows import RowBatch
 
 FORMATS = (".csv", ".parquet")
 
@@ -63,16 +63,16 @@ class Writer:
                 raise
             self._file.close()
 
-    def write(self, path: Path, piece: Piece, groups: Groups) -> None:
-        rows = len(piece.inputs)
+    def write(self, path: Path, batch: RowBatch, groups: Groups) -> None:
+        rows = len(batch.inputs)
         columns: list[Any] = [pa.repeat(_kinds.escaped(str(path)), rows)] * self._several
-        columns.append(piece.numbers)
+        columns.append(batch.numbers)
         if self._keys:
-            found = pa.array(piece.groups).dictionary_encode()
+            found = pa.array(batch.groups).dictionary_encode()
             keys = zip(self._keys.items(), groups.keys(found.dictionary.to_numpy()), strict=True)
             columns += [self._as(*field, array.take(found.indices)) for field, array in keys]
         for loss in self._losses:
-            columns.append(loss(piece.inputs, piece.targets, weights=piece.weights))
+            columns.append(loss(batch.inputs, batch.targets, weights=batch.weights))
         arrays = [
             pa.array(column).cast(kind)
             for column, kind in zip(columns, self._schema.types, strict=True)

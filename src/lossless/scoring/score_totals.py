@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow as pa
 
 from .losses import ChosenLoss
-from .rows import Piece
+from .rows import RowBatch
 from .totals import Totals, block_sums, divided, group_sums, quotients
 
 # Parts that are reduced in one step.
 SOME = 1 << 14
 
 
-class Parts:
+class ScoreTotals:
     """The totals of each part. Parts are numbered in the order of their first rows."""
 
     def __init__(self, losses: list[ChosenLoss]) -> None:
@@ -22,27 +22,27 @@ class Parts:
         self._rows, self._weights = Totals(), Totals()
         self._sums = [Totals() for _ in losses]
 
-    def add_to(self, part: int, piece: Piece) -> None:
+    def add_to(self, part: int, batch: RowBatch) -> None:
         """Add rows that all belong to one part; their sums are the library's."""
-        self._rows.add_to(part, np.array([float(len(piece.inputs))]))
-        if piece.weights is not None:
-            everywhere = np.zeros(len(piece.inputs), np.intp)
-            for sums in group_sums(everywhere, piece.weights):
+        self._rows.add_to(part, np.array([float(len(batch.inputs))]))
+        if batch.weights is not None:
+            everywhere = np.zeros(len(batch.inputs), np.intp)
+            for sums in group_sums(everywhere, batch.weights):
                 self._weights.add_to(part, sums)
         for loss, totals in zip(self._losses, self._sums, strict=True):
-            totals.add_to(part, block_sums(loss, piece.inputs, piece.targets, piece.weights))
+            totals.add_to(part, block_sums(loss, batch.inputs, batch.targets, batch.weights))
 
-    def add(self, piece: Piece) -> None:
+    def add(self, batch: RowBatch) -> None:
         """Add rows that each belong to a group."""
-        # However many groups there are, a piece has few enough for the caches.
-        found = pa.array(piece.groups).dictionary_encode()
+        # However many groups there are, a batch has few enough for the caches.
+        found = pa.array(batch.groups).dictionary_encode()
         parts, groups = found.dictionary.to_numpy(), found.indices.to_numpy()
         self._rows.add(parts, np.bincount(groups).astype(np.float64))
-        if piece.weights is not None:
-            self._weights.add(parts, *group_sums(groups, piece.weights))
-        inputs, targets = (x.astype(np.float64) for x in (piece.inputs, piece.targets))
+        if batch.weights is not None:
+            self._weights.add(parts, *group_sums(groups, batch.weights))
+        inputs, targets = (x.astype(np.float64) for x in (batch.inputs, batch.targets))
         for loss, totals in zip(self._losses, self._sums, strict=True):
-            values = loss(inputs, targets, weights=piece.weights)
+            values = loss(inputs, targets, weights=batch.weights)
             totals.add(parts, *group_sums(groups, values))
 
     def reduced(self, reduction: str, parts: list[int]) -> dict[str, float]:
