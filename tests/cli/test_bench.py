@@ -18,7 +18,7 @@ from lossless.bench.measure import DTYPES, Worker, _arrays, _failure, _kernel
 from lossless.bench.timing import FEWEST_ROUNDS, interleaved
 from lossless.cli import bench
 from lossless.cli._losses import chosen
-from lossless.scoring.losses import LOSSES
+from lossless.scoring.losses import OFFERED
 from lossless.verification.frameworks import FRAMEWORKS
 from support.command import after, error, interrupt, run, run_json
 
@@ -43,7 +43,7 @@ def test_bench_json_has_every_case_and_its_ratios() -> None:
         for who in ("lossless", "mlx.nn.losses")
         for mode in ("eager", "compiled")
     }
-    assert set(rows) >= {(loss, *case) for loss in LOSSES for case in cases}
+    assert set(rows) >= {(loss, *case) for loss in OFFERED for case in cases}
     for (loss, arrays, who, mode), row in rows.items():
         assert row["failure"] is None
         timing = row["seconds"]
@@ -87,7 +87,7 @@ def test_chart_is_of_points_and_numbers_inside_of_it(count: int) -> None:
     document = bench._document([], 16_000_000, "float32", [])
     document["rows"] = [
         case | {"loss": loss, "arrays": arrays, "implementation": who, "seconds": {"median": time}}
-        for loss in list(LOSSES)[:count]
+        for loss in list(OFFERED)[:count]
         for arrays, who, time in [
             ("memory", "pass", 0.0064), ("kernel", "lossless", 0.0061),
             ("torch", "torch.nn.functional", 12.345), ("mlx", "lossless", 0.098765),
@@ -113,7 +113,7 @@ def test_chart_is_of_points_and_numbers_inside_of_it(count: int) -> None:
             assert figure.bbox.fully_containsx(box.x1)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", OFFERED)
 @pytest.mark.parametrize("backend", FRAMEWORKS)
 def test_bench_cases_compute_the_same(
     backend: str, loss: str, monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,7 @@ import pytest
 from rich.cells import cell_len
 
 from lossless.cli import bench, main, verify
-from lossless.scoring.losses import LOSSES
+from lossless.scoring.losses import OFFERED
 from lossless.verification.frameworks import FRAMEWORKS
 from support.command import run
 from support.scoring.files import COLUMNS, GOOD
@@ -151,7 +151,7 @@ def test_table_of_bench_fits_with_any_numbers(
             "of_lossless": seconds * 1e9,
             "failure": None,
         }
-        for loss in LOSSES
+        for loss in OFFERED
         for arrays in FRAMEWORKS
         for who in ("lossless", implementations.get(arrays, "optax"))
         for mode in ("eager", "compiled")
@@ -161,7 +161,7 @@ def test_table_of_bench_fits_with_any_numbers(
     output = capsys.readouterr().out
     check_width(output)
     words = plain(output).split()
-    cases = len(LOSSES) * len(FRAMEWORKS) * 4
+    cases = len(OFFERED) * len(FRAMEWORKS) * 4
     assert 3 * cases == words.count({4: "123.5", 5: "123.46", 6: "123.457"}.get(digits, "123"))
     assert 2 * cases == words.count("123,456,700")  # both ratios
     assert cases * len(SECONDS) == words.count("±100%")

@@ -50,7 +50,7 @@ def test_losses_that_files_are_scored_with() -> None:
     """Those of two columns and nothing else: no labels, no variances, no third column."""
     expected = {"huber": {"delta": 1.0}, "l1": {}, "log_cosh": {}, "mse": {}}
     expected["smooth_l1"] = {"beta": 1.0}
-    assert expected == {name: loss.parameters for name, loss in _losses.LOSSES.items()}
+    assert expected == {name: loss.parameters for name, loss in _losses.OFFERED.items()}
 
 
 def test_score_prints_the_means_of_all_losses() -> None:

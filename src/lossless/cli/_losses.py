@@ -11,10 +11,10 @@ import numpy as np
 import typer
 
 from .._errors import UserError
-from ..scoring.losses import LOSSES, ChosenLoss, shortest
+from ..scoring.losses import OFFERED, ChosenLoss, shortest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-PARAMETERS = sorted({parameter for loss in LOSSES.values() for parameter in loss.parameters})
+PARAMETERS = sorted({parameter for loss in OFFERED.values() for parameter in loss.parameters})
 
 
 def chosen(names: list[str] | None, parameters: Mapping[str, Any]) -> list[ChosenLoss]:
@@ -22,7 +22,7 @@ def chosen(names: list[str] | None, parameters: Mapping[str, Any]) -> list[Chose
 
     If a parameter has several values, the result has each of its losses once for each value.
     """
-    losses = [LOSSES[known(name)] for name in names or LOSSES]
+    losses = [OFFERED[known(name)] for name in names or OFFERED]
     for loss, times in Counter(loss.name for loss in losses).items():
         if times > 1:
             raise UserError(f"--loss {loss} is given {times} times")
@@ -42,7 +42,7 @@ def chosen(names: list[str] | None, parameters: Mapping[str, Any]) -> list[Chose
     return [one for loss in losses for one in _with_each(loss, given)]
 
 
-def known(name: str, names: Iterable[str] = LOSSES) -> str:
+def known(name: str, names: Iterable[str] = OFFERED) -> str:
     """The name of the loss among these names: `Huber-Loss` is huber."""
     plain = name.lower().replace("-", "_").removesuffix("_loss")
     if plain not in names:
@@ -68,7 +68,7 @@ LossOption = Annotated[
     typer.Option(
         "--loss",
         metavar="NAME",
-        help=f"{', '.join(LOSSES)}; may be repeated.  [default: all]",
+        help=f"{', '.join(OFFERED)}; may be repeated.  [default: all]",
         show_default=False,
     ),
 ]
@@ -99,7 +99,7 @@ def with_parameters(command: Command) -> Command:
 
 
 def _option(name: str, kind: Any) -> Any:
-    of = [loss for loss in LOSSES.values() if name in loss.parameters]
+    of = [loss for loss in OFFERED.values() if name in loss.parameters]
     defaults = " ".join(dict.fromkeys(f"{loss.parameters[name]:g}" for loss in of))
     several = "; may be repeated" if kind == list[float] | None else ""
     text = f"A parameter of {', '.join(loss.name for loss in of)}{several}.  [default: {defaults}]"

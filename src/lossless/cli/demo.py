@@ -24,7 +24,7 @@ from . import _frameworks
 from ._console import results
 
 if TYPE_CHECKING:
-    from ..demo.fits import Fit, Problem
+    from ..demo.fits import Fit, Regression
 
 Vector = NDArray[np.float64]
 # MLX first, whose losses these replace; then frameworks with automatic differentiation.
@@ -99,7 +99,7 @@ def demo(
         raise UserError("--inputs and --targets name columns of a file: add --data FILE.csv")
     else:
         chosen = _belgian_calls()
-    problem = _fits.Problem(chosen.inputs, chosen.targets, chosen.names)
+    problem = _fits.Regression(chosen.inputs, chosen.targets, chosen.names)
     trainer = _framework(framework)
     console = results()
     used, origin = (delta, "") if delta is not None else problem.default_delta()
@@ -176,8 +176,10 @@ def _introduce(console: Console, data: Data, delta: float, origin: str, trainer:
     console.print(f"delta = {delta:g}{origin and ', ' + origin}\n")
 
 
-def _train(console: Console, problem: "Problem", delta: float, trainer: Framework) -> "list[Fit]":
-    from ..demo.fits import LOSSES
+def _train(
+    console: Console, problem: "Regression", delta: float, trainer: Framework
+) -> "list[Fit]":
+    from ..demo.fits import FITTED
 
     columns = (
         TextColumn("training with {task.description:13}"),
@@ -186,7 +188,7 @@ def _train(console: Console, problem: "Problem", delta: float, trainer: Framewor
     )
     fits = []
     with Progress(*columns, console=console) as progress:
-        for loss in LOSSES:
+        for loss in FITTED:
             task = progress.add_task(loss, total=1.0, steps="")
             fit = problem.train(loss, delta, trainer, partial(_advance, progress, task))
             progress.update(task, steps=_count(fit.steps, "step"))

@@ -13,7 +13,7 @@ import lossless
 
 from .._errors import UserError
 from .._files import check_path
-from ..scoring.losses import LOSSES, ChosenLoss
+from ..scoring.losses import OFFERED, ChosenLoss
 from . import _losses
 from ._console import print_json, results
 from ._losses import with_parameters
@@ -37,7 +37,7 @@ def plot(
     losses: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[LOSS...]", help=f"{', '.join(LOSSES)}.  [default: all]", show_default=False
+            metavar="[LOSS...]", help=f"{', '.join(OFFERED)}.  [default: all]", show_default=False
         ),
     ] = None,
     reach: Annotated[

@@ -2,24 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.markup import escape
 
 from .. import _files
 from .._errors import UserError
-from ..scoring import kinds as _kinds
-from ..scoring.groups import Groups
 from ..scoring.readers.files import expand
 from ..scoring.readers.table import TextFormat
-from ..scoring.rows import Columns, Rows
-from ..scoring.score_totals import ScoreTotals
-from ..scoring.writer import FORMATS, Writer
+from ..scoring.rows import Columns
+from ..scoring.scores import Scores
+from ..scoring.writer import FORMATS
 from . import _losses
 from ._console import print_json, progress, results
 from ._losses import LossOption, with_parameters
@@ -112,41 +108,15 @@ def score(
     _check(columns, reduction, output)
     form = TextFormat(encoding, "\t" if sep in ("\\t", "tab") else sep, decimal)
     paths = expand(files)
-    tables = [Rows(path, columns, form=form) for path in paths]
-    kinds = _kinds_of_keys(paths, tables, columns.by)
-    groups = Groups([_kinds.common(found) for found in kinds.values()])
-    writer: Writer | None = None
-    if output is not None:
-        keys = {name: _kinds.own(found) for name, found in kinds.items()}
-        dtype = np.result_type(*(table.dtype for table in tables))
-        writer = Writer(output, losses, keys, dtype, several=len(paths) > 1)
-    by_file, by_group = ScoreTotals(losses), ScoreTotals(losses)
-    counts: list[tuple[int, int]] = []
-    with writer.opened() if writer else nullcontext(), progress() as bar:
+    scores = Scores(paths, columns, losses, form=form, skip_missing=skip_missing, output=output)
+    with progress() as bar:
         task = bar.add_task("", total=len(paths))
-        for number, path in enumerate(paths):
-            bar.update(task, description=escape(path.name))
-            rows = Rows(
-                path,
-                columns,
-                groups if by else None,
-                skip_missing=skip_missing,
-                numbered=writer is not None,
-                form=form,
-            )
-            for batch in rows:
-                if writer:
-                    writer.write(path, batch, groups)
-                else:
-                    by_file.add_to(number, batch)
-                    if by:
-                        by_group.add(batch)
-                bar.update(task, completed=number + rows.fraction)
-            if not rows.count:
-                why = f" ({rows.skipped:,} with missing cells)" if rows.skipped else ""
-                raise UserError(f"{path}: has no rows to score{why}")
-            counts.append((rows.count, rows.skipped))
-    kept, skipped = (sum(column) for column in zip(*counts, strict=True))
+
+        def advance(path: Path, done: float) -> None:
+            bar.update(task, description=escape(path.name), completed=done)
+
+        scores.read(advance)
+    kept, skipped = (sum(column) for column in zip(*scores.counts, strict=True))
     one_by = columns.by[0] if len(columns.by) == 1 else list(columns.by) or None
     document: dict[str, Any] = {
         "inputs": inputs,
@@ -157,7 +127,7 @@ def score(
         "losses": [{"loss": x.name, "parameters": dict(x.parameters)} for x in losses],
         "files": [
             {"file": str(path), "rows": count, "skipped": missing}
-            for path, (count, missing) in zip(paths, counts, strict=True)
+            for path, (count, missing) in zip(paths, scores.counts, strict=True)
         ],
         "total": {"rows": kept, "skipped": skipped},
     }
@@ -165,28 +135,24 @@ def score(
         document["output"] = str(output)
     else:
         for number, row in enumerate(document["files"]):
-            row["values"] = by_file.reduced(reduction.value, [number])
+            row["values"] = scores.of_files(reduction.value, [number])
         everything = list(range(len(paths)))
-        document["total"]["values"] = by_file.reduced(reduction.value, everything)
-
-    def of_groups() -> Iterator[tuple[tuple[Any, ...], tuple[int, dict[str, float]]]]:
-        return zip(groups.names(), by_group.each(reduction.value, len(groups)), strict=True)
+        document["total"]["values"] = scores.of_files(reduction.value, everything)
 
     def parts() -> Iterator[Part]:
         if by:
-            return (Part(names, *rest) for names, rest in of_groups() if rest[0])
+            return (Part(*group) for group in scores.of_groups(reduction.value))
         rows = document["files"]
         return (Part((row["file"],), row["rows"], row["values"]) for row in rows)
 
     def grouped() -> Iterator[dict[str, Any]]:
         one = len(columns.by) == 1
-        for names, (count, values) in of_groups():
-            if count:
-                group = names[0] if one else dict(zip(columns.by, names, strict=True))
-                yield {"group": group, "rows": count, "values": values}
+        for names, count, values in scores.of_groups(reduction.value):
+            group = names[0] if one else dict(zip(columns.by, names, strict=True))
+            yield {"group": group, "rows": count, "values": values}
 
     if as_json:
-        print_json(document, **({"groups": grouped()} if by and writer is None else {}))
+        print_json(document, **({"groups": grouped()} if by and output is None else {}))
         return
     console = results()
     total = document["total"]
@@ -215,16 +181,3 @@ def _check(columns: Columns, reduction: Reduction, output: Path | None) -> None:
         _files.check_path("--output", output, FORMATS)
     elif output is not None:
         raise UserError(f"--output {output}: holds the loss of each row: add --reduction none")
-
-
-def _kinds_of_keys(paths: list[Path], tables: list[Rows], names: tuple[str, ...]) -> dict[str, Any]:
-    """The types of the columns with the keys of groups, in all files."""
-    kinds: dict[str, Any] = {}
-    for name in names:
-        kinds[name] = [table.kinds[name] for table in tables]
-        for path, kind in zip(paths, kinds[name], strict=True):
-            try:
-                _kinds.plain(kind)
-            except _kinds.NoKeyError as error:
-                raise UserError(f"{path}, column {name!r}: {error}") from None
-    return kinds

@@ -23,7 +23,7 @@ from ..verification.frameworks import Framework
 Vector = NDArray[np.float64]
 
 # Of residuals in units of delta. Half the squared error is Huber's loss with no linear part.
-LOSSES: dict[str, tuple[Any, dict[str, float]]] = {
+FITTED: dict[str, tuple[Any, dict[str, float]]] = {
     "squared error": (lossless.huber_loss, {"delta": math.inf}),
     "Huber": (lossless.huber_loss, {"delta": 1.0}),
     "log-cosh": (lossless.log_cosh_loss, {}),
@@ -54,7 +54,7 @@ class Fit:
         return self.intercept + inputs @ self.slopes
 
 
-class Problem:
+class Regression:
     """Data to fit, and their uncorrelated twin that the training sees."""
 
     def __init__(self, inputs: Vector, targets: Vector, names: list[str]) -> None:
@@ -145,7 +145,7 @@ def _gradient(
     framework: Framework, loss: str, design: Vector, targets: Vector
 ) -> Callable[[Vector], Vector]:
     """Of the mean loss, with respect to the coefficients."""
-    function, options = LOSSES[loss]
+    function, options = FITTED[loss]
     x, y = framework.array(design), framework.array(targets)
 
     def mean(coefficients: Any) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import lossless
-from lossless._spec import LOSSES as SPECS
+from lossless._spec import LOSSES
 from lossless.executors.numpy.kernels import sums
 
 
@@ -39,7 +39,7 @@ class ChosenLoss:
 
     def sums(self, inputs: Any, targets: Any, weights: Any) -> Any:
         """The sums of the rows of a matrix, in float64, before the function rounds them."""
-        return sums(SPECS[self.name], inputs, targets, tuple(self.parameters.values()), weights)
+        return sums(LOSSES[self.name], inputs, targets, tuple(self.parameters.values()), weights)
 
 
 def shortest(number: float) -> str:
@@ -49,7 +49,7 @@ def shortest(number: float) -> str:
 
 def _offered() -> Iterator[ChosenLoss]:
     """The losses of the difference of two columns whose parameters all have a default."""
-    for name, spec in SPECS.items():
+    for name, spec in LOSSES.items():
         function = getattr(lossless, f"{name}_loss", None)
         if function is None or not spec.uses_difference_only or spec.kernel_index < 0:
             continue
@@ -60,4 +60,4 @@ def _offered() -> Iterator[ChosenLoss]:
             yield ChosenLoss(name, function, {key: float(x) for key, x in defaults.items()})
 
 
-LOSSES = {loss.name: loss for loss in _offered()}
+OFFERED = {loss.name: loss for loss in _offered()}
