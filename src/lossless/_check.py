@@ -25,35 +25,60 @@ def is_simple(call: Call[Any]) -> bool:
     """
     if call.weights is not None or call.where is not None or call.axis is not None:
         return False
-    if len(call.operands) != 2 or type(call.operands[0]) is not type(call.operands[1]):
+    loss, operands, reduction = call.loss, call.operands, call.reduction
+    if (
+        type(loss) is not LossSpec
+        or len(operands) != 2
+        or type(operands[0]) is not type(operands[1])
+    ):
         return False
-    if type(call.reduction) is not str or call.reduction not in REDUCTIONS:
+    if type(reduction) is not str or reduction not in REDUCTIONS:
         return False
-    for parameter, x in zip(call.loss.keywords, call.parameters, strict=True):
-        if type(x) is not float or not parameter.admits(x):
-            return False
-    return not isinstance(call.loss, RowLossSpec)
+    if loss.keywords:
+        for parameter, x in zip(loss.keywords, call.parameters, strict=True):
+            if type(x) is not float or not parameter.admits(x):
+                return False
+    return True
 
 
 def check_words(function: str, call: Call[Any]) -> None:
     """What is wrong whatever the arrays are: an unknown reduction, a word for a number."""
     loss: LossSpec = call.loss
-    known = UNWEIGHTED if isinstance(loss, RowLossSpec) and not loss.weighted else REDUCTIONS
-    check_reduction(function, call.reduction, known)
-    for parameter, x in zip(loss.keywords, call.parameters, strict=True):
-        if isinstance(loss, RowLossSpec):
+    if isinstance(loss, RowLossSpec):
+        check_reduction(function, call.reduction, REDUCTIONS if loss.weighted else UNWEIGHTED)
+        for parameter, x in zip(loss.keywords, call.parameters, strict=True):
             _number(function, parameter, x)
-        else:
+        return
+    check_reduction(function, call.reduction)
+    if loss.keywords:
+        for parameter, x in zip(loss.keywords, call.parameters, strict=True):
             refuse_word(function, parameter.name, x)
 
 
-def problem_of(function: str, call: Call[Any], arrays: Arrays, outputs: tuple[str, ...]) -> Problem:
-    """The problem of a call on these arrays."""
+def problem_of(
+    function: str,
+    call: Call[Any],
+    arrays: Arrays,
+    outputs: tuple[str, ...],
+    *,
+    simple: bool = False,
+) -> Problem:
+    """The problem of a call on these arrays, which is perhaps known to be simple."""
     if outputs != VALUE and not arrays.is_array(call.operands[0]):
         argument, got = call.loss.operands[0], type(call.operands[0]).__name__
         raise TypeError(f"{function}: {argument} must be an array, got {got}")
     if isinstance(call.loss, RowLossSpec):
         return _row_problem(function, call, arrays, outputs)
+    if simple:
+        operands, dtype = arrays.operands(
+            function, dict(zip(call.loss.operands, call.operands, strict=True))
+        )
+        shape = arrays.shape(operands[0])
+        if shape == arrays.shape(operands[1]):
+            return Problem(
+                call.loss, tuple(operands), call.parameters, None, None, shape, dtype,
+                call.reduction, tuple(range(len(shape))), outputs,
+            )  # fmt: skip
     return _element_problem(function, call, arrays, outputs)
 
 

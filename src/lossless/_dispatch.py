@@ -24,24 +24,26 @@ _FRAMEWORKS = {"mlx": "mlx", "torch": "torch", "jax": "jax", "jaxlib": "jax"}
 _TITLES = {"numpy": "NumPy", "mlx": "MLX", "torch": "PyTorch", "jax": "JAX"}
 
 # The framework of arguments of these types: a call does not look twice.
-_known: dict[tuple[type, ...], Framework] = {}
+_known: dict[type | tuple[type, ...], Framework] = {}
 
 
 def compute(function: str, call: Call[Any], outputs: tuple[str, ...]) -> tuple[Array, ...]:
     """These outputs of a call of a public function."""
     is_compiling = _is_compiling()
-    framework = None
-    if not is_compiling:
-        framework = _known.get(_types(call))
-        results = None if framework is None else run_simple(framework, call, outputs)
-        if results is not None:
-            return results
-    check_words(function, call)
+    simple = not is_compiling and is_simple(call)
+    framework = None if is_compiling else _known.get(_types(call, simple))
     if framework is None:
+        check_words(function, call)
         framework = _framework(function, call)
         if not is_compiling:
-            _known[_types(call)] = framework
-    problem = problem_of(function, call, framework.arrays, outputs)
+            _known[_types(call, simple)] = framework
+    elif not simple:
+        check_words(function, call)
+    elif framework.simple is not None:
+        results = run_simple(framework, call, outputs)
+        if results is not None:
+            return results
+    problem = problem_of(function, call, framework.arrays, outputs, simple=simple)
     # PyTorch's compiler traces formulas: it could not look into the context, either.
     if not is_compiling and not is_composed.get():
         for executor in framework.executors:
@@ -54,14 +56,16 @@ def run_simple(
     framework: Framework, call: Call[Any], outputs: tuple[str, ...]
 ) -> tuple[Array, ...] | None:
     """The outputs of a simple call by the framework's fast path; None: all is to be looked at."""
-    if framework.simple is None or not is_simple(call) or is_composed.get():
+    if framework.simple is None or is_composed.get():
         return None
     return framework.simple(call, outputs)
 
 
-def _types(call: Call[Any]) -> tuple[type, ...]:
-    every = (*call.operands, *call.parameters, call.weights, call.where)
-    return tuple(map(type, every))
+def _types(call: Call[Any], simple: bool) -> type | tuple[type, ...]:
+    """Of all arguments; of a simple call, the type of both operands."""
+    if simple:
+        return type(call.operands[0])
+    return tuple(map(type, (*call.operands, *call.parameters, call.weights, call.where)))
 
 
 def _framework(function: str, call: Call[Any]) -> Framework:

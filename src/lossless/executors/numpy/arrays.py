@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import operator
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -18,6 +19,8 @@ _BFLOAT16 = 1
 
 
 class NumPyArrays(Arrays):
+    shape = staticmethod(operator.attrgetter("shape"))  # type: ignore[assignment]
+
     def is_array(self, x: Any) -> bool:
         """Whether x is one, or a scalar, as which NumPy returns arrays of no dimensions."""
         return isinstance(x, np.ndarray | np.generic)

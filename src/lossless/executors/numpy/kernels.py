@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -40,15 +41,15 @@ class Kernels:
         outputs, shape, dtype = problem.outputs, problem.shape, problem.dtype
         results: dict[str, Array] = {}
         total = None
-        order, outer = _order(problem)
+        outer = _outer(problem)
         for output in outputs:
             if output == "value":
-                results[output] = np.empty([shape[d] for d in order[:outer]], dtype)
+                results[output] = np.empty([shape[d] for d in outer], dtype)
             elif output == "gradient" and "value" in outputs and is_number_against_array(problem):
                 results[output] = total = np.empty(problem.inputs.shape, dtype)
             else:
                 results[output] = np.empty(shape, dtype)
-        _sweep(problem, order, outer, results, total)
+        _sweep(problem, outer, results, total)
         return tuple([results[output][()] for output in outputs])
 
     def _run_rows(self, problem: Problem) -> tuple[Any, ...]:
@@ -66,19 +67,19 @@ class Kernels:
         return tuple([results[output][()] for output in outputs])
 
 
-def _order(problem: Problem) -> tuple[list[int], int]:
-    """The dimensions, those to be reduced last, and how many there are before these."""
-    every = list(range(len(problem.shape)))
+def _outer(problem: Problem) -> Sequence[int]:
+    """The dimensions that are not reduced."""
+    every = range(len(problem.shape))
     if problem.reduction == "none":
-        return every, len(every)
-    outer = [d for d in every if d not in problem.axes]
-    return [*outer, *problem.axes], len(outer)
+        return every
+    if len(problem.axes) == len(every):
+        return ()
+    return [d for d in every if d not in problem.axes]
 
 
 def _sweep(
     problem: Problem,
-    order: list[int],
-    outer: int,
+    outer: Sequence[int],
     results: dict[str, Array],
     total_gradient: Array | None,
 ) -> None:
@@ -86,9 +87,12 @@ def _sweep(
     shape = problem.shape
     operands = [*problem.operands, problem.weights, problem.where, *problem.parameters]
     gradient = results.get("gradient") if total_gradient is None else None
-    if order != sorted(order):
+    reduced = problem.reduction != "none"
+    if reduced and outer and list(outer) != list(range(len(outer))):
+        order = [*outer, *problem.axes]
+        shape = tuple([shape[d] for d in order])
         operands = [
-            np.broadcast_to(x, shape).transpose(order) if isinstance(x, np.ndarray) else x
+            np.broadcast_to(x, problem.shape).transpose(order) if isinstance(x, np.ndarray) else x
             for x in operands
         ]
         gradient = None if gradient is None else gradient.transpose(order)
@@ -97,8 +101,8 @@ def _sweep(
         problem.loss.kernel_index,
         DTYPE_CODES[problem.dtype],
         _REDUCTION_CODES[problem.reduction],
-        tuple([shape[d] for d in order]),
-        0 if problem.reduction == "none" else outer,
+        shape,
+        len(outer) if reduced else 0,
         inputs,
         targets,
         tuple(parameters),

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import _C, Tensor
-from torch.autograd import Function
+from torch.autograd import Function, forward_ad
 
 from ... import _core
 from ..._problem import VALUE, Array, Call, Problem
@@ -25,7 +25,6 @@ from .eligibility import (
     NUMBERS,
     REDUCTION_CODES,
     TENSORS,
-    are_unobserved,
     as_kernel_dtype,
     kernels_may_read,
 )
@@ -77,8 +76,9 @@ class Kernels:
 
 def simple_value(call: Call[Any], outputs: tuple[str, ...]) -> tuple[Array] | None:
     """The loss of two plain tensors without options; None: the call is another one."""
-    is_tensor = type(call.operands[0]) is Tensor
-    if outputs != VALUE or not (is_tensor and call.loss.has_kernel and are_unobserved()):
+    if outputs != VALUE or type(call.operands[0]) is not Tensor or not call.loss.has_kernel:
+        return None
+    if forward_ad._current_level >= 0:
         return None
     reduction = REDUCTION_CODES[call.reduction]
     inputs, targets = call.operands
