@@ -1,4 +1,7 @@
-"""Loss functions, rounded once: the exact answer, correctly rounded, in one pass over memory."""
+"""Loss functions for MLX, PyTorch, JAX and NumPy arrays, correctly rounded by C++ kernels.
+
+Correctly rounded means: each loss is the floating-point number nearest to the exact result.
+"""
 
 from ._composed import composed
 from ._info import info

@@ -28,7 +28,7 @@ P = ParamSpec("P")
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
-    # Without a tensor among the arguments, the result has the type that NumPy chooses.
+    # Without a tensor among the arguments, NumPy chooses the type of the result.
     Array = TypeVar("Array", bound=Tensor, default=Any)
 else:
     from typing import TypeVar
@@ -44,7 +44,7 @@ Numbers: TypeAlias = (
     | np.generic
     | ConvertsToNumPy
 )
-Values: TypeAlias = Tensor | Numbers  # of an option; it does not decide the type of the result
+Values: TypeAlias = Tensor | Numbers  # an option, which does not decide the type of the result
 Axis: TypeAlias = int | tuple[int, ...] | None
 Reduction: TypeAlias = Literal["none", "sum", "mean", "weighted_mean"]
 RowReduction: TypeAlias = Literal["none", "sum", "mean"]  # of losses without weights

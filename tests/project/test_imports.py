@@ -23,7 +23,17 @@ FOR_TERMINALS = {"typer", "rich"}
 NATIVE = {"lossless._core", "lossless._mlx", "lossless._xla"}
 # From the bottom: a module imports those of its own layer and of the layers below, and no circle.
 LAYERS = (
-    {"_composed", "_errors", "_files", "_problem", "_processes", "_threads", "_types", "_version"},
+    {
+        "_composed",
+        "_docstrings",
+        "_errors",
+        "_files",
+        "_problem",
+        "_processes",
+        "_threads",
+        "_types",
+        "_version",
+    },
     {"_spec"},
     {"executors"},
     {"_check"},

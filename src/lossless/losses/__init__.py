@@ -1,4 +1,4 @@
-"""The losses, a file each: what a loss is, its formulas, and the public function."""
+"""The losses, one file each: the specification, the formulas and the public function."""
 
 from .binary_cross_entropy import binary_cross_entropy
 from .cosine_similarity import cosine_similarity_loss

@@ -11,15 +11,15 @@ from .._spec import LossSpec
 from .._types import Array, Axis, Numbers, Reduction, Values
 from ._parts import zero
 
-# Of probabilities logarithms are at least LOWEST_LOG: of numbers up to these, the largest below
-# e**-100.
+# Logarithms of probabilities are at least LOWEST_LOG, so they are LOWEST_LOG for numbers up to
+# these: the largest numbers below e**-100.
 LOWEST_LOG = -100.0
 LEAST_FLOAT32 = 26 * 2.0**-149
 LEAST_FLOAT64 = float.fromhex("0x1.a8c1f14e2af5cp-145")
 
 
 def value(xp: Any, x: Any, t: Any) -> Any:
-    """log(1 + e^-|x|), and x (1 - t) for x > 0, -x t else: 0 <= t <= 1 lets nothing cancel."""
+    """log(1 + e^-|x|) plus x (1 - t) for x > 0, else -x t: both are positive for 0 <= t <= 1."""
     u = xp.where(x > 0, 1.0 - t, -t)
     nothing = xp.logical_and(u == 0, xp.isinf(x))  # `&` reads beyond x under MLX's vmap
     factor = xp.where(nothing, 0.0, x)
@@ -36,8 +36,8 @@ def gradient(xp: Any, x: Any, t: Any) -> Any:
 def second_derivative(xp: Any, x: Any, t: Any) -> Any:
     """e^-|x| / (1 + e^-|x|)²."""
     q = xp.exp(-xp.abs(x))
-    curvature = q / xp.square(1.0 + q)
-    return xp.where(curvature > 0.25, 0.25, curvature) + zero(xp, t)  # rounding may pass that
+    second = q / xp.square(1.0 + q)
+    return xp.where(second > 0.25, 0.25, second) + zero(xp, t)  # rounding may exceed 1/4
 
 
 def of_probabilities_value(xp: Any, x: Any, t: Any) -> Any:
@@ -45,14 +45,14 @@ def of_probabilities_value(xp: Any, x: Any, t: Any) -> Any:
     x = _probability(xp, x)
     none, all_, small = _log_is_lowest(xp, x), x >= 1, x < 0.25
     log = xp.where(none, LOWEST_LOG, xp.log(xp.where(none, 1.0, x)))
-    # Of a large x, 1 - x has all the digits that count, and XLA's log1p in float64 has not.
+    # For a large x, 1 - x has all the digits that count, unlike XLA's log1p in float64.
     large = xp.log(1.0 - xp.where(xp.logical_or(small, all_), 0.0, x))
     log_other = xp.where(small, xp.log1p(-xp.where(small, x, 0.0)), large)
     return -t * log - (1.0 - t) * xp.where(all_, LOWEST_LOG, log_other)
 
 
 def of_probabilities_gradient(xp: Any, x: Any, t: Any) -> Any:
-    """(x - t) / (x (1 - x)), the one part of it where the logarithm of the other is the lowest."""
+    """(x - t) / (x (1 - x)); where one logarithm is the lowest, only the part of the other."""
     x = _probability(xp, x)
     none, all_ = _log_is_lowest(xp, x), x >= 1
     only_one = xp.logical_or(none, all_)
@@ -63,23 +63,23 @@ def of_probabilities_gradient(xp: Any, x: Any, t: Any) -> Any:
 
 
 def of_probabilities_second_derivative(xp: Any, x: Any, t: Any) -> Any:
-    """t / x² + (1 - t) / (1 - x)², without what belongs to a lowest logarithm."""
+    """t / x² + (1 - t) / (1 - x)², without the part of a lowest logarithm."""
     x = _probability(xp, x)
     none, all_ = _log_is_lowest(xp, x), x >= 1
     one, zero = xp.where(none, 1.0, x), 1.0 - xp.where(all_, 0.0, x)
     by_one, by_zero = t / one, (1.0 - t) / zero / zero
-    # Of t / x / x XLA makes t / x², which is infinite where x² vanishes.
+    # XLA would turn t / x / x into t / x², which is infinite where x² underflows.
     by_one = xp.where(by_one == 0, by_one, by_one * (1.0 / one))
     return xp.where(none, 0.0, by_one) + xp.where(all_, 0.0, by_zero)
 
 
 def _probability(xp: Any, x: Any) -> Any:
-    """NaN where it is not from 0 to 1."""
+    """x, or NaN where it is below 0 or above 1."""
     return x + xp.where(xp.logical_or(x < 0, x > 1), math.nan, xp.zeros_like(x))
 
 
 def _log_is_lowest(xp: Any, x: Any) -> Any:
-    """Where log x <= -100; at NaN it is not."""
+    """Where log x <= -100; not where x is NaN."""
     is_float32 = float(xp.finfo(x.dtype).max) < 2.0**128
     return x <= (LEAST_FLOAT32 if is_float32 else LEAST_FLOAT64)
 
@@ -125,34 +125,18 @@ def binary_cross_entropy(
         \qquad p = \frac{1}{1 + e^{-\text{inputs}}}
         \qquad t = \text{targets}
 
-    Or :math:`p = \text{inputs}` without logits; logarithms below -100 then count as that, so that
-    probabilities of 0 and 1 have a finite loss. Logits are more precise.
+    With `with_logits=False`, :math:`p = \text{inputs}`, and logarithms below -100 count as -100,
+    so that probabilities of 0 and 1 have a finite loss. Logits are more precise.
 
     Args:
-        inputs: the logits, or the probabilities, an array of any shape, of NumPy, MLX, PyTorch,
-            JAX or another library that follows the Python array API standard.
-        targets: the labels 0 and 1, or probabilities, of the same shape. Either one may be a
-            scalar instead; other shapes are not broadcast.
-        weights: factors of the losses, a number or an array that broadcasts to their shape.
+        inputs: the logits, or the probabilities.
+        targets: the labels 0 and 1, or probabilities.
         with_logits: whether `inputs` are logits.
-        reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number
-            of elements that `where` selects) or `"weighted_mean"` (the sum divided by the sum of
-            the weights; NaN where that is 0).
-        where: a boolean array that broadcasts to that shape. An element where it is false adds
-            nothing, even if it is NaN or infinite; with `"none"` its loss is 0.
-        axis: reduce over this axis or these axes only.
 
-    Returns:
-        The losses in the shape of the arguments, or their reduction (a scalar, or an array of the
-        axes that remain), in the dtype of `inputs` and `targets` (`huber_loss` says more). Where
-        the native kernels serve and without weights each loss is the exact one, correctly rounded.
-        Of a probability that is not from 0 to 1 it is NaN.
-
-    Raises:
-        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
-            is not boolean.
-        ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
-            an axis without a reduction.
+    Special values:
+        An infinite logit has the loss 0 if its label agrees, and inf with the gradient ±1 if not.
+        A probability of 0 or 1 has the loss 0 if its label agrees, and 100 with the gradient 0 if
+        not. A probability below 0 or above 1 gives NaN.
 
     Example:
         >>> import lossless, numpy as np

@@ -14,7 +14,7 @@ from .._types import Array, Numbers, RowReduction, Values
 def _scaled(rows: Any, x: Any) -> tuple[Any, Any, Any, Any]:
     """x divided by its largest magnitude, the norm of that, the magnitude, and whether x is 0.
 
-    Zeros are divided by 1 and have the norm 1 here: the square root has no derivative at 0.
+    A vector of zeros counts as scaled by 1, with the norm 1: the root has no derivative at 0.
     """
     largest = rows.constant(rows.largest(rows.abs(x)))
     zero = largest == 0.0
@@ -24,7 +24,7 @@ def _scaled(rows: Any, x: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def value(rows: Any, x1: Any, x2: Any, eps: float) -> Any:
-    """x1·x2 / max(|x1| |x2|, eps), of scaled vectors, whose squares neither over- nor underflow.
+    """x1·x2 / max(|x1| |x2|, eps), from scaled vectors: no square over- or underflows.
 
     The scales count only where the norms are below eps.
     """
@@ -34,7 +34,7 @@ def value(rows: Any, x1: Any, x2: Any, eps: float) -> Any:
     by_eps = (scale1 / root) * (scale2 / root)  # infinite without eps
     below = rows.logical_or(rows.logical_or(zero1, zero2), by_eps < by_norms)
     cosine = rows.total(x1 * x2) * rows.where(below, by_eps, by_norms)
-    # What rounding puts beyond 1, which derivatives pass by: they are right there.
+    # Rounding may exceed 1. The excess is a constant, since the derivatives are right there.
     over = rows.where(cosine > 1.0, cosine - 1.0, rows.where(cosine < -1.0, cosine + 1.0, 0.0))
     return cosine - rows.constant(over)
 
@@ -75,32 +75,26 @@ def cosine_similarity_loss(
     .. math::
         l = \frac{x_1 \cdot x_2}{\max(|x_1| \, |x_2|, \epsilon)}
 
-    That is a similarity, largest for equal directions: to train towards these, minimise its
-    negative.
+    This is a similarity, largest for equal directions: to train towards equal directions, minimize
+    its negative.
 
     Args:
-        x1: the first vectors, an array of at least one dimension, of NumPy, MLX, PyTorch or another
-            library that follows the Python array API standard. Unlike MLX's, none is broadcast.
-        x2: the second ones, of the same shape.
+        x1: the first vectors.
+        x2: the second vectors, of the same shape. Unlike in MLX, neither is broadcast.
         axis: the axis of each vector.
-        eps: the smallest denominator, a number >= 0. With 0 the result for a vector of zeros is
-            NaN.
-        reduction: `"none"` (an array of cosines), `"sum"` or `"mean"` (the sum divided by the
-            number of rows that `where` selects).
-        where: a boolean array that broadcasts to the shape of the result. A row where it is false
-            adds nothing, even if it holds NaN; with `"none"` its result is 0.
+        eps: the smallest denominator, a number >= 0.
 
     Returns:
-        The cosines in the shape of `x1` without `axis`, or their reduction, a scalar. The dtype
-        is that of `x1` and `x2`; integers and booleans become the framework's default float. No
-        square of a large or small component over- or underflows; half types are computed in
-        float32, float32 in float64 where there is one (docs/numerics.md).
+        No square of a large or small component overflows or underflows, and no cosine is beyond
+        ±1.
 
     Raises:
-        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
-            is not boolean.
-        ValueError: shapes that do not match, an axis that does not exist or is empty, an `eps`
-            that is not >= 0, an unknown reduction.
+        TypeError: an `eps` that is not a number.
+        ValueError: an `eps` that is not >= 0.
+
+    Special values:
+        The cosine with a vector of zeros is 0, or NaN if `eps` is 0. A vector that contains an
+        infinity or NaN gives NaN.
 
     Example:
         >>> import lossless, numpy as np

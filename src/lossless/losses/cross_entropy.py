@@ -15,7 +15,7 @@ SMOOTHING = (Parameter("label_smoothing", least=0.0, below=1.0),)
 
 
 def _largest(rows: Any, x: Any) -> tuple[Any, Any, Any]:
-    """The place of the largest score m, itself, and log Σ exp(x - m), of which it is the m."""
+    """The place of the largest score m, m, and log Σ exp(x - m)."""
     place = rows.first_largest(x)
     largest = rows.pick(x, place, of_all=True)
     others = rows.total(rows.where(rows.is_at(x, place), 0.0, rows.exp(x - largest)))
@@ -24,10 +24,10 @@ def _largest(rows: Any, x: Any) -> tuple[Any, Any, Any]:
 
 
 def value(rows: Any, x: Any, labels: Any, smoothing: Any) -> Any:
-    """How far the label's score is below the largest, plus log Σ exp(x - largest): both >= 0.
+    """The distance of the label's score from the largest, plus log Σ exp(x - largest): both >= 0.
 
-    Where it is the largest, its derivative must not be added up of 1, -1 and what remains.
-    Smoothed, a part of the loss is the mean of that over all labels.
+    If the label's score is the largest, the distance is a constant, so that its derivative is not
+    1 - 1 plus a small rest. With smoothing, a part of the loss is the mean over all labels.
     """
     place, largest, log_sum = _largest(rows, x)
     below = rows.where(labels == place, 0.0, largest - rows.pick(x, labels, of_all=True))
@@ -38,7 +38,7 @@ def value(rows: Any, x: Any, labels: Any, smoothing: Any) -> Any:
 
 
 def gradient(rows: Any, x: Any, labels: Any, smoothing: Any) -> Any:
-    """softmax(x) - 1 at the label, which is minus the part of the others, softmax(x) elsewhere."""
+    """softmax(x), minus 1 at the label: there it is minus the share of the other classes."""
     exponentials = rows.exp(x - rows.largest(x))
     here = rows.is_at(x, labels)
     others = rows.total(rows.where(here, 0.0, exponentials))
@@ -53,17 +53,17 @@ def second_derivative(rows: Any, x: Any, labels: Any, smoothing: Any) -> Any:
     exponentials, place = rows.exp(x - rows.largest(x)), rows.first_largest(x)
     total = rows.total(exponentials)
     others = rows.total(rows.where(rows.is_at(x, place), 0.0, exponentials))
-    # All but the largest probability are at most 1/2, so that 1 - p does not cancel.
+    # All probabilities except the largest are at most 1/2, so that 1 - p does not cancel.
     rest = rows.where(rows.is_at(x, place), others, total - exponentials)
     return (exponentials / total) * (rest / total)
 
 
 def soft_value(rows: Any, x: Any, targets: Any, smoothing: Any) -> Any:
-    """The same for probabilities, which need not add up to 1: minus Σ t·log(softmax(x)).
+    """The same for probabilities t, which need not add up to 1: -Σ t·log(softmax(x)).
 
-    The largest score has no distance from itself, so that what is above it in derivatives is the
-    sum of the other probabilities. A probability of 0 adds 0 even to a score of -inf, where it is
-    a constant to derivatives.
+    The distance of the largest score from itself is the constant 0, so that the derivative at this
+    score is the sum of the shares of the others. A probability of 0 adds 0 even if its score is
+    -inf; this term, too, is a constant.
     """
     place, largest, log_sum = _largest(rows, x)
     here = rows.is_at(x, place)
@@ -78,7 +78,7 @@ def soft_value(rows: Any, x: Any, targets: Any, smoothing: Any) -> Any:
 
 
 def soft_gradient(rows: Any, x: Any, targets: Any, smoothing: Any) -> Any:
-    """softmax(x), times the sum of the smoothed targets, minus these."""
+    """softmax(x) times the sum of the smoothed targets, minus these targets."""
     exponentials = rows.exp(x - rows.largest(x))
     softmax = exponentials / rows.total(exponentials)
     gradient = rows.total(targets) * softmax - targets
@@ -88,7 +88,7 @@ def soft_gradient(rows: Any, x: Any, targets: Any, smoothing: Any) -> Any:
 
 
 def soft_second_derivative(rows: Any, x: Any, targets: Any, smoothing: Any) -> Any:
-    """The same, times the sum of the smoothed targets."""
+    """p·(1 - p) times the sum of the smoothed targets."""
     targets = rows.total(targets)
     if not is_zero(smoothing):
         targets = (1.0 - smoothing) * targets + smoothing
@@ -145,40 +145,31 @@ def cross_entropy(
     and the label smoothing s.
 
     Args:
-        logits: the scores, an array of at least one dimension, of NumPy, MLX, PyTorch or another
-            library that follows the Python array API standard.
+        logits: the scores.
         targets: the class of each row, an array of integers in the shape of `logits` without
-            `axis`; or probabilities, in the shape of `logits`. These need not add up to 1: the
-            formula holds, and a row of zeros has the loss and the gradient 0, as in PyTorch and
-            unlike in MLX (docs/mlx.md).
-        weights: factors of the losses, a number or an array that broadcasts to their shape.
+            `axis`; or probabilities, in the shape of `logits`. Probabilities need not add up to 1:
+            the formula holds, and a row of zeros has the loss and the gradient 0, as in PyTorch
+            and unlike in MLX (docs/mlx.md).
         axis: the axis of the classes.
-        label_smoothing: the part s of each label, in [0, 1), that all classes share.
-        reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number
-            of rows that `where` selects) or `"weighted_mean"` (the sum divided by the sum of the
-            weights; NaN where that is 0). Unlike PyTorch's, the default is `"none"`, and `"mean"`
-            does not divide by the weights.
-        where: a boolean array that broadcasts to the shape of the losses. A row where it is false
-            adds nothing, even if it holds NaN or no class at all; with `"none"` its loss is 0.
+        label_smoothing: the part s of each label, in [0, 1), that is spread over all classes.
+        reduction: Unlike in PyTorch, `"mean"` does not divide by the weights.
+        where: The class of such a row need not exist.
 
     Returns:
-        The losses in the shape of `logits` without `axis`, or their reduction, a scalar. The dtype
-        is that of `logits` (and of probabilities); integers and booleans become the framework's
-        default float. Nothing cancels or overflows on the way: half types are computed in float32,
-        float32 in float64 where there is one (docs/numerics.md).
-
-        A logit of -inf is a class that cannot be; the loss of its label is infinite, and of
-        probabilities if its own is not 0 (where it is, PyTorch and MLX have NaN) or with label
-        smoothing.
+        No step of the computation cancels or overflows.
 
     Raises:
-        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, class indices
-            that are no integers, a `where` that is not boolean.
-        ValueError: shapes that do not match, an axis that does not exist or is empty, label
-            smoothing outside [0, 1), an unknown reduction.
-        IndexError: a class that does not exist, on NumPy arrays, and on PyTorch's and JAX's on a
-            CPU outside of compilers and transforms. Elsewhere values cannot be looked at, and the
-            loss of such a row is NaN. Negative classes do not count from the end.
+        TypeError: class indices that are not integers; a `label_smoothing` that is not a number.
+        ValueError: a `label_smoothing` outside [0, 1).
+        IndexError: a class that does not exist, in NumPy arrays, and in PyTorch tensors and JAX
+            arrays on a CPU outside of compilers and transforms. Elsewhere, values cannot be read,
+            and the loss of such a row is NaN. Negative classes do not count from the end.
+
+    Special values:
+        A logit of -inf is an impossible class: the loss is inf if it is the label. With
+        probabilities, the loss is inf unless the probability of the class is 0 (PyTorch and MLX
+        give NaN then); with label smoothing, it is always inf. A row in which a logit is inf or
+        NaN, or all are -inf, has the loss NaN.
 
     Example:
         >>> import lossless, numpy as np

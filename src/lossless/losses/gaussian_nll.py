@@ -13,7 +13,7 @@ from ._parts import zero
 
 
 def value(xp: Any, r: Any, variances: Any, eps: Any) -> Any:
-    """Half of log v + r²/v, of which twice as much may overflow."""
+    """(log v + r²/v) / 2, in halves: the sum may overflow where its half does not."""
     v = _variance(xp, variances, eps)
     return 0.5 * xp.log(v) + (0.5 * r) * (r / v)
 
@@ -29,12 +29,12 @@ def second_derivative(xp: Any, r: Any, variances: Any, eps: Any) -> Any:
 
 
 def full_value(xp: Any, r: Any, variances: Any, eps: Any) -> Any:
-    """The same and log(2π)/2."""
+    """The same plus log(2π)/2."""
     return value(xp, r, variances, eps) + 0.5 * math.log(2.0 * math.pi)
 
 
 def _variance(xp: Any, variances: Any, eps: Any) -> Any:
-    """At least eps."""
+    """The variances, at least eps."""
     return xp.where(variances < eps, eps, variances)
 
 
@@ -82,39 +82,29 @@ def gaussian_nll_loss(
         \qquad v = \max(\text{vars}, \epsilon)
 
     Args:
-        inputs: the predicted means, an array of any shape, of NumPy, MLX, PyTorch, JAX or another
-            library that follows the Python array API standard.
-        targets: the true values, of the same shape. Either one may be a scalar instead; other
-            shapes are not broadcast.
-        vars: the predicted variances, in the square of the units of the means: an array that
-            broadcasts to the shape of the residuals (one for each element, row or sample), or a
-            scalar.
+        inputs: the predicted means.
+        vars: the predicted variances, in the squared units of the means: an array that broadcasts
+            to the shape of the residuals (one for each element, row or sample), or a scalar.
         full: whether to add the constant log(2 pi) / 2.
-        eps: variances below it count as it; a number > 0.
-        reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number
-            of elements that `where` selects) or `"weighted_mean"` (the sum divided by the sum of
-            the weights; NaN where that is 0).
-        weights: factors of the losses, a number or an array that broadcasts to their shape.
-        where: a boolean array that broadcasts to that shape. An element where it is false adds
-            nothing, even if it is NaN or infinite; with `"none"` its loss is 0.
-        axis: reduce over this axis or these axes only.
+        eps: the smallest variance, a number > 0, or an array that broadcasts to the shape of the
+            residuals. It replaces smaller variances.
 
     Returns:
-        The losses in the shape of the arguments, or their reduction (a scalar, or an array of the
-        axes that remain), in the dtype of `inputs`, `targets` and `vars` (`huber_loss` says more).
-        Where the native kernels serve, each loss is within 0.5 + 2^-20 ULP of the exact one, also
-        where its two terms cancel. Gradients by `vars` come of the formula.
+        Derivatives with respect to `vars` come from the formula.
 
     Raises:
-        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
-            is not boolean.
-        ValueError: shapes that do not match, an `eps` that is not > 0, an unknown reduction, an
-            axis that does not exist, an axis without a reduction.
+        TypeError: an `eps` that is neither a number nor an array.
+        ValueError: a number `eps` that is not > 0.
+
+    Special values:
+        A variance below `eps`, 0 and negative ones included, counts as `eps`. With a variance of
+        inf, the loss is inf and the gradient 0. An infinite residual has the loss inf and an
+        infinite gradient, and NaN if the variance is infinite, too.
 
     Example:
         >>> import lossless, numpy as np
-        >>> means, truth = np.array([0.5, 2.0]), np.array([1.5, 2.0])
-        >>> lossless.gaussian_nll_loss(means, truth, np.array([1.0, 0.25]), reduction="none")
+        >>> means, targets = np.array([0.5, 2.0]), np.array([1.5, 2.0])
+        >>> lossless.gaussian_nll_loss(means, targets, np.array([1.0, 0.25]), reduction="none")
         array([ 0.5       , -0.69314718])
 
     References:

@@ -1,4 +1,4 @@
-"""The hinge loss, by which support vector machines separate two classes."""
+"""The hinge loss, with which support vector machines separate two classes."""
 
 from __future__ import annotations
 
@@ -49,37 +49,20 @@ def hinge_loss(
     where: Values | None = None,
     axis: Axis = None,
 ) -> Call[Array]:
-    r"""The hinge loss, by which support vector machines separate two classes.
+    r"""The hinge loss, with which support vector machines separate two classes.
 
     .. math::
         l = \max(0, 1 - \text{targets} \cdot \text{inputs})
 
-    Its gradient by `inputs` is minus the target where the loss is above 0, and 0 elsewhere.
-
     Args:
-        inputs: the scores, an array of any shape, of NumPy, MLX, PyTorch, JAX or another library
-            that follows the Python array API standard.
-        targets: the labels, -1 or 1 (any number is taken), of the same shape. Either one may be a
-            scalar instead; other shapes are not broadcast.
-        reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number
-            of elements that `where` selects) or `"weighted_mean"` (the sum divided by the sum of
-            the weights; NaN where that is 0).
-        weights: factors of the losses, a number or an array that broadcasts to their shape.
-        where: a boolean array that broadcasts to that shape. An element where it is false adds
-            nothing, even if it is NaN or infinite; with `"none"` its loss is 0.
-        axis: reduce over this axis or these axes only.
+        inputs: the scores.
+        targets: the labels, -1 or 1 (other numbers are accepted).
 
-    Returns:
-        The losses in the shape of the arguments, or their reduction (a scalar, or an array of the
-        axes that remain), in the dtype of `inputs` and `targets`
-        (`huber_loss` says more). Where the native kernels serve and without weights each loss is
-        the exact one, correctly rounded.
-
-    Raises:
-        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
-            is not boolean.
-        ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
-            an axis without a reduction.
+    Special values:
+        The gradient is minus the target where the loss is positive. At the kink, where the product
+        of target and score is 1, and beyond it, value and gradient are 0. The second derivative is
+        0 everywhere. An infinite score has the loss 0 if its sign is that of the label, inf if
+        not, and NaN if the label is 0.
 
     Example:
         >>> import lossless, numpy as np

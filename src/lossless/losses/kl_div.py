@@ -12,10 +12,10 @@ from .._types import Array, Numbers, RowReduction, Values
 
 
 def value(rows: Any, x: Any, targets: Any) -> Any:
-    """Σ exp(targets)·(targets - x), to which a probability of 0 adds 0."""
+    """Σ exp(targets)·(targets - x), where a probability of 0 adds 0."""
     absent = targets == -math.inf
     probabilities = rows.exp(targets)
-    # A probability too small for the dtype where x allows none at all.
+    # A probability that underflows to 0 where the predicted one is exactly 0.
     lost = rows.logical_and(x == -math.inf, probabilities == 0.0)
     lost = rows.logical_and(lost, targets > -math.inf)
     targets = rows.where(absent, 0.0, targets)
@@ -52,31 +52,17 @@ def kl_div_loss(
     .. math::
         l = \sum_j e^{t_j} (t_j - x_j)
 
-    for the log-probabilities x that were predicted and the true ones, t. A true probability of 0,
-    t = -inf, adds 0, and a predicted one of 0 infinity elsewhere.
+    for the log-probabilities x that were predicted and the true ones, t.
 
     Args:
-        inputs: the predicted log-probabilities, an array of at least one dimension, of NumPy, MLX,
-            PyTorch or another library that follows the Python array API standard.
+        inputs: the predicted log-probabilities.
         targets: the true log-probabilities, of the same shape; they are not broadcast.
         axis: the axis of each distribution.
-        reduction: `"none"` (an array of losses), `"sum"` or `"mean"` (the sum divided by the number
-            of rows that `where` selects). Unlike PyTorch's, the default is `"none"`, and the mean
-            is that of rows.
-        where: a boolean array that broadcasts to the shape of the losses. A row where it is false
-            adds nothing, even if it holds NaN; with `"none"` its loss is 0.
+        reduction: Unlike in PyTorch, `"mean"` is the mean over rows.
 
-    Returns:
-        The losses in the shape of `inputs` without `axis`, or their reduction, a scalar. The dtype
-        is that of `inputs` and `targets`; integers and booleans become the framework's default
-        float. Half types are computed in float32, float32 in float64 where there is one
-        (docs/numerics.md).
-
-    Raises:
-        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
-            is not boolean.
-        ValueError: shapes that do not match, an axis that does not exist or is empty, an unknown
-            reduction.
+    Special values:
+        A true probability of 0 (a target of -inf) adds 0, also where the predicted probability is
+        0. A predicted probability of 0 elsewhere gives inf.
 
     Example:
         >>> import lossless, numpy as np

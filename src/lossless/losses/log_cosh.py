@@ -11,16 +11,16 @@ from .._spec import LossSpec
 from .._types import Array, Axis, Numbers, Reduction, Values
 
 LOG_2 = math.log(2)
-# Below this, |r| - log 2 + ... loses digits of the value; above, the derivatives of the other form
-# lose some of the second derivative (tests/formula_errors.py --branch prints by how much).
+# Below it, the form for large |r| loses digits of the value; above it, the form for small |r| loses
+# digits of the second derivative (tests/formula_errors.py --branch prints how many).
 BRANCH = 0.75
 
 
 def value(xp: Any, r: Any) -> Any:
-    """Without the cancellation of log(eʳ + e⁻ʳ) - log 2.
+    """log cosh r, in two forms that do not cancel as log(eʳ + e⁻ʳ) - log 2 does.
 
-    cosh r = 1 + 2 sinh²(r/2), and, as cosh r = e^|r| (1 + e^(-2|r|)) / 2, for larger |r|:
-    log cosh r = |r| - log 2 + log(1 + e^(-2|r|)).
+    For small r, cosh r = 1 + 2 sinh²(r/2), so that log1p keeps the digits. For larger |r|,
+    cosh r = e^|r| (1 + e^(-2|r|)) / 2 and log cosh r = |r| - log 2 + log(1 + e^(-2|r|)).
     """
     a = xp.abs(r)
     small = a < BRANCH
@@ -35,7 +35,7 @@ def gradient(xp: Any, r: Any) -> Any:
 
 
 def second_derivative(xp: Any, r: Any) -> Any:
-    """1/cosh² r, 0 from where that underflows: unlike 1 - tanh² r it does not cancel."""
+    """1/cosh² r, which does not cancel as 1 - tanh² r does; 0 where it underflows."""
     far = xp.abs(r) > 0.5 * math.log(xp.finfo(r.dtype).max)
     result = xp.square(1.0 / xp.cosh(xp.where(far, 0.0, r)))
     return xp.where(far, 0.0, result)
@@ -65,44 +65,23 @@ def log_cosh_loss(
     .. math::
         l(a) = \log(\cosh(a)) \qquad a = \text{inputs} - \text{targets}
 
-    About :math:`a^2/2` for small residuals, where its gradient :math:`\tanh(a)` is stable, and
-    :math:`|a| - \log 2` for large ones, which makes it less sensitive to outliers than the squared
-    error. Unlike Huber's loss it has all derivatives everywhere.
-
-    Args:
-        inputs: the predictions, an array of any shape, of NumPy, MLX, PyTorch or another library
-            that follows the Python array API standard.
-        targets: the true values, of the same shape. Either one may be a scalar instead; other
-            shapes are not broadcast.
-        reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number
-            of elements that `where` selects) or `"weighted_mean"` (the sum divided by the sum of
-            the weights; NaN where that is 0). Unlike PyTorch's, the default is `"none"`.
-        weights: factors of the losses, a number or an array that broadcasts to their shape.
-        where: a boolean array that broadcasts to that shape. An element where it is false adds
-            nothing, even if it is NaN or infinite; with `"none"` its loss is 0.
-        axis: reduce over this axis or these axes only.
+    It is about :math:`a^2/2` for small residuals and :math:`|a| - \log 2` for large ones, which
+    makes it less sensitive to outliers than the squared error. Its gradient is :math:`\tanh(a)`.
+    Unlike Huber's loss, it has all derivatives everywhere.
 
     Returns:
-        The losses in the shape of the residuals, or their reduction (a scalar, or an array of the
-        axes that remain). The dtype is that of `inputs` and `targets`: float16, bfloat16,
-        float32 and float64 keep theirs, integers and booleans become the framework's default
-        float; `weights` does not change it. Where the native kernels serve (`info` tells) and
-        without weights, each loss is the exact one, correctly rounded (in float64 within a few
-        ULP), and sums are accumulated in double and rounded once; elsewhere within a few ULP
-        (docs/numerics.md).
+        In float64, values and gradients of the kernel are within 6 ULP.
 
-    Raises:
-        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
-            is not boolean.
-        ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
-            an axis without a reduction.
+    Special values:
+        An infinite residual has the loss inf, the gradient ±1 and the second derivative 0. The
+        loss of a small residual keeps its digits; it is 0 only if :math:`a^2/2` underflows.
 
     Example:
         >>> import lossless, numpy as np
-        >>> predictions, truth = np.array([1e-8, 2.0], np.float32), np.array([0, -3], np.float32)
-        >>> lossless.log_cosh_loss(predictions, truth)
+        >>> predictions, targets = np.array([1e-8, 2.0], np.float32), np.array([0, -3], np.float32)
+        >>> lossless.log_cosh_loss(predictions, targets)
         array([5.000000e-17, 4.306898e+00], dtype=float32)
-        >>> lossless.log_cosh_loss(predictions, truth, reduction="mean")
+        >>> lossless.log_cosh_loss(predictions, targets, reduction="mean")
         np.float32(2.153449)
 
     References:

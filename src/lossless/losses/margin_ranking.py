@@ -12,7 +12,7 @@ from ._parts import zero
 
 
 def value(xp: Any, r: Any, targets: Any, margin: Any) -> Any:
-    """The margin less y r, at least 0."""
+    """margin - y r, at least 0."""
     rest = margin - targets * r
     return xp.where(rest <= 0, 0.0, rest)
 
@@ -57,36 +57,22 @@ def margin_ranking_loss(
     .. math::
         l = \max(0, \text{margin} - \text{targets} \cdot (\text{inputs1} - \text{inputs2}))
 
-    Its gradient by `inputs1` is minus the target where the loss is above 0, and 0 elsewhere.
-
     Args:
-        inputs1: scores, an array of any shape, of NumPy, MLX, PyTorch, JAX or another library that
-            follows the Python array API standard.
-        inputs2: the scores to compare with, of the same shape. Either one may be a scalar instead;
-            other shapes are not broadcast.
-        targets: 1 where `inputs1` is to be higher, -1 where `inputs2` is (any number is taken), of
-            the same shape or a scalar.
-        margin: by how much, in the units of the scores: a number, or an array that broadcasts to
-            their shape.
-        reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number
-            of elements that `where` selects) or `"weighted_mean"` (the sum divided by the sum of
-            the weights; NaN where that is 0).
-        weights: factors of the losses, a number or an array that broadcasts to their shape.
-        where: a boolean array that broadcasts to that shape. An element where it is false adds
-            nothing, even if it is NaN or infinite; with `"none"` its loss is 0.
-        axis: reduce over this axis or these axes only.
-
-    Returns:
-        The losses in the shape of the arguments, or their reduction (a scalar, or an array of the
-        axes that remain), in the dtype of `inputs1`, `inputs2` and `targets`
-        (`huber_loss` says more). Where the native kernels serve and without weights each loss is
-        the exact one, correctly rounded.
+        inputs1: the scores.
+        inputs2: the scores to compare with.
+        targets: 1 where `inputs1` should be higher, -1 where `inputs2` should be (other numbers are
+            accepted); an array of the same shape, or a scalar.
+        margin: the required difference, in the units of the scores: a number, or an array that
+            broadcasts to their shape.
 
     Raises:
-        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
-            is not boolean.
-        ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
-            an axis without a reduction.
+        TypeError: a `margin` that is neither a number nor an array.
+
+    Special values:
+        The gradient with respect to `inputs1` is minus the target where the loss is positive. At
+        the kink, where the scores differ by exactly the margin, and beyond it, value and gradient
+        are 0. The second derivative is 0 everywhere. With a `margin` of inf, the loss of finite
+        scores is inf, and with one of -inf it is 0. Equal infinite scores give NaN.
 
     Example:
         >>> import lossless, numpy as np

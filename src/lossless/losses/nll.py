@@ -47,28 +47,23 @@ def nll_loss(
     for the log-probabilities x of a row and its label t.
 
     Args:
-        inputs: the log-probabilities, an array of at least one dimension, of NumPy, MLX, PyTorch or
-            another library that follows the Python array API standard.
+        inputs: the log-probabilities.
         targets: the class of each row, an array of integers in the shape of `inputs` without
             `axis`.
         axis: the axis of the classes.
-        reduction: `"none"` (an array of losses), `"sum"` or `"mean"` (the sum divided by the number
-            of rows that `where` selects). Unlike PyTorch's, the default is `"none"`.
-        where: a boolean array that broadcasts to the shape of the losses. A row where it is false
-            adds nothing, even if it holds NaN or no class at all; with `"none"` its loss is 0.
+        where: The class of such a row need not exist.
 
     Returns:
-        The losses in the shape of `inputs` without `axis`, or their reduction, a scalar. The dtype
-        is that of `inputs`; integers and booleans become the framework's default float. Nothing
-        rounds but a reduction, once.
+        Without a reduction, no result is rounded.
 
     Raises:
-        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, class indices
-            that are no integers, a `where` that is not boolean.
-        ValueError: shapes that do not match, an axis that does not exist or is empty, an unknown
-            reduction.
-        IndexError: a class that does not exist, where `cross_entropy` says so; elsewhere the loss
-            of such a row is NaN.
+        TypeError: class indices that are not integers.
+        IndexError: a class that does not exist, if values can be read, as in `cross_entropy`; if
+            not, the loss of such a row is NaN.
+
+    Special values:
+        A log-probability of -inf at the label has the loss inf. The log-probabilities of the other
+        classes do not count, even if they are NaN.
 
     Example:
         >>> import lossless, numpy as np

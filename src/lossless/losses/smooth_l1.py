@@ -13,7 +13,7 @@ from ._parts import zero
 
 
 def value(xp: Any, r: Any, beta: Any) -> Any:
-    """r²/(2β) below β, |r| - β/2 from there on."""
+    """r²/(2β) for |r| < β, |r| - β/2 elsewhere."""
     near = xp.abs(r) < beta
     inner = xp.where(near, r, 0.0)
     outer = xp.where(near, 0.0, l1.value(xp, r) - 0.5 * beta)
@@ -21,13 +21,13 @@ def value(xp: Any, r: Any, beta: Any) -> Any:
 
 
 def gradient(xp: Any, r: Any, beta: Any) -> Any:
-    """r/β below β, the sign of r from there on."""
+    """r/β for |r| < β, the sign of r elsewhere."""
     near = xp.abs(r) < beta
     return xp.where(near, r / xp.where(near, beta, 1.0), l1.gradient(xp, r))
 
 
 def second_derivative(xp: Any, r: Any, beta: Any) -> Any:
-    """1/β below β, 0 from there on."""
+    """1/β for |r| < β, 0 elsewhere."""
     near = xp.abs(r) < beta
     return xp.where(near, 1.0 / xp.where(near, beta, 1.0), zero(xp, r))
 
@@ -65,42 +65,28 @@ def smooth_l1_loss(
 
     It is Huber's loss with :math:`\delta = \beta`, divided by :math:`\beta`.
 
-
     Args:
-        predictions: the predictions, an array of any shape, of NumPy, MLX, PyTorch, JAX or another
-            library that follows the Python array API standard.
-        targets: the true values, of the same shape. Either one may be a scalar instead; other
-            shapes are not broadcast.
-        beta: where the loss turns from squared to absolute, in the units of the residual: a number
-            >= 0 (0: `l1_loss`), or an array that broadcasts to the shape of the residuals; where
-            such an array is not >= 0, the result is NaN.
-        reduction: `"none"` (an array of losses), `"sum"`, `"mean"` (the sum divided by the number
-            of elements that `where` selects) or `"weighted_mean"` (the sum divided by the sum of
-            the weights; NaN where that is 0).
-        weights: factors of the losses, a number or an array that broadcasts to their shape.
-        where: a boolean array that broadcasts to that shape. An element where it is false adds
-            nothing, even if it is NaN or infinite; with `"none"` its loss is 0.
-        axis: reduce over this axis or these axes only.
+        beta: the magnitude of the residual from which the loss is absolute, in the same units: a
+            number >= 0, or an array that broadcasts to the shape of the residuals.
 
     Returns:
-        The losses in the shape of the arguments, or their reduction (a scalar, or an array of the
-        axes that remain), in the dtype of `predictions` and `targets`
-        (`huber_loss` says more). Where the native kernels serve and without weights each loss is
-        the exact one, correctly rounded.
+        In float64, the kernel is within 2 ULP and 2^-50 of the terms of a difference.
 
     Raises:
-        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
-            is not boolean.
-        ValueError: shapes that do not match, an unknown reduction, an axis that does not exist,
-            an axis without a reduction,
-            a number `beta` that is not >= 0.
+        TypeError: a `beta` that is neither a number nor an array.
+        ValueError: a number `beta` that is not >= 0.
+
+    Special values:
+        Where the magnitude of a residual is `beta`, the second derivative is 0. An infinite
+        residual has the loss inf and the gradient ±1. With a `beta` of 0, the loss is `l1_loss`,
+        with the gradient 0 at 0. Where an array `beta` is not >= 0, the result is NaN.
 
     Example:
         >>> import lossless, numpy as np
-        >>> predictions, truth = np.array([1.0, 2.0, 10.0]), np.array([1.5, 2.0, 3.0])
-        >>> lossless.smooth_l1_loss(predictions, truth, reduction="none")
+        >>> predictions, targets = np.array([1.0, 2.0, 10.0]), np.array([1.5, 2.0, 3.0])
+        >>> lossless.smooth_l1_loss(predictions, targets, reduction="none")
         array([0.125, 0.   , 6.5  ])
-        >>> lossless.smooth_l1_loss(predictions, truth, beta=0.0, reduction="none")
+        >>> lossless.smooth_l1_loss(predictions, targets, beta=0.0, reduction="none")
         array([0.5, 0. , 7. ])
 
     References:

@@ -1,4 +1,4 @@
-"""By how much an anchor is not nearer to a positive than to a negative sample."""
+"""How much nearer an anchor should be to a positive than to a negative sample."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from .._types import Array, Numbers, RowReduction, Values
 
 
 def _magnitude(rows: Any, x: Any) -> Any:
-    """|x|, whose derivative at 0 is 0: JAX takes 1 for that of abs."""
+    """|x|, with the derivative 0 at 0, where JAX's abs has the derivative 1."""
     return x * rows.constant(rows.sign(x))
 
 
 def _distance(rows: Any, x: Any, p: float, eps: float) -> tuple[Any, Any, Any]:
-    """x divided by the largest of its magnitudes and eps^(1/p), (Σ|x|^p + eps)^(1/p) then, scale.
+    """x divided by a scale, the norm (Σ|x|^p + eps)^(1/p) divided by it, and the scale.
 
-    p is not infinite. Without eps the distance 0 is a constant: the root has no derivative there.
+    The scale is the largest magnitude, or eps^(1/p) if that is larger; p is not infinite. Without
+    eps, a distance of 0 is a constant, since the root has no derivative there.
     """
     root = eps ** (1.0 / p)
     largest = rows.constant(rows.largest(rows.abs(x)))
     scale = rows.where(largest > root, largest, root or 1.0)
     scale = rows.where(largest == math.inf, 1.0, scale)
     x = x / scale
-    # No magnitudes where there is a choice: to frameworks they have no second derivative at 0.
+    # Magnitudes only if p needs them: to frameworks they have no second derivative at 0.
     magnitude = x if p == 2.0 else _magnitude(rows, x)
     powers = x * x if p == 2.0 else magnitude if p == 1.0 else magnitude**p
     total = rows.total(powers) + (root / scale) ** p
@@ -65,7 +66,7 @@ def value(
     margin: Any,
     eps: float,
 ) -> Any:
-    """The distance of the positive minus that of the negative plus the margin, 0 if below."""
+    """The distance to the positive minus that to the negative, plus the margin; at least 0."""
     near = _triplet_distance(rows, anchors - positives, p, eps)
     far = _triplet_distance(rows, anchors - negatives, p, eps)
     loss = (near - far) + margin
@@ -81,7 +82,7 @@ def gradient(
     margin: Any,
     eps: float,
 ) -> Any:
-    """The slopes of both distances, 0 where the loss is."""
+    """The difference of the slopes of both distances, 0 where the loss is 0."""
     loss = value(rows, anchors, positives, negatives, p, margin, eps)
     near = _triplet_slope(rows, anchors - positives, p, eps)
     far = _triplet_slope(rows, anchors - negatives, p, eps)
@@ -115,40 +116,34 @@ def triplet_loss(
     *,
     where: Values | None = None,
 ) -> Call[Array]:
-    r"""By how much an anchor is not nearer to a positive than to a negative sample.
+    r"""How much nearer an anchor should be to a positive than to a negative sample.
 
     .. math::
-        l = \max\left(d(a - a^+) - d(a - a^-) + \alpha, 0\right)
+        l = \max\left(d(a - a^+) - d(a - a^-) + \text{margin}, 0\right)
         \qquad d(x) = \left(\epsilon + \sum_j |x_j|^p\right)^{1/p}
 
     Args:
-        anchors: the vectors a, an array of at least one dimension, of NumPy, MLX, PyTorch or
-            another library that follows the Python array API standard. Unlike MLX's, none is
-            broadcast.
+        anchors: the vectors a.
         positives: vectors that should be near to the anchors, of the same shape.
-        negatives: vectors that should be far from them, of the same shape.
+        negatives: vectors that should be far from the anchors, of the same shape. Unlike in MLX,
+            nothing is broadcast.
         axis: the axis of each vector.
-        p: which norm the distance is, a number >= 1; `inf` is the largest component (then there is
-            no `eps`).
-        margin: the difference of distances that is enough.
-        eps: what is added to the sum before the root, a number >= 0.
-        reduction: `"none"` (an array of losses), `"sum"` or `"mean"` (the sum divided by the number
-            of rows that `where` selects). Unlike PyTorch's, the default is `"none"`.
-        where: a boolean array that broadcasts to the shape of the losses. A row where it is false
-            adds nothing, even if it holds NaN; with `"none"` its loss is 0.
+        p: the norm that measures the distance, a number >= 1; `inf` means the largest component,
+            without `eps`.
+        margin: the required difference of the two distances, a number.
+        eps: the number that is added to the sum before the root, >= 0.
 
     Returns:
-        The losses in the shape of `anchors` without `axis`, or their reduction, a scalar. The dtype
-        is that of the three arrays; integers and booleans become the framework's default float. No
-        power of a large or small component over- or underflows; half types are computed in
-        float32, float32 in float64 where there is one (docs/numerics.md). Gradients at a distance
-        of 0 are 0.
+        No power of a large or small component overflows or underflows.
 
     Raises:
-        TypeError: complex, non-numeric or masked arrays, arrays of two frameworks, a `where` that
-            is not boolean.
-        ValueError: shapes that do not match, an axis that does not exist or is empty, a `p` that
-            is not >= 1, an `eps` that is not >= 0, an unknown reduction.
+        TypeError: a `p`, `margin` or `eps` that is not a number.
+        ValueError: a `p` that is not >= 1; an `eps` that is not >= 0.
+
+    Special values:
+        Where the loss is 0, the gradient is 0, and so is the gradient of a distance of 0. The
+        distance of a finite anchor to a vector with an infinite component is inf; an anchor with
+        one gives NaN.
 
     Example:
         >>> import lossless, numpy as np
