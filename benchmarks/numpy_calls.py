@@ -1,4 +1,4 @@
-"""How much faster a call on NumPy arrays is than the composed formula (benchmarks/composed.py).
+"""How much faster a call on NumPy arrays is than NumPy formulas (lossless.bench.numpy_formulas).
 
 Float32, from one element to 10^8, default parameters: the plain loss of each element, and the mean
 with its gradient. The formula comes as people write it ("plain"), and in place with preallocated
@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import composed
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -31,6 +30,7 @@ from timing import (
 )
 
 import lossless
+from lossless.bench import numpy_formulas
 
 LARGE = 16_000_000
 # How many times faster than the plain formula a value with gradient must be, from LARGE on.
@@ -48,13 +48,13 @@ def measure(loss: str, elements: int, seconds: float) -> list[dict[str, Any]]:
     generator = np.random.default_rng(elements)
     inputs = 2 * generator.standard_normal(elements, np.float32)
     targets = generator.standard_normal(elements, np.float32)
-    careful = composed.Careful(elements)
+    careful = numpy_formulas.InPlace(inputs)
     ours = LOSSES[loss]
     ours_with_gradient = lossless.value_and_grad(ours)
 
     def plain_and_careful(name: str) -> dict[str, Callable[[], object]]:
         return {
-            "plain": lambda: getattr(composed, name)(inputs, targets),
+            "plain": lambda: getattr(numpy_formulas, name)(inputs, targets),
             "careful": lambda: getattr(careful, name)(inputs, targets),
         }
 

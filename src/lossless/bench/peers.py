@@ -15,13 +15,13 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 import lossless
 
 from ..scoring.losses import ChosenLoss
 from ..verification.frameworks import JAX, MLX, Framework, NumPy, Torch
+from .numpy_formulas import InPlace
 from .timing import Call
 
 LOG_2 = math.log(2)
@@ -52,39 +52,9 @@ def _finished(framework: Framework, step: Callable[..., Any], x: Any, t: Any) ->
 def _numpy(_: NumPy, loss: ChosenLoss, x: Any, t: Any) -> Iterator[Case]:
     both = lossless.value_and_grad(loss.function)
     yield "lossless", "eager", lambda: both(x, t, **loss.parameters, reduction="mean")
-    formula = getattr(_InPlace(x), loss.name, None)
+    formula = getattr(InPlace(x), f"{loss.name}_value_and_grad", None)
     if formula:
         yield "formula", "eager", lambda: formula(x, t, **loss.parameters)
-
-
-class _InPlace:
-    """The formulas with every step in arrays that were allocated beforehand, by NumPy."""
-
-    def __init__(self, like: NDArray[Any]) -> None:
-        self._residual, self._value, self._gradient = (np.ones_like(like) for _ in range(3))
-
-    def huber(self, x: Any, t: Any, delta: float) -> Any:
-        """With the gradient g, the residual clipped to ±delta, the value is g (residual - g/2)."""
-        residual, value, gradient = self._residual, self._value, self._gradient
-        np.subtract(x, t, out=residual)
-        np.clip(residual, -delta, delta, out=gradient)
-        np.multiply(gradient, 0.5, out=value)
-        np.subtract(residual, value, out=value)
-        np.multiply(value, gradient, out=value)
-        return np.mean(value), np.divide(gradient, gradient.size, out=gradient)
-
-    def log_cosh(self, x: Any, t: Any) -> Any:
-        """|r| + log1p(exp(-2|r|)) - log 2: `logaddexp` takes longer."""
-        residual, value, gradient = self._residual, self._value, self._gradient
-        np.subtract(x, t, out=residual)
-        np.abs(residual, out=value)
-        np.multiply(value, -2.0, out=gradient)
-        np.exp(gradient, out=gradient)
-        np.log1p(gradient, out=gradient)
-        np.add(value, gradient, out=value)
-        np.subtract(value, LOG_2, out=value)
-        np.tanh(residual, out=gradient)
-        return np.mean(value), np.divide(gradient, gradient.size, out=gradient)
 
 
 def _named(module: Any, loss: ChosenLoss) -> Callable[..., Any] | None:

@@ -1,8 +1,7 @@
-"""What a NumPy user writes without this library: the composed formulas, plainly and with care.
+"""What a NumPy user writes without this library.
 
-`plain` is the formula as it stands in text books and in other libraries. `careful` writes every
-step into arrays that were allocated beforehand and takes the form with the fewest passes over
-memory.
+The functions are the formulas of text books and of other libraries. `InPlace` has the forms with
+the fewest passes over memory, and writes every step into arrays that are allocated beforehand.
 """
 
 from __future__ import annotations
@@ -42,16 +41,14 @@ def log_cosh_value_and_grad(inputs: Array, targets: Array) -> tuple[np.floating,
     return np.mean(value), np.tanh(residual) / residual.size
 
 
-class Careful:
-    """The same, in place, for inputs of one size."""
+class InPlace:
+    """The same in place, for inputs like these."""
 
-    def __init__(self, elements: int) -> None:
-        self.residual = np.ones(elements, np.float32)
-        self.value = np.ones(elements, np.float32)
-        self.gradient = np.ones(elements, np.float32)
+    def __init__(self, like: Array) -> None:
+        self.residual, self.value, self.gradient = (np.ones_like(like) for _ in range(3))
 
     def huber(self, inputs: Array, targets: Array, delta: float = 1.0) -> Array:
-        """With the gradient g, the residual clipped to ±delta, the value is g·(residual - g/2)."""
+        """With the gradient g, the residual clipped to ±delta, the value is g (residual - g/2)."""
         np.subtract(inputs, targets, out=self.residual)
         np.clip(self.residual, -delta, delta, out=self.gradient)
         np.multiply(self.gradient, 0.5, out=self.value)
