@@ -49,7 +49,7 @@ class Commands(typer.core.TyperGroup):
             sys.exit(end.exit_code)
 
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="markdown",

@@ -10,7 +10,7 @@ runs in float64, on the CPU: people read these coefficients, and the data are sm
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ import lossless
 from .._errors import UserError
 from ..verification.frameworks import Framework
 
-Vector = NDArray[np.float64]
+Vector: TypeAlias = NDArray[np.float64]
 
 # Of residuals in units of delta. Half the squared error is Huber's loss with no linear part.
 FITTED: dict[str, tuple[Any, dict[str, float]]] = {
@@ -63,12 +63,14 @@ class Regression:
             raise UserError(
                 f"{columns + 1} coefficients need at least {columns + 2} rows, got {rows}"
             )
-        self.inputs, self.targets = inputs, targets
-        self.mean, self.centre = inputs.mean(axis=0), float(np.median(targets))
+        self.inputs: Vector = inputs
+        self.targets: Vector = targets
+        self.mean: Vector = inputs.mean(axis=0)
+        self.centre: float = float(np.median(targets))
         distance = np.abs(targets - self.centre)
-        self.largest = float(distance.max()) or 1.0
+        self.largest: float = float(distance.max()) or 1.0
         # The outliers are few, so their values do not matter here.
-        self.spread = float(np.median(distance[distance > 0])) if distance.any() else 1.0
+        self.spread: float = float(np.median(distance[distance > 0])) if distance.any() else 1.0
         spread = inputs.std(axis=0)
         # Mean and division leave some rounding errors in a constant column.
         constant = spread <= 1e-12 * np.abs(inputs).max(axis=0)
@@ -80,8 +82,8 @@ class Regression:
         if dependent.any():
             name = names[int(dependent.argmax())]
             raise UserError(f"the column {name!r} is a combination of the inputs before it")
-        self.uncorrelated = orthogonal * math.sqrt(rows)
-        self.back = np.linalg.inv(triangle * spread) * math.sqrt(rows)
+        self.uncorrelated: Vector = orthogonal * math.sqrt(rows)
+        self.back: Vector = np.linalg.inv(triangle * spread) * math.sqrt(rows)
 
     def default_delta(self) -> tuple[float, str]:
         """The median distance from the Huber fit with the same delta, and words that say so.

@@ -78,13 +78,14 @@ class Rows:
     ) -> None:
         self._path, self._columns, self._groups = path, columns, groups
         self._skip_missing, self._numbered = skip_missing, numbered
-        self._read = self.skipped = 0
+        self._read = 0
+        self.skipped: int = 0
         self._table = open_table(path, form)
         for name in columns.names:
             self._check(name)
         with reading(path):
             kinds = self._table.kinds(columns.names)
-        self.kinds = dict(zip(columns.names, kinds, strict=True))
+        self.kinds: dict[str, Any] = dict(zip(columns.names, kinds, strict=True))
 
     @property
     def dtype(self) -> Any:

@@ -69,7 +69,8 @@ class Framework(ABC):
 
 
 class NumPy(Framework):
-    name, title = "numpy", "NumPy"
+    name: ClassVar[str] = "numpy"
+    title: ClassVar[str] = "NumPy"
 
     def array(self, numbers: NDArray[Any]) -> Any:
         return numbers
@@ -79,7 +80,8 @@ class NumPy(Framework):
 
 
 class MLX(Framework):
-    name, title = "mlx", "MLX"
+    name: ClassVar[str] = "mlx"
+    title: ClassVar[str] = "MLX"
 
     def __init__(self) -> None:
         self.mx: Any = importlib.import_module("mlx.core")
@@ -111,7 +113,8 @@ class MLX(Framework):
 
 
 class Torch(Framework):
-    name, title = "torch", "PyTorch"
+    name: ClassVar[str] = "torch"
+    title: ClassVar[str] = "PyTorch"
 
     def __init__(self) -> None:
         self.torch: Any = importlib.import_module("torch")
@@ -139,7 +142,8 @@ class Torch(Framework):
 
 
 class JAX(Framework):
-    name, title = "jax", "JAX"
+    name: ClassVar[str] = "jax"
+    title: ClassVar[str] = "JAX"
 
     def __init__(self) -> None:
         self.jax: Any = importlib.import_module("jax")

@@ -19,7 +19,7 @@ class Parquet(Table):
         self._path = path
         with pa.parquet.ParquetFile(path) as file:
             self._metadata, self._schema = file.metadata, file.schema_arrow
-        self.names = self._schema.names
+        self.names: list[str] = self._schema.names
 
     def batches(self, columns: list[str]) -> Iterator[list[Any]]:
         streams = [ahead(self._column(name)) for name in columns]
@@ -69,7 +69,7 @@ class Arrow(Table):
             stream = pa.ipc.open_stream(self._source)
             self._pieces = iter(stream)
             self._schema = stream.schema
-        self.names = self._schema.names
+        self.names: list[str] = self._schema.names
 
     def batches(self, columns: list[str]) -> Iterator[list[Any]]:
         for batch in self._pieces:

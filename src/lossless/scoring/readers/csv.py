@@ -37,11 +37,11 @@ UNDECODED = re.compile("[\udc80-\udcff]")
 class Csv(Table):
     """A file whose first line names the columns."""
 
-    text = True
+    text: bool = True
 
     def __init__(self, path: Path, separator: str, form: TextFormat) -> None:
         self._path, self._separator = path, form.separator or separator
-        self.decimal = form.decimal
+        self.decimal: str = form.decimal
         if self.decimal == self._separator:
             raise UserError(
                 f"{path}: --decimal {self.decimal!r} is also the separator of cells: add another, "
@@ -57,9 +57,9 @@ class Csv(Table):
             self._header = next(records, (0, []))[1]
         if not any(self._header):
             raise UserError(f"{path}: the first line must name the columns, and it is empty")
-        self.names = [name.strip() for name in self._header]
+        self.names: list[str] = [name.strip() for name in self._header]
         if any(map(UNDECODED.search, self.names)):
-            self.hint = f" (the first line is not {self._named_encoding()})"
+            self.hint: str = f" (the first line is not {self._named_encoding()})"
         elif len(self.names) == 1:
             self.hint = (
                 f" (cells must be separated by {self._separator!r}, or by the character of --sep)"

@@ -67,7 +67,7 @@ class Npy(Table):
         if not header.dtype.names:
             columns = range(math.prod(header.shape[1:]))
             self._record = np.dtype([(str(column), header.dtype) for column in columns])
-        self.names = list(self._record.names or ())
+        self.names: list[str] = list(self._record.names or ())
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
@@ -105,7 +105,7 @@ class Npz(Table):
         self._path = path
         self._archive = zipfile.ZipFile(path)
         members = [name for name in self._archive.namelist() if name.endswith(".npy")]
-        self.names = [name.removesuffix(".npy") for name in members]
+        self.names: list[str] = [name.removesuffix(".npy") for name in members]
         self._total = 1
 
     def batches(self, columns: list[str]) -> Iterator[list[Any]]:

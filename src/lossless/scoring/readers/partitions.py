@@ -28,8 +28,10 @@ class Partitioned(Table):
     def __init__(self, table: Table, keys: dict[str, str | None]) -> None:
         self._table = table
         self._keys = {key: value for key, value in keys.items() if key not in table.names}
-        self.names = [*table.names, *self._keys]
-        self.text, self.decimal, self.hint = table.text, table.decimal, table.hint
+        self.names: list[str] = [*table.names, *self._keys]
+        self.text: bool = table.text
+        self.decimal: str = table.decimal
+        self.hint: str = table.hint
 
     def batches(self, columns: list[str]) -> Iterator[list[Any]]:
         own = [name for name in columns if name not in self._keys]

@@ -62,9 +62,9 @@ class Table(ABC):
     """An open file."""
 
     names: list[str]
-    text = False  # whether all cells are text, as in CSV
-    decimal = "."  # the decimal mark of numbers in text
-    hint = ""  # a reason why a column may not be found
+    text: bool = False  # whether all cells are text, as in CSV
+    decimal: str = "."  # the decimal mark of numbers in text
+    hint: str = ""  # a reason why a column may not be found
 
     @abstractmethod
     def batches(self, columns: list[str]) -> Iterator[list[Any]]:
