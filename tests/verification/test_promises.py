@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 
+from lossless.executors.executor import FORMULAS, KERNELS
 from lossless.verification.formats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, NARROW
 from lossless.verification.frameworks import FRAMEWORKS
 from lossless.verification.losses import LOSSES
@@ -14,6 +15,7 @@ from lossless.verification.tasks import EXECUTORS
 
 
 def test_every_executor_has_a_promise_on_the_arrays_of_every_framework() -> None:
+    assert {FORMULAS, KERNELS} == set(EXECUTORS)
     assert set(product(EXECUTORS, FRAMEWORKS)) == PROMISES.keys()
 
 

@@ -1,6 +1,6 @@
-"""The numerical contract (docs/numerics.md): what each way to compute promises of its results.
+"""The numerical contract (docs/numerics.md): what each executor promises about its results.
 
-A way to compute is an executor, "kernels" or "formulas", on the arrays of a framework.
+The executors are "kernels" and "formulas", for the arrays of each framework.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Bounds = dict[str, Bound] | None  # by output; None: correctly rounded
 
 
 class Promise(Protocol):
-    """What an executor promises of a loss in a format."""
+    """What an executor promises for a loss in a format."""
 
     def bounds(self, loss: Loss, fmt: Format) -> Bounds: ...
 
@@ -25,9 +25,9 @@ class Promise(Protocol):
 class ByKernels:
     """Correct rounding in narrow formats, and in float64 a bound for each loss.
 
-    The kernels compute in double, and again in double-double where that does not decide the
-    rounding to a narrow format. Float64 has nothing wider behind it: there, terms that cancel
-    leave their own rounding errors.
+    The kernels compute in double, and again in double-double where double does not decide the
+    rounding to a narrow format. Float64 results are computed in double only, so the rounding
+    errors of terms that cancel remain.
     """
 
     def bounds(self, loss: Loss, fmt: Format) -> Bounds:
@@ -38,23 +38,22 @@ class ByKernels:
 
 @dataclass(frozen=True)
 class ByFormulas:
-    """A few ULP in float32 and float64, whose elementary functions are the framework's.
+    """A few ULP in float32 and float64: the elementary functions are those of the framework.
 
-    Half types are computed in float32: one ULP of theirs.
+    Results in half types are computed in float32, and are within one ULP of the half type.
     """
 
     first: float = 8.0  # ULP of value and gradient
     second: float = 16.0  # ULP of the second derivative
     terms: float = 2.0**-21  # of the magnitudes of float32 terms that cancel
-    # Whether subnormal inputs may count as 0.
-    flushes_inputs: bool = False
+    flushes_inputs: bool = False  # subnormal inputs may count as 0
 
     def bounds(self, loss: Loss, fmt: Format) -> Bounds:
         wide = fmt in (FLOAT32, FLOAT64)
         first, second = (self.first, self.second) if wide else (1.0, 1.0)
         # A subnormal number of float16 is a normal one of float32, in which it is computed.
         flushes_inputs = self.flushes_inputs and fmt is not FLOAT16
-        # What a framework makes of the derivative of tanh, 1 - tanh**2, cancels where it is small.
+        # A framework differentiates tanh as 1 - tanh**2, which cancels where it is small.
         absolute = dict.fromkeys(loss.absolute_beyond_2, 2.0**-22)
         return {
             output: Bound(

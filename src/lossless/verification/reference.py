@@ -18,13 +18,13 @@ T = TypeVar("T")
 OUTPUTS = ("value", "gradient", "second_derivative")
 
 
-# A result whose long double is not known to so many bits more than the format has goes to mpmath,
-# so that its error in ULP is known, too.
+# The bits beyond the precision of the format to which a result must be known in long double, so
+# that its error in ULP is known, too. Others go to mpmath.
 SPARE = 8
 
 
 def outputs(value: T, gradient: T, second_derivative: T) -> dict[str, T]:
-    """By the names of the outputs."""
+    """Three things by the names of the outputs."""
     return dict(zip(OUTPUTS, (value, gradient, second_derivative), strict=True))
 
 
@@ -32,49 +32,49 @@ def outputs(value: T, gradient: T, second_derivative: T) -> dict[str, T]:
 class Loss:
     """What is known of an element-wise loss besides its kernel and its formula.
 
-    Its functions are of the residual (inputs - targets), or of inputs and targets, and of its
-    parameters.
+    Functions take the residual (inputs - targets), or inputs and targets if not only their
+    difference counts, and then the parameters by name.
     """
 
     name: str  # as in lossless.info()["kernels"]
-    definition: Mapping[str, Callable[..., Mpf]]  # relative error below 2**(8 - mp.prec)
-    extended: Mapping[str, Callable[..., Screened]]  # the same in long double, with bounds
+    definition: Mapping[str, Callable[..., Mpf]]  # with relative errors below 2**(8 - mp.prec)
+    extended: Mapping[str, Callable[..., Screened]]  # the same in long double, with error bounds
 
     # How it is called
-    function: str = ""  # the public one, if it is not called f"{name}_loss"
-    fixed: Mapping[str, Any] = field(default_factory=dict)  # its arguments that choose this loss
-    parameters: Mapping[str, Any] = field(default_factory=dict)  # with their defaults
-    # The proof sweeps the first of these, tests try all.
+    function: str = ""  # the public function, if its name is not f"{name}_loss"
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # the arguments that choose this loss
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # and their default values
+    # The tests try all of these, `lossless verify --exhaustive` the first.
     other_parameters: tuple[Mapping[str, float], ...] = ()
 
     # What kind of function it is
-    uses_difference_only: bool = True  # of inputs and targets; else its functions take both
-    even: bool = True  # in the residual; its gradient at -0 is -0
+    uses_difference_only: bool = True  # the difference of inputs and targets
+    even: bool = True  # in the residual; the gradient at -0 is -0
     exact: bool = False  # the definition does not round at all
-    algebraic: bool = True  # results may lie exactly half way between two numbers
-    probabilities: bool = False  # whether inputs are from 0 to 1
-    exponential: bool = False  # of inputs, which MLX and XLA in float32 know but to |x| ULP
-    # How far inputs and targets are from where there is no derivative: 0 there, of either sign.
+    algebraic: bool = True  # a result may lie exactly half way between two numbers
+    probabilities: bool = False  # the inputs are from 0 to 1
+    exponential: bool = False  # of inputs: in float32, that of MLX and XLA is off by up to |x| ULP
+    # Of inputs, targets and parameters: 0 where there is no derivative, and small next to it.
     kink: Callable[..., float] | None = None
-    # By output, the sum of the magnitudes of its terms, in long double, if they may cancel.
+    # For outputs whose terms may cancel: the sum of the magnitudes of the terms, in long double.
     terms: Mapping[str, Callable[..., Extended]] = field(default_factory=dict)
 
     # What is promised
     ulp_float64: Mapping[str, float] = field(default_factory=dict)  # by the kernels
-    # Outputs of which formulas promise an absolute error only, where the residual is beyond 2.
+    # Outputs for which formulas promise only an absolute error where the residual is beyond 2.
     absolute_beyond_2: tuple[str, ...] = ()
 
     # Where it is tried
     special_values: tuple[SpecialValues, ...] = ()
-    targets: tuple[float, ...] = (0.0,)  # with which all inputs are tried
-    labels: tuple[int, int] = (0, 1)  # the least and the largest, if targets are labels
-    # Outputs that targets bring next to the middle of two numbers.
+    targets: tuple[float, ...] = (0.0,)  # each is tried with all inputs
+    labels: tuple[int, int] = (0, 1)  # the least and the largest label, if targets are labels
+    # Outputs that a choice of targets can bring next to the middle of two numbers.
     hard_outputs: tuple[str, ...] = ()
-    # Of inputs: the targets where the gradient is 0 or jumps to it, and where the value is 0
-    # though its terms are not.
+    # For given inputs, the targets where the gradient is 0 or jumps to 0.
     balanced_targets: Callable[[Any], Any] | None = None
+    # For given inputs, the targets where the value is 0 but its terms are not.
     targets_of_no_loss: Callable[[Any], Any] | None = None
-    # Inputs, targets and parameters of values that are small against their terms.
+    # Draws inputs, targets and parameters with values that are small against their terms.
     cancelling: Callable[[np.random.Generator], Iterator[tuple[float, ...]]] | None = None
 
     @property
@@ -87,7 +87,7 @@ class Loss:
         return [dict(self.parameters), *map(dict, self.other_parameters)]
 
     def operands(self, inputs: Array, targets: Array | None, fmt: Format) -> Operands:
-        """What the functions in long double take."""
+        """The arguments of the functions in long double."""
         return (Residual if self.uses_difference_only else Pair).of(inputs, targets, fmt)
 
     def magnitudes(
