@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from lossless._errors import UserError
-from lossless.cli.demo import _belgian_calls
 from lossless.demo import plot as demo_plot
+from lossless.demo.datasets import belgian_calls
 from lossless.demo.fits import FITTED, Fit, Regression
 from lossless.verification.frameworks import FRAMEWORKS
 
@@ -59,12 +59,12 @@ def scores(delta: float) -> dict[str, Callable[[Vector], Vector]]:
 
 @pytest.fixture(scope="module")
 def calls() -> Regression:
-    data = _belgian_calls()
+    data = belgian_calls()
     return Regression(data.inputs, data.targets, data.names)
 
 
 def test_data_are_those_of_the_book() -> None:
-    data = _belgian_calls()
+    data = belgian_calls()
     assert [float(year) for year in range(1950, 1974)] == data.inputs[:, 0].tolist()
     expected = 10 * np.array(TELEF.split(), float)
     np.testing.assert_allclose(data.targets, expected, rtol=1e-15)

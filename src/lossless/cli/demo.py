@@ -1,9 +1,7 @@
 """`lossless demo`: a linear model, trained with three losses, on data with outliers."""
 
 import math
-from dataclasses import dataclass
 from functools import partial
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +16,7 @@ from rich.table import Table
 
 from .._errors import UserError
 from .._files import check_path
-from ..demo import csv as demo_csv
+from ..demo.datasets import Dataset, belgian_calls, from_file
 from ..verification.frameworks import FRAMEWORKS, Framework
 from . import _frameworks
 from ._console import results
@@ -32,19 +30,6 @@ PREFERRED = ("mlx", "torch", "jax", "numpy")
 # A residual of the Huber fit is "far" if it exceeds the median residual by this factor: three
 # standard deviations, if the residuals were normal.
 FAR = 4.5
-
-
-@dataclass(frozen=True)
-class Data:
-    """The data to fit, and the words for them."""
-
-    title: str
-    inputs: Vector  # (rows, columns)
-    targets: Vector
-    names: list[str]
-    target: str
-    labels: tuple[list[str], str]  # of the axes
-    clean: NDArray[np.bool_] | None  # where it is known
 
 
 def demo(
@@ -94,11 +79,11 @@ def demo(
         raise UserError(f"--delta must be a finite number > 0, got {delta:g}")
     check_path("--output", output, demo_plot.FORMATS)
     if data is not None:
-        chosen = _from_file(data, inputs or [], targets)
+        chosen = from_file(data, inputs or [], targets)
     elif inputs or targets:
         raise UserError("--inputs and --targets name columns of a file: add --data FILE.csv")
     else:
-        chosen = _belgian_calls()
+        chosen = belgian_calls()
     problem = _fits.Regression(chosen.inputs, chosen.targets, chosen.names)
     trainer = _framework(framework)
     console = results()
@@ -139,34 +124,9 @@ def _framework(name: str | None) -> Framework:
     return trainer
 
 
-def _belgian_calls() -> Data:
-    with as_file(files("lossless.demo") / "data" / "belgian_calls.csv") as path:
-        table = demo_csv.read(path)
-        year, calls = (demo_csv.numbers(table, name) for name in ("year", "calls"))
-    return Data(
-        "International telephone calls from Belgium",
-        year[:, None],
-        calls,
-        ["year"],
-        "calls",
-        (["year"], "calls (millions)"),
-        np.array([unit == "calls" for unit in table.cells["counted"]]),
-    )
-
-
-def _from_file(path: Path, names: list[str], target: str | None) -> Data:
-    table = demo_csv.read(path)
-    if not names or target is None:
-        known = ", ".join(map(repr, table.cells))
-        raise UserError(f"{path}: add --inputs and --targets; the columns are {known}")
-    if len({*names, target}) <= len(names):
-        raise UserError("--inputs and --targets must be different columns")
-    columns = [demo_csv.numbers(table, name) for name in names]
-    targets = demo_csv.numbers(table, target)
-    return Data(path.name, np.column_stack(columns), targets, names, target, (names, target), None)
-
-
-def _introduce(console: Console, data: Data, delta: float, origin: str, trainer: Framework) -> None:
+def _introduce(
+    console: Console, data: Dataset, delta: float, origin: str, trainer: Framework
+) -> None:
     formula = escape(
         f"{data.target} ≈ intercept + {' + '.join(f'slope · {n}' for n in data.names)}"
     )
@@ -200,7 +160,7 @@ def _advance(progress: Progress, task: TaskID, part: float) -> None:
     progress.update(task, completed=part)
 
 
-def _table(data: Data, fits: "list[Fit]") -> Table:
+def _table(data: Dataset, fits: "list[Fit]") -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", overflow="fold")
     for fit in fits:
@@ -221,7 +181,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def _distance(data: Data, fit: "Fit") -> Vector:
+def _distance(data: Dataset, fit: "Fit") -> Vector:
     """The distances of the rows from the fit, 0 if they are below its uncertainty."""
     distance = np.abs(data.targets - fit(data.inputs))
     return np.where(distance > fit.noise, distance, 0.0)
@@ -235,12 +195,12 @@ def _digits(x: float) -> str:
     return f"{x:,.{max(0, 3 - math.floor(math.log10(abs(x))))}f}"
 
 
-def _far(data: Data, fit: "Fit") -> NDArray[np.bool_]:
+def _far(data: Dataset, fit: "Fit") -> NDArray[np.bool_]:
     distance = _distance(data, fit)
     return distance > FAR * float(np.median(distance))
 
 
-def _conclude(console: Console, data: Data, far: NDArray[np.bool_]) -> None:
+def _conclude(console: Console, data: Dataset, far: NDArray[np.bool_]) -> None:
     if data.clean is None:
         console.print(
             f"{_count(int(far.sum()), 'row')} at more than {FAR:g} times the median distance from "
