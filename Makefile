@@ -105,6 +105,8 @@ lint: .venv/.installed  ## check style, format and types
 	@echo "clang-format --dry-run -Werror src"
 	@$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 	$(BIN)/mypy --strict src/lossless benchmarks tools tests
+	@echo "tools/mutate.py --list: are the declared mistakes there?"
+	@$(BIN)/python tools/mutate.py --list > /dev/null
 
 format: .venv/.tools  ## format the files as lint expects
 	$(BIN)/ruff check --fix-only .

@@ -29,7 +29,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 
-from mutations import Change, Mutant, lines_of_code, mutants
+from mutations import (
+    DECLARED,
+    Change,
+    Mutant,
+    Reasons,
+    declared,
+    lines_of_code,
+    mutants,
+    unmatched,
+)
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -47,7 +56,7 @@ SETTINGS = (
     "-DLOSSLESS_MLX=OFF",
 )
 SLOWEST_TEST_RUN = 240.0  # seconds, many times what they take: an endless loop is caught, too
-CAUGHT, SURVIVED, SAME_CODE, NO_COMPILATION, DECLARED = (
+CAUGHT, SURVIVED, SAME_CODE, NO_COMPILATION, EQUIVALENT = (
     "caught",
     "SURVIVED",
     "same machine code",
@@ -243,10 +252,26 @@ def list_tasks(tasks: list[Task]) -> None:
         mistakes = " | ".join(task.mistake(change) for change in task.mutant.changes)
         console.print(f"{task.place()}  {escape(mistakes)}", soft_wrap=True, highlight=False)
     for path, source in {task.path: task.source for task in tasks}.items():
-        for number in sorted(lines_of_code(source) - {mutant.line for mutant in mutants(source)}):
+        known = {mutant.line for mutant in mutants(source, {})}
+        for number in sorted(lines_of_code(source) - known):
             line = escape(source.splitlines()[number - 1].strip())
             console.print(f"{path.name}:{number}  no mistake is known for: {line}", soft_wrap=True)
     console.print(f"{len(tasks)} mutants")
+
+
+def checked_reasons() -> dict[Path, Reasons]:
+    """What is declared to change no result, by header; ends the program if that is out of date."""
+    reasons = {ROOT / "src/kernels" / name: kinds for name, kinds in declared().items()}
+    missing = [f"{path}: no such file" for path in reasons if not path.is_file()]
+    stale = [
+        f"{path.name}: {what}"
+        for path, kinds in reasons.items()
+        if path.is_file()
+        for what in unmatched(path.read_text(), kinds)
+    ]
+    if missing or stale:
+        sys.exit("\n".join([f"{DECLARED.name} declares what is not there:", *missing, *stale]))
+    return reasons
 
 
 def parse() -> argparse.Namespace:
@@ -267,10 +292,11 @@ def main() -> int:
     files = options.file or [
         path for folder in FOLDERS for path in sorted(ROOT.glob(f"{folder}/*.h"))
     ]
+    reasons = checked_reasons()
     tasks = [
-        Task(path.resolve(), path.read_text(), mutant)
-        for path in files
-        for mutant in mutants(path.read_text())
+        Task(path, path.read_text(), mutant)
+        for path in (file.resolve() for file in files)
+        for mutant in mutants(path.read_text(), reasons.get(path, {}))
     ]
     if options.per_line:
         random.Random(options.seed).shuffle(tasks)
@@ -280,12 +306,12 @@ def main() -> int:
     if options.list:
         list_tasks(tasks)
         return 0
-    declared = [task for task in tasks if task.mutant.equivalent is not None]
+    equivalent = [task for task in tasks if task.mutant.equivalent is not None]
     tried = [task for task in tasks if task.mutant.equivalent is None]
     verdicts = list(with_progress(judged(tried, options.jobs), len(tried)))
     verdicts += [
-        Verdict(task, DECLARED, task.mutant.changes[0], task.mutant.equivalent or "")
-        for task in declared
+        Verdict(task, EQUIVALENT, task.mutant.changes[0], task.mutant.equivalent or "")
+        for task in equivalent
     ]
     console.print(table(verdicts))
     for status, count in Counter(verdict.status for verdict in verdicts).items():

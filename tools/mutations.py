@@ -5,17 +5,16 @@ last coefficient of a polynomial is wrong in its last digit, but the tests must 
 half as large again. Code is expected as clang-format leaves it: spaces around binary operators
 only.
 
-A mistake that changes no result is declared, on its line or alone on the line above:
-
-    // mutation-equivalent: both pieces agree here to the last bit
-    // mutation-equivalent(boundary, constant): only these two mistakes
+A mistake that changes no result is declared in tools/mutation_equivalent.toml.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Mutant:
     line: int
     kind: str
     changes: tuple[Change, ...]
-    equivalent: str | None  # the reason that the source declares
+    equivalent: str | None  # the reason, if it is declared to change no result
 
 
 OPERATORS = {
@@ -66,15 +65,37 @@ DECLARATION = re.compile(rf"^ *(?:(?:{TYPE}) )+\w+( = [^;]+);", re.M)
 ASSIGNMENT = re.compile(r"(?<=[;{}\n)]) *([\w.]+(?:\[\w+\])? (?:[-+*/|&]|<<|>>)?= [^;]+);")
 RETURN = re.compile(r"(?<=\breturn )([^;]+);")
 CALL = re.compile(r"\b(fma|copysign|if|if constexpr) ?\(")
-DECLARED = re.compile(r"// mutation-equivalent(?:\((?P<kinds>[^)]*)\))?: (?P<reason>.+)")
+DECLARED = Path(__file__).with_name("mutation_equivalent.toml")
+# For one header: why the mistakes of a kind in an expression change no result.
+Reasons = Mapping[str, Mapping[str, str]]
 
 
-def mutants(source: str) -> list[Mutant]:
+def declared() -> dict[str, Reasons]:
+    """The mistakes that change no result, by header in src/kernels."""
+    return tomllib.loads(DECLARED.read_text())
+
+
+def mutants(source: str, reasons: Reasons) -> list[Mutant]:
     """Every mutant of a header, in the order of its lines."""
     code = _without_comments(source)
-    declared = _declared(source, code)
-    found = [_mutant(code, kind, changes, declared) for kind, changes in _mistakes(code) if changes]
+    places = [(span, reasons[expression]) for expression, span in _places(code, reasons)]
+
+    def mutant(kind: str, changes: tuple[Change, ...]) -> Mutant:
+        start = changes[0].start
+        why = [kinds.get(kind) for (begin, end), kinds in places if begin <= start < end]
+        return Mutant(code.count("\n", 0, start) + 1, kind, changes, next(filter(None, why), None))
+
+    found = [mutant(kind, changes) for kind, changes in _mistakes(code) if changes]
     return sorted(found, key=lambda mutant: (mutant.line, mutant.changes[0].start))
+
+
+def unmatched(source: str, reasons: Reasons) -> Iterator[str]:
+    """The declarations for this header that no mistake in it matches."""
+    for expression, kinds in reasons.items():
+        for kind, reason in kinds.items():
+            found = mutants(source, {expression: {kind: reason}})
+            if not any(mutant.equivalent for mutant in found):
+                yield f"{kind} in {expression}"
 
 
 def lines_of_code(source: str) -> set[int]:
@@ -96,23 +117,12 @@ def _without_comments(source: str) -> str:
     )
 
 
-def _declared(source: str, code: str) -> dict[int, re.Match[str]]:
-    declared: dict[int, re.Match[str]] = {}
-    code_lines = code.splitlines()
-    for number, line in enumerate(source.splitlines(), 1):
-        if match := DECLARED.search(line):
-            alone = not code_lines[number - 1].strip()
-            declared[number + alone] = match
-    return declared
-
-
-def _mutant(
-    code: str, kind: str, changes: tuple[Change, ...], declared: dict[int, re.Match[str]]
-) -> Mutant:
-    line = code.count("\n", 0, changes[0].start) + 1
-    match = declared.get(line)
-    covered = match and (match["kinds"] is None or kind in re.split(r",\s*", match["kinds"]))
-    return Mutant(line, kind, changes, match["reason"] if match and covered else None)
+def _places(code: str, reasons: Reasons) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Where the expressions occur, whatever the white space between their words."""
+    for expression in reasons:
+        pattern = r"\s+".join(map(re.escape, expression.split()))
+        for match in re.finditer(pattern, code):
+            yield expression, match.span()
 
 
 def _mistakes(code: str) -> Iterator[tuple[str, tuple[Change, ...]]]:

@@ -91,7 +91,6 @@ LOSSLESS_INLINE DoubleDouble logarithm(double x) {
 inline DoubleDouble expm1_of_reduced(DoubleDouble r) {
   DoubleDouble sum = {0, 0};
   DoubleDouble term = {1, 0};
-  // mutation-equivalent(boundary): a term more or less is beyond the 2^-90 that is claimed
   for (int n = 1; n <= 22; ++n) {
     term = divide(multiply(term, r), {double(n), 0});
     sum = add(sum, term);
@@ -104,7 +103,6 @@ inline DoubleDouble inverse_tanh(DoubleDouble s, int last) {
   DoubleDouble w = multiply(s, s);
   DoubleDouble power = s;
   DoubleDouble sum = {0, 0};
-  // mutation-equivalent(boundary): a term more or less is beyond the 2^-90 that is claimed
   for (int n = 1; n <= last; n += 2) {
     sum = add(sum, divide(power, {double(n), 0}));
     power = multiply(power, w);

@@ -41,7 +41,6 @@ struct binary_cross_entropy {
     DoubleDouble slope = two_sum(u.high, -w.high);
     double gradient = slope.high + (slope.low + (u.low - w.low));
     double sign = inputs > 0 ? 1 : -1;
-    // mutation-equivalent(constant): a wider bound only costs time
     double lost = linear < 0 ? 0x1p-48 * (series - linear) : 0;
     return {{value, std::copysign(lost, value)},
             {sign * gradient, std::copysign(0x1p-53 * w.high, sign * gradient)},
@@ -59,7 +58,6 @@ struct binary_cross_entropy {
     DoubleDouble gradient = scale(add(u, scale(w, -1)), inputs > 0 ? 1 : -1);
     // Near 0 it is 1/2 - t + x/4 - x^3/48, of which the last may decide on which side of the middle of two results it
     // lies. The quotient has lost that: its digits end at 2^-100.
-    // mutation-equivalent(boundary, constant): at 2^-27 both are good enough
     bool near = a < 0x1p-27;
     if (near) gradient = add(two_sum(0.5 - targets, 0.25 * inputs), {inputs * inputs * inputs / -48, 0});
     return {add(multiply(u, {a, 0}), log1p_accurately(q)), gradient, divide(w, m)};

@@ -53,7 +53,6 @@ struct normal_density {
       value = std::fabs(value) <= largest ? value : 2 * square + 0.5 * log_v.high;
       slope = std::fabs(r) <= largest ? slope : 2 * (half / v);
     }
-    // mutation-equivalent(constant): a wider bound only costs time
     double lost = 0x1p-57 * (std::fabs(log_v.high) + exact_square.high + (full ? 2 : 0));
     return {{value, std::copysign(lost, value)}, {slope, 0}, {r == r ? 1 / v : r, 0}};
   }

@@ -52,10 +52,8 @@ struct huber {
       DoubleDouble half = absolute(two_sum(0.5 * inputs, -0.5 * targets));
       DoubleDouble beyond_range = two_product(2 * delta, half.high);
       beyond_range.low = std::fma(2 * delta, half.low, beyond_range.low);
-      // mutation-equivalent(boundary, constant): at the largest double itself both are the same, and 1 is nothing
       value = select(a.high > largest, beyond_range, value);
     }
-    // mutation-equivalent(half): where high is NaN, low is
     double inside = a.high <= delta ? 1 : a.high;
     double second_derivative = excess > 0 ? 0 : inside;
     return {value, {std::copysign(clipped, residual.high), 0}, {second_derivative, 0}};

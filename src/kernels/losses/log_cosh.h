@@ -56,7 +56,6 @@ struct log_cosh {
     double power = from_bits(to_bits(shifted) << 52);  // 2^k
     double e, u, u_squared;
     if constexpr (std::is_same_v<typename T::storage, double>) {
-      // mutation-equivalent(boundary, constant): all that it changes is 0 there
       double a_low = a < underflow ? absolute(residual).low : 0;  // NaN where the residual overflows
       double most = std::fma(k, -ln2_high, -clamped);
       double r = std::fma(k, -ln2_low, most);
@@ -66,7 +65,6 @@ struct log_cosh {
       double e_low = exact_e.low + std::fma(r_low, exact_e.high, r_low);
       e = exact_e.high + e_low;
       u = exact_u.high;
-      // mutation-equivalent(constant): the promised 6 ULP hold with half of the correction, not without it
       u_squared = std::fma(2 * u, exact_u.low + power * e_low, u * u);
     } else {
       double r = std::fma(k, -ln2, -clamped);
@@ -79,15 +77,12 @@ struct log_cosh {
     double m = 1 + q;
     double q2 = q * q;
     double cosine = 1 + q2;  // 2 q cosh(a)
-    // mutation-equivalent(boundary): at q = 1/2, a = log 2 the two are the same
     double numerator = q > 0.5 ? u_squared : q2;
-    // mutation-equivalent(boundary): likewise
     double denominator = q2 + (m + q > 2 ? m + q : 2);
     double s = numerator / denominator;
     double w = s * s;
     double tail = std::is_same_v<typename T::storage, double> ? long_inverse_tanh(w) : short_inverse_tanh(w);
     double series = std::fma(s * w, tail, 2 * s);
-    // mutation-equivalent(boundary): likewise
     double value = (a < ln2 ? 0 : a - ln2) + series;
     double gradient = std::copysign((u * m) / cosine, residual.high);
     double precise_q = std::fma(power, e, power);  // 1 + u has lost the digits of a small q
@@ -98,7 +93,6 @@ struct log_cosh {
   static ValueAndDerivatives evaluate_accurately(double inputs, double targets, Parameters) {
     DoubleDouble residual = exact_residual(inputs, targets);
     DoubleDouble a = absolute(residual);
-    // mutation-equivalent(boundary): at 2^-26 both are good enough
     ValueAndDerivatives result = a.high < 0x1p-26 ? accurately_near_zero(a) : accurately(a);
     result.gradient = scale(result.gradient, std::copysign(1.0, residual.high));
     return result;
@@ -137,7 +131,6 @@ struct log_cosh {
 
   // The identities above, in double-double arithmetic, for a from 2^-26 to where all that a narrow type can hold ends.
   static ValueAndDerivatives accurately(DoubleDouble a) {
-    // mutation-equivalent(boundary, constant): the results are the same from there on
     DoubleDouble bounded = a.high > far ? DoubleDouble{far, 0} : a;
     double k = std::nearbyint(bounded.high / -ln2);
     DoubleDouble e = expm1_of_reduced(reduced_of_minus(bounded, k));
@@ -148,7 +141,6 @@ struct log_cosh {
     DoubleDouble m = add({1, 0}, q);
     DoubleDouble q2 = multiply(q, q);
     DoubleDouble cosine = add({1, 0}, q2);
-    // mutation-equivalent(boundary): at log 2 the two are the same
     bool near = a.high <= ln2;
     DoubleDouble s = near ? divide(multiply(u, u), multiply(m, m)) : divide(q2, add({2, 0}, q2));
     DoubleDouble offset = near ? DoubleDouble{0, 0} : add(a, {-ln2, -ln2_rest});

@@ -43,13 +43,11 @@ struct cross_entropy {
         if (row.smoothing > 0)
           sums = add<T, true, true>(row, logits, m);
         else
-          // mutation-equivalent(truth): what is added more is not used
           sums = add<T, true, false>(row, logits, m);
       } else {
         if (row.smoothing > 0)
           sums = add<T, false, true>(row, logits, m);
         else
-          // mutation-equivalent(truth): what is added more is not used
           sums = add<T, false, false>(row, logits, m);
       }
     }
@@ -108,7 +106,6 @@ struct cross_entropy {
     typename T::rounded best[group_elements];
     std::fill(best, best + group_elements, -infinity);
     for (int64_t at = 0; at < logits.whole; at += group_elements) keep_larger<T, group_elements>(logits.x + at, best);
-    // mutation-equivalent(boundary): what is looked at beyond the rest is in the row
     if (logits.rest <= lanes)
       keep_larger<T, lanes>(logits.last, best);
     else
@@ -121,14 +118,12 @@ struct cross_entropy {
   LOSSLESS_INLINE void keep_larger(const typename T::in_memory* x, typename T::rounded* best) {
     for (int i = 0; i < width; ++i) {
       auto logit = typename T::rounded(T::load(x[i]));
-      // mutation-equivalent(boundary): of equal ones, zeros of both signs included, either will do
       best[i] = best[i] < logit ? logit : best[i];
     }
   }
 
   template <int width, class Number>
   LOSSLESS_INLINE void fold(Number* best) {
-    // mutation-equivalent(boundary): as above
     for (int i = 0; i < width; ++i) best[i] = best[i] < best[i + width] ? best[i + width] : best[i];
     if constexpr (width > 1) fold<width / 2>(best);
   }
@@ -142,7 +137,6 @@ struct cross_entropy {
     BlockSum others, distance, shared, probabilities;
     double share = row.smoothing / double(row.classes);
     int64_t equal = 0;
-    // mutation-equivalent(boundary): a block of no elements adds nothing
     for (int64_t block = 0; block < row.classes; block += block_elements) {
       int64_t end = std::min(block + block_elements, logits.whole);
       LaneSums sums;
@@ -153,7 +147,6 @@ struct cross_entropy {
       }
       if (row.classes - block < block_elements) {
         if constexpr (soft) load_probabilities(row, logits.whole, logits.rest, p);
-        // mutation-equivalent(boundary): what is looked at beyond the rest adds nothing
         if (logits.rest <= lanes)
           equal += add_terms<T, soft, smooth, lanes>(logits.last, p, m, share, logits.rest, sums);
         else
@@ -214,7 +207,6 @@ struct cross_entropy {
     }
     typename T::storage last[group_elements];
     if constexpr (soft) load_probabilities(row, logits.whole, logits.rest, p);
-    // mutation-equivalent(boundary): what is computed beyond the rest is not copied
     if (logits.rest <= lanes)
       write_group<T, soft, lanes>(logits.last, p, m, factor, offset, weight, last);
     else

@@ -59,7 +59,6 @@ struct cross_entropy_small {
     for (int c = 0; c < classes; ++c)
       for (int row = 0; row < lanes; ++row) {
         double x = T::load(logits[c][row]);
-        // mutation-equivalent(boundary): of equal ones, zeros of both signs included, either will do
         m[row] = m[row] < x ? x : m[row];
       }
   }
@@ -67,7 +66,6 @@ struct cross_entropy_small {
   // log(1 + x) for x >= 0 as large as there are classes.
   LOSSLESS_INLINE double log1p_of_sum(double x) {
     DoubleDouble large = logarithm(1 + x);
-    // mutation-equivalent(boundary): both are good there
     return x <= 1 ? log1p_of(x) : large.high + large.low;
   }
 

@@ -27,7 +27,6 @@ LOSSLESS_INLINE double exponential(double x, double m) {
     constexpr double vanishing = -753.5;
     constexpr double excess = 64;  // of the power, as the smallest numbers have no exponent of their own
     DoubleDouble d = two_sum(x, -m);
-    // mutation-equivalent(boundary): the same there
     double clamped = d.high < vanishing ? vanishing : d.high;
     double d_low = d.high < vanishing ? 0 : d.low;  // NaN where the difference overflows
     double shifted = std::fma(clamped, inverse_ln2, round_to_integer + excess);
@@ -42,7 +41,6 @@ LOSSLESS_INLINE double exponential(double x, double m) {
   } else {
     constexpr double vanishing = -709.2;
     double d = x - m;
-    // mutation-equivalent(boundary): the same there
     double clamped = d < vanishing ? vanishing : d;
     double shifted = std::fma(clamped, inverse_ln2, round_to_integer);
     double k = shifted - round_to_integer;
