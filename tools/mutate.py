@@ -46,7 +46,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = "src/kernels/losses", "src/kernels/rows"
+FOLDERS = "src/kernels/losses", "src/kernels/rows", "src/kernels/rows/parts"
 NOT_COPIED = (".*", "build", "dist", "__pycache__", "*.egg-info")
 # Quick to compile. One instruction set is enough: all give the same bits, the tests see to that.
 SETTINGS = (
@@ -278,7 +278,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--file", type=Path, nargs="+", help=f"instead of {' and '.join(FOLDERS)}")
+    parser.add_argument("--file", type=Path, nargs="+", help=f"instead of {', '.join(FOLDERS)}")
     parser.add_argument("--sample", type=int, metavar="N", help="only N mutants")
     parser.add_argument("--per-line", action="store_true", help="only one mutant for each line")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")

@@ -40,6 +40,7 @@ def cross_entropy(
     gradient: _Result,
     cotangent: _Operand = None,
     threads: int = 0,
+    outer_dims: int = 0,
 ) -> int: ...
 
 class Tensors:

@@ -243,6 +243,57 @@ def test_cross_entropy_bits_do_not_depend_on_threads_and_instructions(
 
 
 @FMT
+@SOFT
+@pytest.mark.parametrize("outer_dims", [1, 2, 3])
+def test_cross_entropy_of_outer_dims_is_that_of_each_slice(
+    fmt: Format, soft: bool, outer_dims: int, rng: np.random.Generator
+) -> None:
+    """To the bit, with one chunk in each slice and with several, and with options that repeat."""
+    for shape in ((3, 4, 1, 33), (2, 2, 1500, 5), (2, 1, 3, 70)):
+        x = scores(fmt, shape, rng)
+        x[0, 0, 0, 0] = np.nan
+        targets = targets_of(x, soft, rng)
+        weights = rng.uniform(0.5, 2.0, shape[1:-1])
+        where = rng.random(shape[:-1]) < 0.8
+        where[-1, -1] = False
+        cotangent = rng.uniform(-2.0, 2.0, shape[:outer_dims])
+        for reduction in REDUCTIONS[1:]:
+            value, gradient = np.empty(shape[:outer_dims], x.dtype), np.empty_like(x)
+            code = CODES[x.dtype]
+            first_bad = lossless._core.cross_entropy(
+                code, REDUCTIONS.index(reduction), shape, (x, code),
+                None if soft else targets, (targets, code) if soft else None, 0.1,
+                (weights, CODES[weights.dtype]), (where, CODES[where.dtype]), value, gradient,
+                (cotangent, CODES[cotangent.dtype]), outer_dims=outer_dims,
+            )  # fmt: skip
+            assert -1 == first_bad
+            every_weight = np.broadcast_to(weights, shape[:-1])
+            for place in np.ndindex(value.shape):
+                part, weight, mask = map(
+                    np.asarray, (targets[place], every_weight[place], where[place])
+                )
+                expected = cross_entropy(
+                    x[place], part, smoothing=0.1, weights=weight, where=mask,
+                    reduction=reduction, cotangent=float(cotangent[place]),
+                )  # fmt: skip
+                what = f"{fmt.name} {shape} {reduction} {place}"
+                assert_same_bits(expected[0], value[place], fmt, f"{what} value")
+                assert_same_bits(expected[1], gradient[place], fmt, f"{what} gradient")
+
+
+def test_cross_entropy_tells_the_first_bad_class_of_all_slices() -> None:
+    x, labels = np.zeros((3, 4, 5), np.float32), np.zeros((3, 4), np.int64)
+    labels[1, 2] = labels[2, 0] = 5
+    value = np.empty(3, np.float32)
+    code = CODES[x.dtype]
+    first_bad = lossless._core.cross_entropy(
+        code, 2, x.shape, (x, code), labels, None, 0.0, None, None, value, None, outer_dims=1
+    )
+    assert 6 == first_bad
+    np.testing.assert_array_equal([False, True, True], np.isnan(value))
+
+
+@FMT
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 def test_cross_entropy_bad_classes(fmt: Format, dtype: Any, rng: np.random.Generator) -> None:
     """They make their row NaN, and the first is told; a row that is left out may say anything."""
@@ -287,6 +338,9 @@ def of_any_classes(x: Array, labels: Array, where: Array) -> tuple[int, Array, A
         {"probabilities": (np.zeros((3, 5)), CODES[FLOAT64.dtype])},
         {"value": np.empty((), np.float64)},
         {"gradient": np.empty((3, 4), np.float32)},
+        {"outer_dims": -1},
+        {"outer_dims": 1},
+        {"outer_dims": 2},
     ],
 )
 def test_cross_entropy_refuses_what_would_crash(change: dict[str, Any]) -> None:

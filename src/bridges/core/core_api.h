@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/engine/row_sweep.h"
+#include "kernels/engine/sweep.h"
 
 namespace lossless {
 
@@ -10,6 +11,7 @@ struct CoreApi {
   void (*sweep)(const Job&);
   bool (*sweep_small)(const SmallJob&);
   int64_t (*sweep_rows)(const RowJob&);
+  int cross_entropy;  // its index among the losses of rows
 };
 
 constexpr const char* core_api_name = "lossless._core._core_api";

@@ -110,7 +110,7 @@ void python_sweep(int kernel_index, int dtype, int reduction, const Shape& shape
 NB_MODULE(_core, m) {
   using namespace lossless;
   nb::set_leak_warnings(false);  // at the end, threads that were stopped in a call still hold what it uses
-  static const CoreApi core_api = {sweep, sweep_small, sweep_rows};
+  static const CoreApi core_api = {sweep, sweep_small, sweep_rows, row_kernel_index("cross_entropy")};
   m.attr("_core_api") = nb::capsule(&core_api, core_api_name);
   m.def(
       "built_for_mlx",

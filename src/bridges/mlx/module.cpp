@@ -48,49 +48,13 @@ class ElementWise final : public Node {
   }
 
   std::function<void()> prepare(const Arrays& inputs, Arrays& outputs) override {
-    mx::Shape all = shape(inputs);
+    size_t dimensions = shape(inputs).size();
     Job job;
+    fill(job, &job.second_derivative, inputs, outputs, 2 + loss_.parameters, 2);
     job.kernel_index = loss_.kernel_index;
-    job.dtype = dtype_of(plan_.dtype);
-    job.reduction = plan_.reduction;
-    job.shape.assign(all.begin(), all.end());
-    job.outer_dims = int(all.size()) - plan_.reduced_dims;
-    auto next = inputs.begin();
-    job.inputs = operand(*next++, all.size());
-    job.targets = operand(*next++, all.size());
-    for (int i = 0; i < loss_.parameters; ++i) job.parameters[i] = operand(*next++, all.size());
-    if (plan_.weights) job.weights = operand(*next++, all.size());
-    if (plan_.where) job.where = operand(*next++, all.size());
-    if (plan_.cotangent) job.cotangent = operand(*next++, all.size(), plan_.reduced_dims);
-
-    auto result = [&](mx::array& output) {
-      allocate_over(output, inputs, 2);
-      return Result{output.data<char>(), contiguous_strides(all, output.itemsize())};
-    };
-    switch (plan_.wanted) {
-      case Outputs::value_and_gradient:
-        if (skips_gradient_)
-          leave_out(outputs[1]);
-        else
-          job.gradient = result(outputs[1]);
-        [[fallthrough]];
-      case Outputs::value:
-        if (plan_.reduced_dims > 0 || plan_.reduction != Reduction::none) {
-          allocate(outputs[0]);
-          job.value.data = outputs[0].data<char>();
-        } else {
-          job.value = result(outputs[0]);
-        }
-        break;
-      case Outputs::gradient_and_second_derivative:
-        job.second_derivative = result(outputs[1]);
-        [[fallthrough]];
-      case Outputs::gradient:
-        job.gradient = result(outputs[0]);
-        break;
-      case Outputs::second_derivative:
-        job.second_derivative = result(outputs[0]);
-    }
+    job.inputs = operand(inputs[0], dimensions);
+    job.targets = operand(inputs[1], dimensions);
+    for (int i = 0; i < loss_.parameters; ++i) job.parameters[i] = operand(inputs[2 + i], dimensions);
     return [job = std::move(job)] { core->sweep(job); };
   }
 

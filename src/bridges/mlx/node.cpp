@@ -85,6 +85,52 @@ void Node::compute_at_once(const Arrays& inputs, Arrays& outputs) {
   }
 }
 
+void Node::fill(CommonJob& job, Result* second_derivative, const Arrays& inputs, Arrays& outputs, int own_operands,
+                int candidates) const {
+  mx::Shape all = shape(inputs);
+  job.dtype = dtype_of(plan_.dtype);
+  job.reduction = plan_.reduction;
+  job.shape.assign(all.begin(), all.end());
+  job.outer_dims = int(all.size()) - plan_.reduced_dims;
+  int next = own_operands;
+  auto next_operand = [&] {
+    int place = next++;
+    return operand(inputs[place], all.size(), missing_trailing_dims(place, inputs.size()));
+  };
+  if (plan_.weights) job.weights = next_operand();
+  if (plan_.where) job.where = next_operand();
+  if (plan_.cotangent) job.cotangent = next_operand();
+
+  auto result = [&](mx::array& output) {
+    allocate_over(output, inputs, candidates);
+    return Result{output.data<char>(), contiguous_strides(all, output.itemsize())};
+  };
+  switch (plan_.wanted) {
+    case Outputs::value_and_gradient:
+      if (skips_gradient_)
+        leave_out(outputs[1]);
+      else
+        job.gradient = result(outputs[1]);
+      [[fallthrough]];
+    case Outputs::value:
+      if (plan_.reduced_dims == 0 && plan_.reduction == Reduction::none) {
+        job.value = result(outputs[0]);
+      } else {
+        allocate(outputs[0]);
+        job.value = {outputs[0].data<char>(), contiguous_strides(outputs[0].shape(), outputs[0].itemsize())};
+      }
+      break;
+    case Outputs::gradient_and_second_derivative:
+      *second_derivative = result(outputs[1]);
+      [[fallthrough]];
+    case Outputs::gradient:
+      job.gradient = result(outputs[0]);
+      break;
+    case Outputs::second_derivative:
+      *second_derivative = result(outputs[0]);
+  }
+}
+
 void Node::eval_gpu(const Arrays&, Arrays&) {
   throw std::runtime_error("lossless: a loss that was built for a CPU stream was evaluated on a GPU");
 }

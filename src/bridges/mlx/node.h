@@ -81,6 +81,12 @@ class Node : public mx::Primitive {
   // The shape that the arrays broadcast to.
   mx::Shape shape(const Arrays& inputs) const { return shape_without(inputs, std::vector<int>(inputs.size(), -1)); }
 
+  // Fills in what jobs of all losses have: the operands that follow the loss's own, and memory for the results. Results
+  // in the shape of all arrays may take the memory of one of the first `candidates` inputs. Null: the loss has no
+  // kernel of a second derivative.
+  void fill(CommonJob& job, Result* second_derivative, const Arrays& inputs, Arrays& outputs, int own_operands,
+            int candidates) const;
+
   static Arrays outputs_of(const std::shared_ptr<Node>& node, const Arrays& inputs);
 
   const NodePlan plan_;

@@ -17,40 +17,6 @@ namespace {
 
 PyObject* row_formulas;  // a Python function, kept for good
 
-// The kernel reduces all rows to one number. The first `mapped` dimensions are of such jobs, one after the other.
-void sweep_mapped(RowJob job, size_t mapped) {
-  if (mapped == 0) {
-    core->sweep_rows(job);
-    return;
-  }
-  int64_t count = job.shape.front();
-  job.shape.erase(job.shape.begin());
-  auto first_stride = [](auto& array) -> int64_t {
-    if (!array.data) return 0;
-    int64_t stride = array.strides.front();
-    array.strides.erase(array.strides.begin());
-    return stride;
-  };
-  auto move = [](auto& array, int64_t bytes) {
-    array.data = const_cast<char*>(static_cast<const char*>(array.data)) + bytes;
-  };
-  int64_t logits = first_stride(job.logits), labels = first_stride(job.labels);
-  int64_t probabilities = first_stride(job.probabilities), weights = first_stride(job.weights);
-  int64_t where = first_stride(job.where), cotangent = first_stride(job.cotangent);
-  int64_t value = first_stride(job.value), gradient = first_stride(job.gradient);
-  for (int64_t i = 0; i < count; ++i) {
-    sweep_mapped(job, mapped - 1);
-    move(job.logits, logits);
-    move(job.labels, labels);
-    move(job.probabilities, probabilities);
-    move(job.weights, weights);
-    move(job.where, where);
-    move(job.cotangent, cotangent);
-    move(job.value, value);
-    move(job.gradient, gradient);
-  }
-}
-
 struct RowLoss {
   bool soft;  // the targets are probabilities, not labels
   double smoothing;
@@ -79,42 +45,18 @@ class Rows final : public Node {
   }
 
   std::function<void()> prepare(const Arrays& inputs, Arrays& outputs) override {
-    mx::Shape all = shape(inputs);
+    size_t dimensions = shape(inputs).size();
+    const mx::array& targets = inputs[1];
     RowJob job;
-    job.dtype = dtype_of(plan_.dtype);
-    job.reduction = plan_.reduction;
-    job.shape.assign(all.begin(), all.end());
-    job.smoothing = loss_.smoothing;
-    auto next = inputs.begin();
-    job.logits = operand(*next++, all.size());
-    const mx::array& targets = *next++;
+    fill(job, nullptr, inputs, outputs, 2, 1);
+    job.kernel_index = core->cross_entropy;
+    job.parameters[0] = loss_.smoothing;
+    job.inputs = operand(inputs[0], dimensions);
     if (loss_.soft)
-      job.probabilities = operand(targets, all.size());
+      job.targets = operand(targets, dimensions);
     else
-      job.labels = {targets.data<char>(), int64_t(targets.itemsize()), strides_of(targets, all.size(), 1)};
-    if (plan_.weights) job.weights = operand(*next++, all.size(), 1);
-    if (plan_.where) job.where = operand(*next++, all.size(), 1);
-    if (plan_.cotangent) job.cotangent = operand(*next++, all.size(), plan_.reduced_dims);
-
-    auto gradient = [&](mx::array& output) {
-      allocate_over(output, inputs, 1);
-      job.gradient = {output.data<char>(), contiguous_strides(all, output.itemsize())};
-    };
-    if (plan_.wanted == Outputs::gradient) {
-      gradient(outputs[0]);
-    } else {
-      allocate(outputs[0]);
-      job.value = {outputs[0].data<char>(), contiguous_strides(outputs[0].shape(), outputs[0].itemsize())};
-      job.value.strides.resize(all.size(), 0);
-      if (plan_.wanted == Outputs::value_and_gradient) {
-        if (skips_gradient_)
-          leave_out(outputs[1]);
-        else
-          gradient(outputs[1]);
-      }
-    }
-    size_t mapped = plan_.reduction == Reduction::none ? 0 : all.size() - plan_.reduced_dims;
-    return [job = std::move(job), mapped] { sweep_mapped(job, mapped); };
+      job.labels = {targets.data<char>(), int64_t(targets.itemsize()), strides_of(targets, dimensions, 1)};
+    return [job = std::move(job)] { core->sweep_rows(job); };
   }
 
   Arrays by_formulas(const Arrays& arrays, Outputs wanted) override {

@@ -1,6 +1,6 @@
-// Cross entropy as a custom call of XLA's programs on CPUs: value and gradient of each row, or reduced over some
-// dimensions. The arrays have all dimensions of the logits, or all but that of the classes, of size 1 where they
-// repeat.
+// Cross entropy as a custom call of XLA's programs on CPUs: value and gradient, row by row or reduced over some
+// dimensions. Each array has all dimensions of the logits, or all except that of the classes, with size 1 where it
+// repeats.
 #include <algorithm>
 #include <iterator>
 
@@ -12,13 +12,13 @@ namespace {
 // executors/jax/rows.py makes it, in this order.
 struct RowPlan {
   int64_t dtype, reduction;
-  int64_t outputs;  // bits: value, gradient
-  int64_t classes;  // their dimension
-  int64_t kept;     // so many leading dimensions of the rows have values of their own
-  int64_t arrays;   // bits: logits, labels, probabilities, weights, mask, cotangent, label smoothing
-  int64_t numbers;  // bits: the same, of those that are numbers
+  int64_t outputs;     // bits: value, gradient
+  int64_t classes;     // their dimension
+  int64_t outer_dims;  // how many leading dimensions of the rows a reduced value has
+  int64_t arrays;      // bits: logits, labels, probabilities, weights, mask, cotangent, parameters
+  int64_t numbers;     // bits: the same, of those that are numbers
 };
-constexpr int operands = 7, weights = 3, smoothing = 6;
+constexpr int weights = 3, parameters = 6, operands = parameters + most_row_parameters;
 
 using Strides = std::vector<int64_t>;
 
@@ -28,22 +28,6 @@ Strides classes_last(Strides x, const RowPlan& plan) {
   return x;
 }
 
-// The rows at one place of the leading dimensions.
-RowJob part_of(RowJob job, const std::vector<int64_t>& place) {
-  auto move = [&](auto& array) {
-    if (!array.data) return;
-    int64_t offset = 0;
-    for (size_t d = 0; d < place.size(); ++d) offset += place[d] * array.strides[d];
-    array.data = const_cast<char*>(static_cast<const char*>(array.data) + offset);
-    array.strides.erase(array.strides.begin(), array.strides.begin() + place.size());
-  };
-  for (Operand* operand : {&job.logits, &job.probabilities, &job.weights, &job.where, &job.cotangent}) move(*operand);
-  for (Result* result : {&job.value, &job.gradient}) move(*result);
-  move(job.labels);
-  job.shape.erase(job.shape.begin(), job.shape.begin() + place.size());
-  return job;
-}
-
 void run(const CallFrame& frame) {
   const RowPlan& plan = plan_of<RowPlan>(frame.attributes);
   double numbers[operands] = {};
@@ -51,12 +35,14 @@ void run(const CallFrame& frame) {
   size_t rows = frame.arguments.buffers[0]->rank - 1;  // their dimensions
 
   RowJob job;
+  job.kernel_index = core->cross_entropy;
   job.dtype = DType(plan.dtype);
   job.reduction = Reduction(plan.reduction);
   job.shape.assign(rows + 1, 1);
-  job.smoothing = numbers[smoothing];
+  job.outer_dims = int(plan.outer_dims);
+  std::copy(numbers + parameters, numbers + operands, job.parameters);
   if (plan.numbers >> weights & 1) job.weights = {numbers + weights, DType::float64, Strides(rows, 0)};
-  Operand* places[] = {&job.logits, nullptr, &job.probabilities, &job.weights, &job.where, &job.cotangent};
+  Operand* places[] = {&job.inputs, nullptr, &job.targets, &job.weights, &job.where, &job.cotangent};
   Buffer** next = frame.arguments.buffers;
   for (int i = 0; i < int(std::size(places)); ++i) {
     if (!(plan.arrays >> i & 1)) continue;
@@ -85,13 +71,7 @@ void run(const CallFrame& frame) {
     job.gradient = {fresh(buffer), classes_last(strides_of(buffer), plan)};
   }
 
-  int64_t parts = 1;
-  for (int64_t d = 0; d < plan.kept; ++d) parts *= job.shape[d];
-  std::vector<int64_t> place(plan.kept);
-  for (int64_t part = 0; part < parts; ++part) {
-    core->sweep_rows(part_of(job, place));
-    for (int64_t d = plan.kept; d-- > 0 && ++place[d] == job.shape[d];) place[d] = 0;
-  }
+  core->sweep_rows(job);
 }
 
 }  // namespace

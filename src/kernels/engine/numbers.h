@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "kernels/arith/dtypes.h"
-#include "kernels/engine/sweep.h"
+#include "kernels/engine/job.h"
 
 namespace lossless {
 namespace {

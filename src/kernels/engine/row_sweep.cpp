@@ -13,6 +13,7 @@
 #include "kernels/engine/layout.h"
 #include "kernels/engine/numbers.h"
 #include "kernels/engine/pool.h"
+#include "kernels/engine/slices.h"
 #include "kernels/loops/kernels.h"
 #include "kernels/loops/sums.h"
 
@@ -20,7 +21,7 @@ namespace lossless {
 namespace {
 
 namespace view {
-enum View { logits, labels, probabilities, weights, where, cotangent, value, gradient, views };
+enum View { inputs, labels, targets, weights, where, cotangent, value, gradient, views };
 }
 using RowLayout = Layout<view::views>;
 
@@ -29,9 +30,9 @@ RowLayout layout_of(const RowJob& job) {
   auto set = [&](view::View v, const auto& array) {
     if (array.data) strides[v] = &array.strides;
   };
-  set(view::logits, job.logits);
+  set(view::inputs, job.inputs);
   set(view::labels, job.labels);
-  set(view::probabilities, job.probabilities);
+  set(view::targets, job.targets);
   set(view::weights, job.weights);
   set(view::where, job.where);
   set(view::gradient, job.gradient);
@@ -42,7 +43,7 @@ RowLayout layout_of(const RowJob& job) {
   return RowLayout(job.shape, job.shape.size() - 1, strides);
 }
 
-// Memory for one chunk at a time, of as many chunks as threads work on.
+// Memory for the rows of a chunk. There is one tile for each thread.
 class Tiles {
  public:
   Tiles(int64_t bytes, int64_t count) {
@@ -51,7 +52,7 @@ class Tiles {
 
   std::unique_ptr<char[]> take() {
     std::lock_guard lock(mutex_);
-    if (free_.empty()) return nullptr;  // there are none
+    if (free_.empty()) return nullptr;  // the job needs no tiles
     auto tile = std::move(free_.back());
     free_.pop_back();
     return tile;
@@ -67,186 +68,198 @@ class Tiles {
   std::vector<std::unique_ptr<char[]>> free_;
 };
 
-// Copies rows of elements of so many bytes, the inner loop along the shorter stride.
+// From one row to the next, and from one element of a row to the next, in bytes.
+struct RowStrides {
+  int64_t row, element;
+};
+
+// Copies rows of elements that are as large as a Storage. `across`: the inner loop goes from row to row.
 template <class Storage>
-void copy_rows(const char* from, int64_t from_row, int64_t from_class, char* to, int64_t to_row, int64_t to_class,
-               int64_t rows, int64_t classes, bool along_rows) {
-  auto copy = [=](int64_t row, int64_t c) {
-    std::memcpy(to + row * to_row + c * to_class, from + row * from_row + c * from_class, sizeof(Storage));
+void copy_rows(const char* from, RowStrides from_strides, char* to, RowStrides to_strides, int64_t rows,
+               int64_t elements, bool across) {
+  auto copy = [=](int64_t row, int64_t i) {
+    std::memcpy(to + row * to_strides.row + i * to_strides.element,
+                from + row * from_strides.row + i * from_strides.element, sizeof(Storage));
   };
-  if (along_rows) {
-    for (int64_t c = 0; c < classes; ++c)
-      for (int64_t row = 0; row < rows; ++row) copy(row, c);
+  if (across) {
+    for (int64_t i = 0; i < elements; ++i)
+      for (int64_t row = 0; row < rows; ++row) copy(row, i);
   } else {
     for (int64_t row = 0; row < rows; ++row)
-      for (int64_t c = 0; c < classes; ++c) copy(row, c);
+      for (int64_t i = 0; i < elements; ++i) copy(row, i);
   }
 }
 
+// The rows of each slice are cut into chunks. Row i of a chunk is added to lane i % lanes, the lanes are added, and
+// then the chunks, as blocks are.
 class RowSweep {
  public:
   explicit RowSweep(const RowJob& job)
       : job_(job),
         kernels_(*instruction_set().kernels),
+        loss_(kernels_.row_losses[job.kernel_index]),
         reduces_(job.reduction != Reduction::none),
         size_(item_size(job.dtype)),
-        classes_(job.shape.back()),
-        rows_(product(job.shape, 0, job.shape.size() - 1)),
-        rows_together_(std::clamp<int64_t>(block_elements / classes_, 1, most_rows)),
-        chunks_((rows_ + rows_together_ - 1) / rows_together_),
+        elements_(job.shape.back()),
+        slices_(job, job.shape.size() - 1),
+        chunk_rows_(std::clamp<int64_t>(block_elements / elements_, 1, most_rows)),
+        chunks_((slices_.size + chunk_rows_ - 1) / chunk_rows_),
+        chunks_together_(std::max<int64_t>(1, chunk_rows_ / std::max<int64_t>(1, slices_.size))),
         layout_(layout_of(job)),
-        gathers_(!is_contiguous(job.logits.data, job.logits.strides)),
-        scatters_(job.gradient.data && !is_contiguous(job.gradient.data, job.gradient.strides)),
-        small_(classes_ <= small_row_classes && !job.probabilities.data ? kernels_.cross_entropy_small[int(job.dtype)]
-                                                                        : nullptr) {}
+        gathers_(!has_contiguous_rows(job.inputs.data, job.inputs.strides)),
+        scatters_(job.gradient.data && !has_contiguous_rows(job.gradient.data, job.gradient.strides)),
+        small_rows_(elements_ <= small_row_elements && !job.targets.data ? loss_.small_rows[int(job.dtype)] : nullptr),
+        factors_(kernels_, job) {
+    factors_.find(slices_, [&](bool weighted) { return count(weighted); });
+  }
 
   int64_t run() {
-    if (reduces_) find_scale();
-    if (reduces_) sums_.resize(chunks_);
-    int64_t most = std::min<int64_t>(chunks_, job_.threads > 0 ? std::min(job_.threads, threads()) : threads());
-    int64_t tile_bytes = std::min(rows_, rows_together_) * classes_ * size_;
-    Tiles logits(gathers_ ? tile_bytes : 0, most), gradients(scatters_ ? tile_bytes : 0, most);
+    if (reduces_) sums_.resize(slices_.count * chunks_);
+    int64_t most = std::min<int64_t>(tasks(), job_.threads > 0 ? std::min(job_.threads, threads()) : threads());
+    int64_t tile_bytes = std::min(slices_.size, chunk_rows_) * elements_ * size_;
+    Tiles inputs(gathers_ ? tile_bytes : 0, most), gradients(scatters_ ? tile_bytes : 0, most);
     parallel(
-        chunks_,
-        [&](int64_t number) {
-          auto logits_tile = logits.take(), gradient_tile = gradients.take();
-          chunk(number, logits_tile.get(), gradient_tile.get());
-          if (logits_tile) logits.put_back(std::move(logits_tile));
+        tasks(),
+        [&](int64_t task) {
+          auto inputs_tile = inputs.take(), gradient_tile = gradients.take();
+          for_chunks(task, [&](const Chunk& chunk) { run_chunk(chunk, inputs_tile.get(), gradient_tile.get()); });
+          if (inputs_tile) inputs.put_back(std::move(inputs_tile));
           if (gradient_tile) gradients.put_back(std::move(gradient_tile));
         },
         job_.threads);
-    if (reduces_ && job_.value.data)
-      store(add_blocks(sums_.data(), chunks_) / denominator_, job_.value_dtype.value_or(job_.dtype), job_.value.data);
+    if (reduces_) store_values(job_, slices_, factors_, sums_.data(), chunks_);
     return first_bad_ == none ? -1 : first_bad_.load();
   }
 
  private:
   static constexpr int64_t none = std::numeric_limits<int64_t>::max();
-  static constexpr int64_t most_rows = 1024;  // of a chunk: a short row takes as long as one of many classes
+  static constexpr int64_t most_rows = 1024;  // of a chunk: a row has costs of its own, however short it is
 
-  bool is_contiguous(const void* data, const std::vector<int64_t>& strides) const {
-    int64_t together = int64_t(reinterpret_cast<uintptr_t>(data));
-    for (int64_t stride : strides) together |= stride;
-    return (classes_ == 1 || strides.back() == size_) && together % size_ == 0;
-  }
+  struct Chunk {
+    int64_t index, slice, begin, rows;
+  };
 
-  double read_number(const Operand& operand, int64_t offset) const {
-    double x;
-    kernels_.load[int(operand.dtype)](static_cast<const char*>(operand.data) + offset, 0, 1, &x);
-    return x;
-  }
-
-  bool selects(const RowLayout::Cursor& row) const {
-    return !job_.where.data || read_number(job_.where, row.offset(view::where)) != 0;
-  }
-
-  double weight(const RowLayout::Cursor& row) const {
-    return job_.weights.data ? read_number(job_.weights, row.offset(view::weights)) : 1;
-  }
-
-  // What the reduced value is divided by. The gradient of a mean over nothing is 0; that of one over weights which
-  // cancel is not a number.
-  void find_scale() {
-    if (job_.reduction != Reduction::sum) {
-      std::vector<double> counts(chunks_), weights(chunks_);
-      parallel(
-          chunks_,
-          [&](int64_t number) {
-            double count[lanes] = {}, weight_sum[lanes] = {};
-            RowLayout::Cursor row(layout_, number * rows_together_);
-            for (int64_t i = 0; i < rows_of(number); ++i, row.advance(1)) {
-              if (!selects(row)) continue;
-              count[i % lanes] += 1;
-              weight_sum[i % lanes] += weight(row);
-            }
-            counts[number] = add_lanes(count);
-            weights[number] = add_lanes(weight_sum);
-          },
-          job_.threads);
-      bool weighted = job_.reduction == Reduction::weighted_mean;
-      denominator_ = add_blocks((weighted ? weights : counts).data(), chunks_);
-      if (denominator_ == 0) denominator_ = not_a_number;
-    }
-    scale_ = (job_.cotangent.data ? read_number(job_.cotangent, 0) : 1) / denominator_;
-  }
-
-  int64_t rows_of(int64_t number) const { return std::min(rows_together_, rows_ - number * rows_together_); }
-
-  void chunk(int64_t number, char* logits_tile, char* gradient_tile) {
-    int64_t begin = number * rows_together_, rows = rows_of(number);
-    if (gathers_) gather(begin, rows, logits_tile);
-    double sums[lanes] = {};
-    auto finish = [&](const Scores& row, double loss) {
-      sums[row.index % lanes] += loss;
-      if (!reduces_ && job_.value.data) store(loss, job_.dtype, static_cast<char*>(job_.value.data) + row.value_offset);
-    };
-    Scores batch[lanes];
-    int waiting = 0;
-    RowLayout::Cursor cursor(layout_, begin);
-    for (int64_t i = 0; i < rows; ++i, cursor.advance(1)) {
-      int64_t bytes = classes_ * size_;
-      Scores row;
-      row.index = i;
-      row.value_offset = cursor.offset(view::value);
-      row.logits = gathers_ ? logits_tile + i * bytes : at(job_.logits.data, cursor.offset(view::logits));
-      if (job_.gradient.data)
-        row.gradient = scatters_ ? gradient_tile + i * bytes
-                                 : static_cast<char*>(job_.gradient.data) + cursor.offset(view::gradient);
-      if (auto loss = prepare(cursor, begin + i, row)) {
-        finish(row, *loss);
-      } else if (!small_) {
-        finish(row, kernels_.cross_entropy[int(job_.dtype)](row) * row.factor);
-      } else {
-        batch[waiting++] = row;
-        if (waiting == lanes) evaluate(batch, std::exchange(waiting, 0), finish);
-      }
-    }
-    if (waiting) evaluate(batch, waiting, finish);
-    if (reduces_) sums_[number] = add_lanes(sums);
-    if (scatters_) scatter(begin, rows, gradient_tile);
-  }
-
-  struct Scores : ScoreRow {
+  // A row that waits for its loss.
+  struct Pending : Row {
     int64_t index;         // in the chunk
     int64_t value_offset;  // in bytes
     double factor;         // of the loss
   };
 
+  // Short slices have one chunk each, and a thread takes several of them.
+  int64_t tasks() const { return (slices_.count * chunks_ + chunks_together_ - 1) / chunks_together_; }
+
+  template <class Work>
+  void for_chunks(int64_t task, Work work) const {
+    int64_t end = std::min(slices_.count * chunks_, (task + 1) * chunks_together_);
+    for (int64_t index = task * chunks_together_; index < end; ++index) {
+      int64_t slice = index / chunks_, first = index % chunks_ * chunk_rows_;
+      work(Chunk{index, slice, slice * slices_.size + first, std::min(chunk_rows_, slices_.size - first)});
+    }
+  }
+
+  bool has_contiguous_rows(const void* data, const std::vector<int64_t>& strides) const {
+    int64_t together = int64_t(reinterpret_cast<uintptr_t>(data));
+    for (int64_t stride : strides) together |= stride;
+    return (elements_ == 1 || strides.back() == size_) && together % size_ == 0;
+  }
+
+  bool selects(const RowLayout::Cursor& row) const {
+    return !job_.where.data || read_number(kernels_, job_.where, row.offset(view::where)) != 0;
+  }
+
+  double weight(const RowLayout::Cursor& row) const {
+    return job_.weights.data ? read_number(kernels_, job_.weights, row.offset(view::weights)) : 1;
+  }
+
+  // The sum of the weights, or the number of rows, that `where` selects in each slice.
+  std::vector<double> count(bool weighted) const {
+    std::vector<double> sums(slices_.count * chunks_), counts(slices_.count);
+    parallel(
+        tasks(),
+        [&](int64_t task) {
+          for_chunks(task, [&](const Chunk& chunk) {
+            double lane_sums[lanes] = {};
+            RowLayout::Cursor row(layout_, chunk.begin);
+            for (int64_t i = 0; i < chunk.rows; ++i, row.advance(1))
+              if (selects(row)) lane_sums[i % lanes] += weighted ? weight(row) : 1;
+            sums[chunk.index] = add_lanes(lane_sums);
+          });
+        },
+        job_.threads);
+    for (int64_t slice = 0; slice < slices_.count; ++slice) counts[slice] = add_blocks(&sums[slice * chunks_], chunks_);
+    return counts;
+  }
+
+  void run_chunk(const Chunk& chunk, char* inputs_tile, char* gradient_tile) {
+    if (gathers_) gather(chunk, inputs_tile);
+    double scale = reduces_ ? factors_.gradient_scale(chunk.slice) : 1;
+    double sums[lanes] = {};
+    auto finish = [&](const Pending& row, double loss) {
+      sums[row.index % lanes] += loss;
+      if (!reduces_ && job_.value.data) store(loss, job_.dtype, static_cast<char*>(job_.value.data) + row.value_offset);
+    };
+    Pending batch[lanes];
+    int waiting = 0;
+    RowLayout::Cursor cursor(layout_, chunk.begin);
+    for (int64_t i = 0; i < chunk.rows; ++i, cursor.advance(1)) {
+      int64_t bytes = elements_ * size_;
+      Pending row;
+      row.index = i;
+      row.value_offset = cursor.offset(view::value);
+      row.inputs = gathers_ ? inputs_tile + i * bytes : at(job_.inputs.data, cursor.offset(view::inputs));
+      if (job_.gradient.data)
+        row.gradient = scatters_ ? gradient_tile + i * bytes
+                                 : static_cast<char*>(job_.gradient.data) + cursor.offset(view::gradient);
+      if (auto loss = prepare(cursor, chunk.begin + i, scale, row)) {
+        finish(row, *loss);
+      } else if (!small_rows_) {
+        finish(row, loss_.row[int(job_.dtype)](row) * row.factor);
+      } else {
+        batch[waiting++] = row;
+        if (waiting == lanes) run_small(batch, std::exchange(waiting, 0), finish);
+      }
+    }
+    if (waiting) run_small(batch, waiting, finish);
+    if (reduces_) sums_[chunk.index] = add_lanes(sums);
+    if (scatters_) scatter(chunk, gradient_tile);
+  }
+
   template <class Finish>
-  void evaluate(const Scores* batch, int count, Finish finish) const {
-    ScoreRow rows[lanes];
+  void run_small(const Pending* batch, int count, Finish finish) const {
+    Row rows[lanes];
     double losses[lanes];
     std::copy(batch, batch + count, rows);
-    small_(rows, count, losses);
+    small_rows_(rows, count, losses);
     for (int i = 0; i < count; ++i) finish(batch[i], losses[i] * batch[i].factor);
   }
 
-  // What a row is compared with; its loss where nothing is to be computed.
-  std::optional<double> prepare(const RowLayout::Cursor& cursor, int64_t number, Scores& row) {
+  // Completes a row for the kernel. Returns its loss if there is nothing to compute, and then writes its gradient.
+  std::optional<double> prepare(const RowLayout::Cursor& cursor, int64_t index, double scale, Pending& row) {
     if (!selects(cursor)) {
-      if (row.gradient) std::memset(row.gradient, 0, classes_ * size_);
+      if (row.gradient) std::memset(row.gradient, 0, elements_ * size_);
       return 0;
     }
-    row.classes = classes_;
-    row.smoothing = job_.smoothing;
-    if (job_.probabilities.data) {
-      row.probabilities = at(job_.probabilities.data, cursor.offset(view::probabilities));
-      row.probability_stride = job_.probabilities.strides.back();
-      row.load_probabilities = kernels_.load[int(job_.probabilities.dtype)];
+    row.elements = elements_;
+    std::copy(job_.parameters, job_.parameters + most_row_parameters, row.parameters);
+    if (job_.targets.data) {
+      row.targets = at(job_.targets.data, cursor.offset(view::targets));
+      row.target_stride = job_.targets.strides.back();
+      row.load_targets = kernels_.load[int(job_.targets.dtype)];
     } else {
       row.label = label(cursor);
-      if (row.label < 0 || row.label >= classes_) {
-        complain(number);
+      if (row.label < 0 || row.label >= elements_) {
+        report_bad_label(index);
         auto gradient = static_cast<char*>(row.gradient);
-        for (int64_t c = 0; gradient && c < classes_; ++c) store(not_a_number, job_.dtype, gradient + c * size_);
+        for (int64_t i = 0; gradient && i < elements_; ++i) store(not_a_number, job_.dtype, gradient + i * size_);
         return not_a_number;
       }
     }
     row.factor = row.gradient_scale = weight(cursor);
     if (reduces_)
-      row.gradient_scale *= scale_;
+      row.gradient_scale *= scale;
     else if (job_.cotangent.data)
-      row.gradient_scale *= read_number(job_.cotangent, cursor.offset(view::cotangent));
+      row.gradient_scale *= read_number(kernels_, job_.cotangent, cursor.offset(view::cotangent));
     return {};
   }
 
@@ -262,7 +275,7 @@ class RowSweep {
     return wide;
   }
 
-  void complain(int64_t row) {
+  void report_bad_label(int64_t row) {
     int64_t first = first_bad_;
     while (row < first && !first_bad_.compare_exchange_weak(first, row)) {
     }
@@ -270,48 +283,57 @@ class RowSweep {
 
   static const char* at(const void* data, int64_t offset) { return static_cast<const char*>(data) + offset; }
 
-  void gather(int64_t begin, int64_t rows, char* tile) const {
-    for_runs(begin, rows, [&](const RowLayout::Cursor& row, int64_t i, int64_t run) {
-      copy(at(job_.logits.data, row.offset(view::logits)), row.stride(view::logits), job_.logits.strides.back(),
-           tile + i * classes_ * size_, classes_ * size_, size_, run,
-           is_shorter(row.stride(view::logits), job_.logits.strides.back()));
+  void gather(const Chunk& chunk, char* tile) const {
+    for_runs(chunk, [&](const RowLayout::Cursor& row, int64_t i, int64_t run) {
+      RowStrides strides = {row.stride(view::inputs), job_.inputs.strides.back()};
+      copy(at(job_.inputs.data, row.offset(view::inputs)), strides, tile + i * elements_ * size_, tile_strides(), run,
+           is_shorter(strides.row, strides.element));
     });
   }
 
-  void scatter(int64_t begin, int64_t rows, const char* tile) const {
-    for_runs(begin, rows, [&](const RowLayout::Cursor& row, int64_t i, int64_t run) {
-      copy(tile + i * classes_ * size_, classes_ * size_, size_,
-           static_cast<char*>(job_.gradient.data) + row.offset(view::gradient), row.stride(view::gradient),
-           job_.gradient.strides.back(), run, is_shorter(row.stride(view::gradient), job_.gradient.strides.back()));
+  void scatter(const Chunk& chunk, const char* tile) const {
+    for_runs(chunk, [&](const RowLayout::Cursor& row, int64_t i, int64_t run) {
+      RowStrides strides = {row.stride(view::gradient), job_.gradient.strides.back()};
+      copy(tile + i * elements_ * size_, tile_strides(),
+           static_cast<char*>(job_.gradient.data) + row.offset(view::gradient), strides, run,
+           is_shorter(strides.row, strides.element));
     });
   }
 
   // Calls work(cursor, i, run) for the runs of rows that lie one stride apart.
   template <class Work>
-  void for_runs(int64_t begin, int64_t rows, Work work) const {
-    RowLayout::Cursor row(layout_, begin);
-    for (int64_t i = 0, run; i < rows; i += run, row.advance(int(run))) {
-      run = row.run(int(rows - i));
+  void for_runs(const Chunk& chunk, Work work) const {
+    RowLayout::Cursor row(layout_, chunk.begin);
+    for (int64_t i = 0, run; i < chunk.rows; i += run, row.advance(int(run))) {
+      run = row.run(int(chunk.rows - i));
       work(row, i, run);
     }
   }
 
   static bool is_shorter(int64_t stride, int64_t other) { return std::abs(stride) < std::abs(other); }
 
-  void copy(const char* from, int64_t from_row, int64_t from_class, char* to, int64_t to_row, int64_t to_class,
-            int64_t rows, bool along_rows) const {
+  RowStrides tile_strides() const { return {elements_ * size_, size_}; }
+
+  void copy(const char* from, RowStrides from_strides, char* to, RowStrides to_strides, int64_t rows,
+            bool across) const {
     auto function = size_ == 2 ? copy_rows<uint16_t> : size_ == 4 ? copy_rows<uint32_t> : copy_rows<uint64_t>;
-    function(from, from_row, from_class, to, to_row, to_class, rows, classes_, along_rows);
+    function(from, from_strides, to, to_strides, rows, elements_, across);
   }
 
   const RowJob& job_;
   const Kernels& kernels_;
+  const RowLossKernels& loss_;
   bool reduces_;
-  int64_t size_, classes_, rows_, rows_together_, chunks_;
+  int64_t size_;      // of an element, in bytes
+  int64_t elements_;  // of a row
+  const Slices slices_;
+  int64_t chunk_rows_;       // at most
+  int64_t chunks_;           // of each slice
+  int64_t chunks_together_;  // that one task takes
   RowLayout layout_;
   bool gathers_, scatters_;
-  void (*small_)(const ScoreRow*, int, double*);  // null: not for these rows
-  double denominator_ = 1, scale_ = 1;
+  void (*small_rows_)(const Row*, int, double*);  // null: not for these rows
+  SliceFactors factors_;
   std::vector<double> sums_;
   std::atomic<int64_t> first_bad_{none};
 };

@@ -1,37 +1,29 @@
-// One pass over memory for losses of rows, such as one of scores for each class: any layout, value and gradient, of
-// each row or reduced. The counterpart of sweep.h for cross entropy.
+// One pass over memory for losses of rows, such as one of scores for each class: any layout, value and gradient, row by
+// row or reduced. The counterpart of sweep.h.
 #pragma once
 
-#include "kernels/engine/sweep.h"
+#include "kernels/engine/job.h"
 
 namespace lossless {
 
-// The class of each row, as signed integers of 4 or 8 bytes; strides as an operand's.
+// A place in each row, as signed integers of 4 or 8 bytes; strides as an operand's.
 struct Labels {
   const void* data = nullptr;
   int64_t bytes = 8;
   std::vector<int64_t> strides;
 };
 
-// Of the shape of the rows and, last, of the classes; operands and the value step through the rows alone.
-struct RowJob {
-  DType dtype = DType::float32;
-  Reduction reduction = Reduction::none;
-  std::vector<int64_t> shape;
-  Operand logits;         // of the job's dtype
-  Labels labels;          // one of these two
-  Operand probabilities;  // in the shape of the logits
-  double smoothing = 0;
-  Operand weights, where;
-  Operand cotangent;                 // factor of the gradient: for each row or, with a reduction, one number
-  Result value;                      // with a reduction: one number
-  std::optional<DType> value_dtype;  // of a reduced value, if not the job's: to be added to those of other jobs
-  Result gradient;                   // of the reduced value; may be where the logits are
-  int threads = 0;                   // at most so many, the caller included; 0: as many as there may be
+// The shape is that of the rows and, as the last dimension, their length. The strides of arrays without this last
+// dimension, which are labels, weights, mask, cotangent and value, may have it or not.
+struct RowJob : CommonJob {
+  Operand inputs;   // of the job's dtype
+  Labels labels;    // either these
+  Operand targets;  // or these, in the shape of the inputs
+  double parameters[most_row_parameters] = {};
 };
 
-// Returns the number of the first row, in C order, that has no such class as its label says, or -1. The results of such
-// rows, and the value that is reduced from them, are NaN.
+// Returns the index of the first row, in C order, whose label is no place in it, or -1. The results of such rows, and
+// the values that are reduced from them, are NaN.
 int64_t sweep_rows(const RowJob& job);
 
 }  // namespace lossless

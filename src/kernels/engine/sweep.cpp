@@ -8,6 +8,7 @@
 #include "kernels/engine/layout.h"
 #include "kernels/engine/numbers.h"
 #include "kernels/engine/pool.h"
+#include "kernels/engine/slices.h"
 #include "kernels/loops/kernels.h"
 #include "kernels/loops/sums.h"
 
@@ -59,43 +60,39 @@ class Sweep {
         kind_(kind),
         kernels_(*instruction_set().kernels),
         reduces_(job.reduction != Reduction::none),
-        elements_(product(job.shape, 0, job.shape.size())),
-        slices_(reduces_ ? product(job.shape, 0, job.outer_dims) : 1),
-        slice_elements_(reduces_ ? product(job.shape, job.outer_dims, job.shape.size()) : elements_),
-        blocks_(std::max<int64_t>(1, (slice_elements_ + block_elements - 1) / block_elements)),
-        contiguous_(wanted_of_contiguous_run()) {
+        slices_(job, job.shape.size()),
+        blocks_(std::max<int64_t>(1, (slices_.size + block_elements - 1) / block_elements)),
+        contiguous_(wanted_of_contiguous_run()),
+        factors_(kernels_, job) {
     if (!contiguous_) layout_.emplace(layout_of(job));
-    if (reduces_) find_denominators();
+    factors_.find(slices_, [&](bool weighted) { return count(weighted); });
   }
 
   void run() {
-    if (reduces_ && slices_ * blocks_ > 1) {
-      many_sums_.resize(slices_ * blocks_);
+    int64_t blocks = slices_.count * blocks_;
+    if (reduces_ && blocks > 1) {
+      many_sums_.resize(blocks);
       sums_ = many_sums_.data();
     }
-    if (job_.total_gradient.data) gradient_sums_.resize(slices_ * blocks_);
-    if (elements_ > 0) {
-      if (slices_ * blocks_ == 1) {  // a small job, which should not wait for a thread pool
+    if (job_.total_gradient.data) gradient_sums_.resize(blocks);
+    if (slices_.count * slices_.size > 0) {
+      if (blocks == 1) {  // a small job, which should not wait for a thread pool
         run_block(0, 0);
       } else if (blocks_ > 1) {
-        parallel(slices_ * blocks_, [&](int64_t chunk) { run_block(chunk / blocks_, chunk % blocks_); }, job_.threads);
+        parallel(blocks, [&](int64_t block) { run_block(block / blocks_, block % blocks_); }, job_.threads);
       } else {
-        int64_t slices_together = std::max<int64_t>(1, block_elements / std::max<int64_t>(1, slice_elements_));
-        parallel((slices_ + slices_together - 1) / slices_together,
+        int64_t slices_together = std::max<int64_t>(1, block_elements / std::max<int64_t>(1, slices_.size));
+        parallel((slices_.count + slices_together - 1) / slices_together,
                  [&](int64_t chunk) {
-                   int64_t end = std::min(slices_, (chunk + 1) * slices_together);
+                   int64_t end = std::min(slices_.count, (chunk + 1) * slices_together);
                    for (int64_t slice = chunk * slices_together; slice < end; ++slice) run_block(slice, 0);
                  },
                  job_.threads);
       }
     }
-    DType value_dtype = job_.value_dtype.value_or(job_.dtype);
-    if (reduces_ && job_.value.data)
-      for (int64_t slice = 0; slice < slices_; ++slice)
-        store(add_blocks(&sums_[slice * blocks_], blocks_) / denominator(slice), value_dtype,
-              static_cast<char*>(job_.value.data) + slice * item_size(value_dtype));
+    if (reduces_) store_values(job_, slices_, factors_, sums_, blocks_);
     if (job_.total_gradient.data)
-      store(add_blocks(gradient_sums_.data(), slices_ * blocks_), job_.dtype, job_.total_gradient.data);
+      store(add_blocks(gradient_sums_.data(), blocks), job_.dtype, job_.total_gradient.data);
   }
 
  private:
@@ -114,7 +111,7 @@ class Sweep {
       const Operand& parameter = job.parameters[i];
       if (!parameter.data) continue;
       if (!is_constant(parameter)) return {};
-      parameters_[i] = read_number(parameter, 0);
+      parameters_[i] = read_number(kernels_, parameter, 0);
     }
     if (!reduces_ && job.cotangent.data && !is_constant(job.cotangent)) return {};
     if (!loss().valid(parameters_)) return {};
@@ -132,16 +129,9 @@ class Sweep {
 
   const LossKernels& loss() const { return kernels_.losses[job_.kernel_index]; }
 
-  void find_denominators() {
-    if (job_.reduction == Reduction::sum) return;
-    constant_denominator_ = double(slice_elements_);
-    if (job_.where.data) selected_ = count(false);
-    denominators_ = job_.reduction == Reduction::weighted_mean && job_.weights.data ? count(true) : selected_;
-  }
-
   // The sum of the weights, or the number of elements, that `where` selects in each slice.
   std::vector<double> count(bool weighted) const {
-    std::vector<double> counts(slices_);
+    std::vector<double> counts(slices_.count);
     Job job = job_;
     job.dtype = DType::float64;
     job.value_dtype = {};
@@ -155,31 +145,14 @@ class Sweep {
     return counts;
   }
 
-  double denominator(int64_t slice) const {
-    double count = denominators_.empty() ? constant_denominator_ : denominators_[slice];
-    return count == 0 ? not_a_number : count;
-  }
-
-  // The gradient of a mean over nothing is 0; that of a mean whose weights add up to 0 is NaN.
   double gradient_scale(int64_t slice) const {
-    if (!selected_.empty() && selected_[slice] == 0) return 0;
-    if (!job_.cotangent.data) return 1 / denominator(slice);
-    if (!reduces_) return is_constant(job_.cotangent) ? read_number(job_.cotangent, 0) : 1;
-    int64_t offset = 0;
-    for (int64_t d = job_.outer_dims, rest = slice; d-- > 0; rest /= job_.shape[d])
-      offset += rest % job_.shape[d] * job_.cotangent.strides[d];
-    return read_number(job_.cotangent, offset) / denominator(slice);
-  }
-
-  double read_number(const Operand& operand, int64_t offset) const {
-    double x;
-    kernels_.load[int(operand.dtype)](static_cast<const char*>(operand.data) + offset, 0, 1, &x);
-    return x;
+    if (reduces_) return factors_.gradient_scale(slice);
+    return job_.cotangent.data && is_constant(job_.cotangent) ? read_number(kernels_, job_.cotangent, 0) : 1;
   }
 
   void run_block(int64_t slice, int64_t block) {
-    int64_t begin = slice * slice_elements_ + block * block_elements;
-    int64_t elements = std::min(block_elements, slice_elements_ - block * block_elements);
+    int64_t begin = slice * slices_.size + block * block_elements;
+    int64_t elements = std::min(block_elements, slices_.size - block * block_elements);
     double sums[lanes] = {};
     if (contiguous_) {
       run_contiguous(begin, elements, gradient_scale(slice), sums);
@@ -288,14 +261,12 @@ class Sweep {
   const JobKind kind_;
   const Kernels& kernels_;
   bool reduces_;
-  int64_t elements_, slices_, slice_elements_;
+  const Slices slices_;
   int64_t blocks_;                           // of each slice
   double parameters_[most_parameters] = {};  // of contiguous runs
   std::optional<Wanted> contiguous_;
   std::optional<ElementLayout> layout_;  // if not contiguous
-  std::vector<double> denominators_;     // of each slice; empty: all are constant_denominator_
-  double constant_denominator_ = 1;
-  std::vector<double> selected_;  // how many elements of each slice `where` selects; empty: all
+  SliceFactors factors_;
   // Of each block. A small job has one, and should not wait for an allocator.
   double one_sum_ = 0;
   std::vector<double> many_sums_;

@@ -1,14 +1,12 @@
 // Makes the table of kernels. CMake compiles this file once for each instruction set, with LOSSLESS_INSTRUCTION_SET set
-// to the name of the table. CMake also writes losses.inc, which includes the headers in losses/ and lists their names.
+// to the name of the table. CMake also writes losses.inc, which includes the headers in losses/ and rows/ and lists the
+// names of the losses.
 //
 // The loops are plain and of a length that the compiler knows, so that it vectorises them.
 #include "kernels/loops/kernels.h"
 
 #include "kernels/loops/contiguous.h"
 #include "kernels/loops/gathered.h"
-#include "kernels/rows/cross_entropy.h"
-#include "kernels/rows/cross_entropy_small.h"
-
 #include "losses.inc"
 
 namespace lossless {
@@ -75,9 +73,17 @@ constexpr auto accurate_evaluation() -> decltype(LossProof::evaluate_accurately)
   {Loss::error,                                                                                           \
    {evaluate<Loss, float16>, evaluate<Loss, bfloat16>, evaluate<Loss, float32>, evaluate<Loss, float64>}, \
    accurate_evaluation<Loss>()},
+#define LOSSLESS_ROW_KERNELS(Loss)                                                          \
+  {#Loss,                                                                                   \
+   Loss::parameters,                                                                        \
+   parameter_names<Loss>(),                                                                 \
+   {Loss::row<float16>, Loss::row<bfloat16>, Loss::row<float32>, Loss::row<float64>},       \
+   {Loss::small_rows<float16>(), Loss::small_rows<bfloat16>(), Loss::small_rows<float32>(), \
+    Loss::small_rows<float64>()}},
 
 constexpr LossKernels losses[] = {LOSSLESS_FOR_EACH_LOSS(LOSSLESS_KERNELS)};
 constexpr LossProof proofs[] = {LOSSLESS_FOR_EACH_LOSS(LOSSLESS_PROOF)};
+constexpr RowLossKernels row_losses[] = {LOSSLESS_FOR_EACH_ROW_LOSS(LOSSLESS_ROW_KERNELS)};
 
 }  // namespace
 
@@ -86,13 +92,11 @@ const Kernels LOSSLESS_INSTRUCTION_SET = {
     losses,
     proofs,
     sizeof losses / sizeof *losses,
+    row_losses,
+    sizeof row_losses / sizeof *row_losses,
     count_tile,
     {load<float16>, load<bfloat16>, load<float32>, load<float64>, load<boolean>},
     subtract,
-    {cross_entropy::row<float16>, cross_entropy::row<bfloat16>, cross_entropy::row<float32>,
-     cross_entropy::row<float64>},
-    {cross_entropy_small::rows<float16>, cross_entropy_small::rows<bfloat16>, cross_entropy_small::rows<float32>,
-     nullptr},
 };
 
 }  // namespace lossless

@@ -3,8 +3,9 @@
 
 #include <cstdint>
 
-#include "kernels/engine/sweep.h"
+#include "kernels/engine/job.h"
 #include "kernels/loops/loss_concept.h"
+#include "kernels/loops/row_loss_concept.h"
 
 namespace lossless {
 
@@ -63,36 +64,29 @@ struct LossProof {
   ValueAndDerivatives (*evaluate_accurately)(double inputs, double targets, const double* parameters);
 };
 
-// One row of scores, contiguous, and what it is compared with.
-struct ScoreRow {
-  const void* logits = nullptr;  // of the result's dtype, as the gradient
-  int64_t classes = 0;
-  int64_t label = 0;                    // one of the classes; not used if there are probabilities
-  const void* probabilities = nullptr;  // null: the label has probability 1
-  int64_t probability_stride = 0;
-  void (*load_probabilities)(const void* from, int64_t stride, int elements, double* to) = nullptr;
-  double smoothing = 0;
-  void* gradient = nullptr;  // null: not wanted; may be where the logits are
-  double gradient_scale = 1;
-};
+// The kernels of small rows take rows of at most this many elements.
+constexpr int small_row_elements = 32;
 
-// The kernels of small rows take rows of at most this many classes.
-constexpr int small_row_classes = 32;
+struct RowLossKernels {
+  const char* name;
+  int parameters;
+  const char* const* parameter_names;
+  double (*row[result_dtypes])(const Row&);
+  void (*small_rows[result_dtypes])(const Row* rows, int count, double* losses);  // null: `row` takes small rows, too
+};
 
 struct Kernels {
   const LossKernels* losses;
   const LossProof* proofs;  // of the same losses
   int count;
+  const RowLossKernels* row_losses;
+  int row_count;
   void (*count_tile)(const GatheredTile&);  // the loss that is 1 everywhere: sums the weights or counts the elements
   void (*load[all_dtypes])(const void* from, int64_t stride, int elements, double* to);
   void (*subtract)(const float* inputs, const float* targets, float* out, int64_t elements);
-  double (*cross_entropy[result_dtypes])(const ScoreRow&);  // returns the loss
-  // Computes the losses of `count` rows, at most `lanes`, which all have the same number of classes, at most
-  // small_row_classes, and labels. Null for a dtype without such a kernel.
-  void (*cross_entropy_small[result_dtypes])(const ScoreRow* rows, int count, double* losses);
 };
 
-// Those that this processor runs, the preferred one last.
+// Sets of instructions that this processor has, the preferred one last.
 struct InstructionSet {
   const char* name;
   const Kernels* kernels;
@@ -100,5 +94,8 @@ struct InstructionSet {
 const std::vector<InstructionSet>& instruction_sets();
 const InstructionSet& instruction_set();
 bool set_instruction_set(const char* name);  // false: this processor has none of this name
+
+// The index of a loss of rows in each table.
+int row_kernel_index(const char* name);
 
 }  // namespace lossless

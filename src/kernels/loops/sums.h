@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "kernels/arith/double_double.h"
-#include "kernels/engine/sweep.h"
+#include "kernels/engine/job.h"
 
 namespace lossless {
 namespace {

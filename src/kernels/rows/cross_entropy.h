@@ -1,75 +1,86 @@
-// The cross entropy of a row of logits x_j with the largest one, m, of which x_k is any:
+// The cross entropy of a row of logits x_j. With m the largest logit, and k one of the places where it is,
 //
 //   l = Q log1p(S) + (1 - s) D + s mean(m - x_j),    S = sum over j != k of exp(x_j - m)
 //
-// with label smoothing s, and Q = 1, D = m - x_t for the label t, or for probabilities p, which need not add up to 1,
-// Q = (1 - s) sum of p_j + s, D = sum of p_j (m - x_j), to which a probability of 0 adds 0 even at a logit of -inf.
-// That is -sum of q_j log(softmax(x)_j) with q_j = (1 - s) p_j + s / C, without its differences of large numbers: the
-// terms here have one sign (if the probabilities have), so that the sum is as accurate as they are. S begins with what
-// the others add to the 1 of the largest, so that a loss near 0, where the label dominates, keeps its digits, too. The
-// gradient is
+// where s is the label smoothing. For a label t, Q = 1 and D = m - x_t. For probabilities p, which need not add up to
+// 1, Q = (1 - s) sum of p_j + s and D = sum of p_j (m - x_j), where a probability of 0 adds 0 even at a logit of -inf.
+//
+// This is -sum of q_j log(softmax(x)_j) with q_j = (1 - s) p_j + s / C for C classes, without differences of large
+// numbers: all terms have one sign (if the probabilities have), so the sum is as accurate as its terms. S leaves out
+// the 1 of the largest logit, so that a loss near 0, where the label dominates, keeps its digits, too. The gradient is
 //
 //   l'_j = Q exp(x_j - m) / (1 + S) - (1 - s) p_j - s / C
 //
-// but at a label -(1 + S - exp(x_t - m)) / (1 + S) + s - s / C: minus the share of the others, of which S itself is
-// known where the label is the largest.
+// except at a label: -(1 + S - exp(x_t - m)) / (1 + S) + s - s / C, which is minus the share of the other classes.
+// Where the label is the largest logit, S itself is the sum of the others.
 //
-// A row is read from memory once, for its maximum, and again from the cache for S and for the gradient, if it fits
-// there. The exponentials are computed twice: to keep them would take as much memory again as a row of doubles.
+// A row is read from memory once, for its maximum, and then from the cache for S and for the gradient, if it fits
+// there. The exponentials are computed twice: to store them would take as much memory as a row of doubles.
 //
-// Results narrower than float64 come from short exponentials, good to 2^-43: together with at most 2^12 additions in
-// each lane of a sum, whose blocks are added without error to speak of, that is less than 2^-40 of the sum of the
-// terms.
+// Results narrower than float64 use short exponentials, with a relative error of 2^-43. Each lane of a sum has at most
+// 2^12 additions, and blocks are added almost without error. Together the error is below 2^-40 of the sum of the terms.
 //
-// A NaN or a largest logit that is infinite makes the row NaN.
+// If a logit is NaN, or the largest one infinite, the row's results are NaN.
 #pragma once
 
 #include "kernels/arith/dtypes.h"
 #include "kernels/loops/kernels.h"
 #include "kernels/loops/sums.h"
-#include "kernels/rows/exponential.h"
+#include "kernels/rows/parts/cross_entropy_small.h"
+#include "kernels/rows/parts/exponential.h"
 
 namespace lossless {
 namespace {
 
 struct cross_entropy {
+  static constexpr int parameters = 1;
+  static constexpr const char* parameter_names[] = {"label_smoothing"};
+
   template <class T>
-  static double row(const ScoreRow& row) {
+  static constexpr auto small_rows() -> void (*)(const Row*, int, double*) {
+    if constexpr (sizeof(typename T::storage) < sizeof(double))
+      return cross_entropy_small::rows<T>;
+    else
+      return nullptr;
+  }
+
+  template <class T>
+  static double row(const Row& row) {
     Logits<T> logits(row);
-    double m = largest(logits);
+    double m = largest(logits), smoothing = label_smoothing(row);
     Sums sums = {not_a_number, not_a_number, not_a_number, not_a_number};
     if (std::fabs(m) <= lossless::largest) {
-      if (row.probabilities) {
-        if (row.smoothing > 0)
+      if (row.targets) {
+        if (smoothing > 0)
           sums = add<T, true, true>(row, logits, m);
         else
           sums = add<T, true, false>(row, logits, m);
       } else {
-        if (row.smoothing > 0)
+        if (smoothing > 0)
           sums = add<T, false, true>(row, logits, m);
         else
           sums = add<T, false, false>(row, logits, m);
       }
     }
-    double labelled = row.probabilities ? m : T::load(logits.x[row.label]);
+    double labelled = row.targets ? m : T::load(logits.x[row.label]);
     double all = 1;
-    if (row.probabilities)
-      all = (1 - row.smoothing) * sums.probabilities + row.smoothing;
+    if (row.targets)
+      all = (1 - smoothing) * sums.probabilities + smoothing;
     else
       sums.distance = m - labelled;
 
-    double share = row.smoothing / double(row.classes);
-    double loss = all * std::log1p(sums.others) + (1 - row.smoothing) * sums.distance;
-    if (row.smoothing > 0) loss += sums.shared;
+    double share = smoothing / double(row.elements);
+    double loss = all * std::log1p(sums.others) + (1 - smoothing) * sums.distance;
+    if (smoothing > 0) loss += sums.shared;
     if (!row.gradient) return loss;
 
     double total = 1 + sums.others;
     double factor = row.gradient_scale * all / total;
-    if (row.probabilities) {
+    if (row.targets) {
       write_gradient<T, true>(row, logits, m, factor, share * row.gradient_scale);
     } else {
       double others = labelled == m ? sums.others : total - exponential<T>(labelled, m);
-      double slope = (row.smoothing - share) - others / total;
+      double slope = (smoothing - share) - others / total;
       write_gradient<T, false>(row, logits, m, factor, share * row.gradient_scale);
       static_cast<typename T::in_memory*>(row.gradient)[row.label] = T::pack(T::round(slope * row.gradient_scale));
     }
@@ -78,20 +89,20 @@ struct cross_entropy {
 
  private:
   struct Sums {
-    double others;    // exponentials but that of one that is the largest
-    double distance;  // from the largest, with the probabilities as weights
-    double shared;    // by smoothing, of all distances
+    double others;    // of exp(x_j - m), without one of the largest
+    double distance;  // of p_j (m - x_j); for a label m - x_t
+    double shared;    // of (m - x_j) s / C
     double probabilities;
   };
 
-  // Whole groups, and a copy of the rest, which is filled up with numbers that are in the row: rows may be short.
+  // The logits of a row: whole groups in place, and a copy of the rest, which is filled up with a number of the row.
   template <class T>
   struct Logits {
-    explicit Logits(const ScoreRow& row)
-        : x(static_cast<const typename T::in_memory*>(row.logits)),
-          whole(row.classes / group_elements * group_elements),
-          rest(int(row.classes - whole)) {
-      std::fill(last, last + group_elements, x[row.classes - 1]);
+    explicit Logits(const Row& row)
+        : x(static_cast<const typename T::in_memory*>(row.inputs)),
+          whole(row.elements / group_elements * group_elements),
+          rest(int(row.elements - whole)) {
+      std::fill(last, last + group_elements, x[row.elements - 1]);
       std::memcpy(last, x + whole, rest * sizeof *x);
     }
 
@@ -133,11 +144,11 @@ struct cross_entropy {
   };
 
   template <class T, bool soft, bool smooth>
-  static Sums add(const ScoreRow& row, const Logits<T>& logits, double m) {
+  static Sums add(const Row& row, const Logits<T>& logits, double m) {
     BlockSum others, distance, shared, probabilities;
-    double share = row.smoothing / double(row.classes);
+    double share = label_smoothing(row) / double(row.elements);
     int64_t equal = 0;
-    for (int64_t block = 0; block < row.classes; block += block_elements) {
+    for (int64_t block = 0; block < row.elements; block += block_elements) {
       int64_t end = std::min(block + block_elements, logits.whole);
       LaneSums sums;
       double p[group_elements];
@@ -145,7 +156,7 @@ struct cross_entropy {
         if constexpr (soft) load_probabilities(row, at, group_elements, p);
         equal += add_terms<T, soft, smooth, group_elements>(logits.x + at, p, m, share, group_elements, sums);
       }
-      if (row.classes - block < block_elements) {
+      if (row.elements - block < block_elements) {
         if constexpr (soft) load_probabilities(row, logits.whole, logits.rest, p);
         if (logits.rest <= lanes)
           equal += add_terms<T, soft, smooth, lanes>(logits.last, p, m, share, logits.rest, sums);
@@ -161,7 +172,8 @@ struct cross_entropy {
     return {others.value(), distance.value(), shared.value(), probabilities.value()};
   }
 
-  // The first so many elements. Returns how many of them are the largest, whose exponentials are not added.
+  // Adds the terms of the first `elements` elements, but not the exponentials of those that are the largest. Returns
+  // how many these are.
   template <class T, bool soft, bool smooth, int width>
   LOSSLESS_INLINE int add_terms(const typename T::in_memory* x, const double* p, double m, double share, int elements,
                                 LaneSums& sums) {
@@ -188,18 +200,18 @@ struct cross_entropy {
     return equal;
   }
 
-  // Filled up with zeros.
-  LOSSLESS_INLINE void load_probabilities(const ScoreRow& row, int64_t at, int elements, double* p) {
-    const char* from = static_cast<const char*>(row.probabilities) + at * row.probability_stride;
-    row.load_probabilities(from, row.probability_stride, elements, p);
+  // Loads `elements` probabilities, and fills the group up with zeros.
+  LOSSLESS_INLINE void load_probabilities(const Row& row, int64_t at, int elements, double* p) {
+    const char* from = static_cast<const char*>(row.targets) + at * row.target_stride;
+    row.load_targets(from, row.target_stride, elements, p);
     std::fill(p + elements, p + group_elements, 0.0);
   }
 
-  // exp(x_j - m) * factor - offset, less the probabilities' part.
+  // Writes exp(x_j - m) * factor - offset - p_j * weight.
   template <class T, bool soft>
-  static void write_gradient(const ScoreRow& row, const Logits<T>& logits, double m, double factor, double offset) {
+  static void write_gradient(const Row& row, const Logits<T>& logits, double m, double factor, double offset) {
     auto gradient = static_cast<typename T::in_memory*>(row.gradient);
-    double weight = (1 - row.smoothing) * row.gradient_scale;
+    double weight = (1 - label_smoothing(row)) * row.gradient_scale;
     double p[group_elements];
     for (int64_t at = 0; at < logits.whole; at += group_elements) {
       if constexpr (soft) load_probabilities(row, at, group_elements, p);
@@ -214,7 +226,7 @@ struct cross_entropy {
     std::memcpy(gradient + logits.whole, last, logits.rest * sizeof *last);
   }
 
-  // May be where the logits are.
+  // The gradient may be where the logits are: all of it is computed before it is written.
   template <class T, bool soft, int width>
   LOSSLESS_INLINE void write_group(const typename T::in_memory* x, const double* p, double m, double factor,
                                    double offset, double weight, typename T::in_memory* to) {

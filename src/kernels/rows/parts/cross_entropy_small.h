@@ -1,37 +1,39 @@
-// Cross entropy of rows of few classes, as many rows at a time as there are lanes.
+// Cross entropy of small rows, as many at a time as there are lanes.
 //
-// A short row by itself leaves most of a vector empty, and waits for its logarithm. Here every lane has a row, and the
+// A small row by itself leaves most of a vector empty, and waits for its logarithm. Here every lane has a row, and the
 // loops go over the classes. The formulas are those of cross_entropy.h, for labels and for results narrower than
-// float64; sums go from the first class to the last.
+// float64. Sums start at the first class.
 #pragma once
 
 #include <algorithm>
 
 #include "kernels/arith/dtypes.h"
 #include "kernels/loops/kernels.h"
-#include "kernels/rows/exponential.h"
+#include "kernels/rows/parts/exponential.h"
 
 namespace lossless {
 namespace {
 
+// The first parameter: how much of each label is spread over all classes.
+LOSSLESS_INLINE double label_smoothing(const Row& row) { return row.parameters[0]; }
+
 struct cross_entropy_small {
-  // So many rows of one number of classes, with labels; at most as many as there are lanes.
   template <class T>
-  static void rows(const ScoreRow* rows, int count, double* losses) {
+  static void rows(const Row* rows, int count, double* losses) {
     using storage = typename T::storage;
-    int classes = int(rows[0].classes);
-    double smoothing = rows[0].smoothing, share = smoothing / classes;
-    storage logits[small_row_classes][lanes];
+    int classes = int(rows[0].elements);
+    double smoothing = label_smoothing(rows[0]), share = smoothing / classes;
+    storage logits[small_row_elements][lanes];
     double labelled[lanes], scale[lanes];
     for (int row = 0; row < lanes; ++row) {
-      const ScoreRow& from = rows[row < count ? row : 0];
-      auto x = static_cast<const typename T::in_memory*>(from.logits);
+      const Row& from = rows[row < count ? row : 0];
+      auto x = static_cast<const typename T::in_memory*>(from.inputs);
       for (int c = 0; c < classes; ++c) logits[c][row] = x[c];
       labelled[row] = T::load(x[from.label]);
       scale[row] = from.gradient_scale;
     }
 
-    double m[lanes], others[lanes], shared[lanes] = {}, exponentials[small_row_classes][lanes];
+    double m[lanes], others[lanes], shared[lanes] = {}, exponentials[small_row_elements][lanes];
     largest<T>(logits, classes, m);
     int equal[lanes] = {};
     std::fill(others, others + lanes, 0.0);
@@ -54,7 +56,7 @@ struct cross_entropy_small {
 
  private:
   template <class T>
-  LOSSLESS_INLINE void largest(const typename T::storage (&logits)[small_row_classes][lanes], int classes, double* m) {
+  LOSSLESS_INLINE void largest(const typename T::storage (&logits)[small_row_elements][lanes], int classes, double* m) {
     std::fill(m, m + lanes, -infinity);
     for (int c = 0; c < classes; ++c)
       for (int row = 0; row < lanes; ++row) {
@@ -63,25 +65,25 @@ struct cross_entropy_small {
       }
   }
 
-  // log(1 + x) for x >= 0 as large as there are classes.
+  // log(1 + x) for 0 <= x < small_row_elements.
   LOSSLESS_INLINE double log1p_of_sum(double x) {
     DoubleDouble large = logarithm(1 + x);
     return x <= 1 ? log1p_of(x) : large.high + large.low;
   }
 
   template <class T>
-  static void write_gradients(const ScoreRow* rows, int count, const double (&exponentials)[small_row_classes][lanes],
+  static void write_gradients(const Row* rows, int count, const double (&exponentials)[small_row_elements][lanes],
                               const double* m, const double* others, const double* labelled, const double* scale,
                               double share) {
     using storage = typename T::storage;
-    int classes = int(rows[0].classes);
-    storage gradients[small_row_classes][lanes], slopes[lanes];
+    int classes = int(rows[0].elements);
+    storage gradients[small_row_elements][lanes], slopes[lanes];
     double factor[lanes];
     for (int row = 0; row < lanes; ++row) {
       double total = 1 + others[row];
       factor[row] = scale[row] / total;
       double rest = total - exponential<T>(labelled[row], m[row]);
-      double slope = (rows[0].smoothing - share) - (labelled[row] == m[row] ? others[row] : rest) / total;
+      double slope = (label_smoothing(rows[0]) - share) - (labelled[row] == m[row] ? others[row] : rest) / total;
       slopes[row] = T::pack(T::round(slope * scale[row]));
     }
     for (int c = 0; c < classes; ++c)

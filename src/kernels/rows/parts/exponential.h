@@ -1,7 +1,7 @@
-// exp(x - m) for x <= m, in loops that vectorise: x - m = k log(2) + r, exp(r) - 1 = e.
+// exp(x - m) for x <= m, for loops that the compiler vectorises: x - m = k log(2) + r, exp(r) - 1 = e.
 //
-// For float64 results it is good to the double and takes in the rounding error of x - m; for narrower ones a short one
-// serves, good to 2^-43.5. tools/coefficients.py makes the coefficients.
+// For float64 results it is accurate to a double and corrects the rounding error of x - m. For narrower results a
+// shorter polynomial suffices, with a relative error of 2^-43.5. tools/coefficients.py prints the coefficients.
 #pragma once
 
 #include <type_traits>
@@ -11,7 +11,7 @@
 namespace lossless {
 namespace {
 
-// As exponential_tail, with an error of exp(r) of 2^-43.5.
+// Like exponential_tail, with a relative error of exp(r) of 2^-43.5.
 LOSSLESS_INLINE double short_exponential_tail(double r) {
   double even =
       polynomial(r * r, 0x1.fffffffffe051p-2, 0x1.55555565ce931p-5, 0x1.6c166bc75e823p-10, 0x1.a136e5a92400ep-16);
@@ -20,12 +20,12 @@ LOSSLESS_INLINE double short_exponential_tail(double r) {
   return std::fma(odd, r, even);
 }
 
-// For results of the type T. From `vanishing` on the bits of 2^k are those of 0.
+// exp(x - m) for results of the type T. At `vanishing` the bits of 2^k are those of 0.
 template <class T>
 LOSSLESS_INLINE double exponential(double x, double m) {
   if constexpr (std::is_same_v<typename T::storage, double>) {
     constexpr double vanishing = -753.5;
-    constexpr double excess = 64;  // of the power, as the smallest numbers have no exponent of their own
+    constexpr double excess = 64;  // 2^(k + 64) is normal where 2^k is subnormal, and has no exponent of its own
     DoubleDouble d = two_sum(x, -m);
     double clamped = d.high < vanishing ? vanishing : d.high;
     double d_low = d.high < vanishing ? 0 : d.low;  // NaN where the difference overflows
