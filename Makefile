@@ -181,7 +181,7 @@ mlx_oldest = $(shell $(BIN)/python -c 'from lossless.executors.versions import O
 build/mlx-oldest/.installed: mlx = $(mlx_oldest)
 build/mlx-too-old/.installed: mlx = $(MLX_TOO_OLD)
 
-build/mlx-%/.installed: src/lossless.executors.versions.py | .venv/.installed
+build/mlx-%/.installed: src/lossless/executors/versions.py | .venv/.installed
 	@rm -rf $(@D)
 	PIP_CONSTRAINT= $(BIN)/pip install -qq --target $(@D) \
 	    "mlx$$($(BIN)/python -c 'import sys; print("" if sys.platform == "darwin" else "[cpu]")')==$(mlx)"

@@ -14,6 +14,7 @@
 #include "bridges/core/bindings.h"
 #include "bridges/core/core_api.h"
 #include "bridges/core/gil.h"
+#include "kernels/engine/memory_pass.h"
 #include "kernels/engine/pool.h"
 #include "kernels/engine/sweep.h"
 #include "kernels/loops/kernels.h"

@@ -2,10 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <limits>
-#include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -13,6 +10,7 @@
 #include "kernels/engine/layout.h"
 #include "kernels/engine/numbers.h"
 #include "kernels/engine/pool.h"
+#include "kernels/engine/row_tiles.h"
 #include "kernels/engine/slices.h"
 #include "kernels/loops/kernels.h"
 #include "kernels/loops/sums.h"
@@ -41,53 +39,6 @@ RowLayout layout_of(const RowJob& job) {
     set(view::value, job.value);
   }
   return RowLayout(job.shape, job.shape.size() - 1, strides);
-}
-
-// Memory for the rows of a chunk. There is one tile for each thread.
-class Tiles {
- public:
-  Tiles(int64_t bytes, int64_t count) {
-    for (int64_t i = 0; i < (bytes ? count : 0); ++i) free_.emplace_back(new char[bytes]);
-  }
-
-  std::unique_ptr<char[]> take() {
-    std::lock_guard lock(mutex_);
-    if (free_.empty()) return nullptr;  // the job needs no tiles
-    auto tile = std::move(free_.back());
-    free_.pop_back();
-    return tile;
-  }
-
-  void put_back(std::unique_ptr<char[]> tile) {
-    std::lock_guard lock(mutex_);
-    free_.push_back(std::move(tile));
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<char[]>> free_;
-};
-
-// From one row to the next, and from one element of a row to the next, in bytes.
-struct RowStrides {
-  int64_t row, element;
-};
-
-// Copies rows of elements that are as large as a Storage. `across`: the inner loop goes from row to row.
-template <class Storage>
-void copy_rows(const char* from, RowStrides from_strides, char* to, RowStrides to_strides, int64_t rows,
-               int64_t elements, bool across) {
-  auto copy = [=](int64_t row, int64_t i) {
-    std::memcpy(to + row * to_strides.row + i * to_strides.element,
-                from + row * from_strides.row + i * from_strides.element, sizeof(Storage));
-  };
-  if (across) {
-    for (int64_t i = 0; i < elements; ++i)
-      for (int64_t row = 0; row < rows; ++row) copy(row, i);
-  } else {
-    for (int64_t row = 0; row < rows; ++row)
-      for (int64_t i = 0; i < elements; ++i) copy(row, i);
-  }
 }
 
 // The rows of each slice are cut into chunks. Row i of a chunk is added to lane i % lanes, the lanes are added, and
@@ -286,17 +237,16 @@ class RowSweep {
   void gather(const Chunk& chunk, char* tile) const {
     for_runs(chunk, [&](const RowLayout::Cursor& row, int64_t i, int64_t run) {
       RowStrides strides = {row.stride(view::inputs), job_.inputs.strides.back()};
-      copy(at(job_.inputs.data, row.offset(view::inputs)), strides, tile + i * elements_ * size_, tile_strides(), run,
-           is_shorter(strides.row, strides.element));
+      const char* from = at(job_.inputs.data, row.offset(view::inputs));
+      copy_rows(from, strides, tile + i * elements_ * size_, tile_strides(), run, elements_, size_);
     });
   }
 
   void scatter(const Chunk& chunk, const char* tile) const {
     for_runs(chunk, [&](const RowLayout::Cursor& row, int64_t i, int64_t run) {
       RowStrides strides = {row.stride(view::gradient), job_.gradient.strides.back()};
-      copy(tile + i * elements_ * size_, tile_strides(),
-           static_cast<char*>(job_.gradient.data) + row.offset(view::gradient), strides, run,
-           is_shorter(strides.row, strides.element));
+      char* to = static_cast<char*>(job_.gradient.data) + row.offset(view::gradient);
+      copy_rows(tile + i * elements_ * size_, tile_strides(), to, strides, run, elements_, size_);
     });
   }
 
@@ -310,15 +260,7 @@ class RowSweep {
     }
   }
 
-  static bool is_shorter(int64_t stride, int64_t other) { return std::abs(stride) < std::abs(other); }
-
   RowStrides tile_strides() const { return {elements_ * size_, size_}; }
-
-  void copy(const char* from, RowStrides from_strides, char* to, RowStrides to_strides, int64_t rows,
-            bool across) const {
-    auto function = size_ == 2 ? copy_rows<uint16_t> : size_ == 4 ? copy_rows<uint32_t> : copy_rows<uint64_t>;
-    function(from, from_strides, to, to_strides, rows, elements_, across);
-  }
 
   const RowJob& job_;
   const Kernels& kernels_;

@@ -35,7 +35,4 @@ struct SmallJob {
 // Computes the same bits as sweep() in less time. Returns false, and does nothing, if only sweep() can do the job.
 bool sweep_small(const SmallJob& job);
 
-// out = inputs - targets, by the same threads in the same blocks: the speed that memory allows.
-void memory_pass(const float* inputs, const float* targets, float* out, int64_t elements);
-
 }  // namespace lossless
