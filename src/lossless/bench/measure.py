@@ -21,14 +21,15 @@ import lossless
 from lossless import _core
 
 from .._errors import UserError
+from .._problem import REDUCTIONS
 from .._processes import deaf_to_ctrl_c, end_with_parent
+from .._spec import LOSSES
 from ..scoring.losses import ChosenLoss
 from ..verification.frameworks import FRAMEWORKS
 from .peers import cases
 from .timing import Call, Timing, interleaved, seconds_of
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")  # in the kernels' order
-MEAN = 2  # Reduction in src/kernels/engine/sweep.h
 Key = tuple[str, str, str]  # whose arrays, whose loss, eager or compiled
 MEMORY: Key = ("memory", "pass", "")
 KERNEL: Key = ("kernel", "lossless", "")
@@ -186,13 +187,12 @@ def _kernel(
     loss: ChosenLoss, inputs: NDArray[Any], targets: NDArray[Any], dtype: str
 ) -> partial[None]:
     """The kernel without the Python layer, into warm memory: comparable with the memory pass."""
-    number = [name for name, *_ in _core.losses()].index(loss.name)
     code = DTYPES.index(dtype)
     kept = inputs.dtype if dtype != "bfloat16" else np.dtype(np.uint16)
     arguments: dict[str, Any] = {
-        "loss": number,
+        "loss": LOSSES[loss.name].kernel_index,
         "dtype": code,
-        "reduction": MEAN,
+        "reduction": REDUCTIONS.index("mean"),
         "shape": inputs.shape,
         "kept": 0,
         "inputs": (inputs.view(kept), code),
