@@ -15,7 +15,7 @@ from lossless.verification.formats import FLOAT16, FLOAT32, FLOAT64, FORMATS, NA
 from lossless.verification.losses import LOSSES
 from lossless.verification.reference import OUTPUTS, Loss, real, rounded
 from support.cases import Backend, Case
-from support.checks import WEIGHTED_ULP, assert_same_bits, assert_ulp, composed_ulp
+from support.checks import WEIGHTED_ULP, assert_same_bits, assert_ulp, assert_within, composed_ulp
 from support.element_wise_points import OTHERS, is_near_kink, points, slacks
 from support.reference_calls import assert_keeps_contract
 
@@ -133,7 +133,7 @@ def test_same_bits_for_every_instruction_set(loss: Loss, rng: Any) -> None:
     for fmt in FORMATS.values():
         case = on_numpy(loss, fmt)
         x, t = (np.resize(array, 70_001) for array in points(loss, fmt, 999, rng))
-        found = set()
+        found: dict[bytes, str] = {}
         for instructions in lossless.info()["instruction_sets"]:
             lossless._core.set_instruction_set(instructions)
             for threads in (1, 3):
@@ -143,8 +143,9 @@ def test_same_bits_for_every_instruction_set(loss: Loss, rng: Any) -> None:
                     *case.value_and_grad(x, t, reduction="mean", **loss.parameters),
                     *case.grad_and_hess(x[::3], t[::3], **loss.parameters),
                 ]
-                found.add(b"".join(np.asarray(result).tobytes() for result in results))
-        assert 1 == len(found), case
+                bits = b"".join(np.asarray(result).tobytes() for result in results)
+                found.setdefault(bits, f"{instructions}, {threads} threads")
+        assert 1 == len(found), f"{case}: other bits with each of {[*found.values()]}"
 
 
 @everywhere(*NARROW, FLOAT64)
@@ -160,11 +161,8 @@ def test_special_values(case: Case) -> None:
             if case.backend.native:
                 assert_same_bits(expected + zero, actual + zero, fmt, what, x, t)
                 continue
-            with np.errstate(all="ignore"):
-                slack = composed_ulp(case, output) * fmt.spacing(expected)
-                near = np.abs(actual.astype(np.float64) - expected.astype(np.float64)) <= slack
-            same = near | (expected == actual) | (np.isnan(actual) & np.isnan(expected))
-            assert same.all(), f"{what}: expected {expected}, got {actual}"
+            allowed = composed_ulp(case, output) * fmt.spacing(expected)
+            assert_within(allowed, expected, actual, what, x, t)
 
 
 @everywhere(FLOAT32)
@@ -249,6 +247,10 @@ def test_mask_keeps_everything_out(case: Case, rng: Any) -> None:
     for array in (x, t, *arrays.values()):
         array[~mask] = np.resize([NAN, INF, -INF], (~mask).sum())
     value, gradient = case.value_and_grad(x, t, reduction="mean", where=mask, **arrays)
-    np.testing.assert_allclose(value, expected[0], rtol=1e-6, atol=0)
-    np.testing.assert_allclose(gradient[mask], expected[1], rtol=1e-6, atol=0)
-    assert (gradient[~mask] == 0).all()
+    for output, right, actual in zip(OUTPUTS, expected, (value, gradient[mask]), strict=False):
+        # Kernels add the same elements in another order, and round once; formulas may be another
+        # program, so that both results are within their contract.
+        ulp = 1 if case.backend.native else 2 * composed_ulp(case, output)
+        what = f"{case} {output} beside what is masked"
+        assert_within(ulp * case.fmt.spacing(right), right, actual, what)
+    assert not gradient[~mask].any(), f"{case}: expected zeros, got {gradient[~mask]}"

@@ -15,7 +15,7 @@ import lossless
 from lossless.verification.formats import FLOAT16, FLOAT32, FLOAT64, Array
 from support.cases import Backend
 from support.checks import assert_same_bits
-from support.rows.cases import RowCase, row_cases
+from support.rows.cases import RowCase, assert_close, row_cases
 from support.rows.reference import ROW_LOSSES
 
 QUICK = [Backend.NUMPY, Backend.TORCH, Backend.MLX]
@@ -58,8 +58,8 @@ def test_axis_is_moveaxis(case: RowCase, data: st.DataObject) -> None:
     moved = [np.moveaxis(x, -1, axis) if x.ndim == arrays[0].ndim else x for x in arrays]
     value, gradient = case.value_and_grad(*moved, axis=axis)
     of_values, of_slopes = terms(case, arrays)
-    close(case, expected, value, of_values)
-    close(case, slopes, np.moveaxis(gradient, axis, -1), of_slopes)
+    assert_close(case, expected, value, of_values)
+    assert_close(case, slopes, np.moveaxis(gradient, axis, -1), of_slopes)
 
 
 def terms(case: RowCase, arrays: tuple[Array, ...]) -> tuple[Array, Array]:
@@ -80,14 +80,6 @@ def terms(case: RowCase, arrays: tuple[Array, ...]) -> tuple[Array, Array]:
     return 0 * ones[..., 0], 0 * ones
 
 
-def close(case: RowCase, expected: Array, actual: Array, terms: Any = 0.0) -> None:
-    """Twice the contract of float32 and wider, as both are rounded."""
-    unit = 2.0**-39 if case.fmt is not FLOAT64 else 2.0**-46
-    allowed = 4 * case.fmt.spacing(expected) + unit * terms
-    wrong = ~(np.abs(expected.astype(float) - actual.astype(float)) <= allowed)
-    assert not wrong.any(), f"{case}: {expected}, {actual}"
-
-
 @row_cases(formats=[FLOAT32], backends=QUICK)
 @given(data=st.data())
 def test_mask_is_a_subset(case: RowCase, data: st.DataObject) -> None:
@@ -99,10 +91,10 @@ def test_mask_is_a_subset(case: RowCase, data: st.DataObject) -> None:
     value, gradient = case.value_and_grad(*arrays, where=where, **options)
     of_values, of_slopes = terms(case, arrays)
     if where.any() or options["reduction"] == "sum":
-        close(case, expected, value, of_values[where].sum())
+        assert_close(case, expected, value, of_values[where].sum())
     else:
         assert np.isnan(value)
-    close(case, slopes, gradient[where], of_slopes[where])
+    assert_close(case, slopes, gradient[where], of_slopes[where])
     assert not gradient[~where].any()
 
 
@@ -138,8 +130,8 @@ def test_order_of_classes_does_not_count(case: RowCase, data: st.DataObject) -> 
     expected, slopes = case.value_and_grad(*arrays, axis=-1)
     value, gradient = case.value_and_grad(*moved, axis=-1)
     of_values, of_slopes = terms(case, arrays)
-    close(case, expected, value, of_values)
-    close(case, slopes[..., order], gradient, of_slopes[..., order])
+    assert_close(case, expected, value, of_values)
+    assert_close(case, slopes[..., order], gradient, of_slopes[..., order])
 
 
 @row_cases(["cross_entropy"], [FLOAT16, FLOAT32, FLOAT64], QUICK)
@@ -149,7 +141,7 @@ def test_cross_entropy_of_certain_probabilities(case: RowCase, data: st.DataObje
     (x, labels), _ = data.draw(calls(case))
     certain = case.fmt.array(np.arange(x.shape[-1]) == labels[..., None])
     options = {"label_smoothing": data.draw(st.sampled_from([0.0, 0.375]))}
-    close(case, case.value(x, labels, **options), case.value(x, certain, **options))
+    assert_close(case, case.value(x, labels, **options), case.value(x, certain, **options))
 
 
 @row_cases(["cross_entropy", "soft_cross_entropy"], [FLOAT32, FLOAT64], QUICK)
@@ -196,11 +188,13 @@ def test_cosine_similarity_scale(case: RowCase, data: st.DataObject) -> None:
     first, second = (2.0 ** data.draw(st.integers(-60, 60)) for _ in range(2))
     y1, y2 = case.fmt.array(x1 * first), case.fmt.array(x2 * second)
     plain, scaled = ((x1, x2), (y1, y2))
-    close(case, case.value(*plain, axis=-1, eps=1e-40), case.value(*scaled, axis=-1, eps=1e-40), 1)
+    assert_close(
+        case, case.value(*plain, axis=-1, eps=1e-40), case.value(*scaled, axis=-1, eps=1e-40), 1
+    )
     value, gradient = case.value_and_grad(*plain, axis=-1, eps=1e30)
     twice, same_gradient = case.value_and_grad(2 * x1, x2, axis=-1, eps=1e30)
-    close(case, 2 * value, twice, (abs(x1) * abs(x2)).astype(float).sum(-1) / 1e30)
-    close(case, gradient, same_gradient)
+    assert_close(case, 2 * value, twice, (abs(x1) * abs(x2)).astype(float).sum(-1) / 1e30)
+    assert_close(case, gradient, same_gradient)
     assert (np.abs(case.value(*plain, axis=-1)) <= 1.0).all()
 
 

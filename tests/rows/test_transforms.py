@@ -17,6 +17,7 @@ import torch
 import lossless
 from lossless.verification.formats import FLOAT32, FLOAT64, Array
 from support.cases import from_jax, from_mlx, from_torch, to_jax, to_mlx, to_torch, with_float64
+from support.checks import assert_within
 from support.frameworks.cases import ON_EVERY_PATH
 from support.rows.reference import ROW_LOSSES, RowLoss
 
@@ -26,6 +27,13 @@ CURVED_NAMES = [name for name in ROW_LOSSES if name not in ("nll", "kl_div")]
 CURVED = pytest.mark.parametrize(
     "loss", [ROW_LOSSES[name] for name in CURVED_NAMES], ids=CURVED_NAMES
 )
+# Relative, and of the terms, which are below 1: twice the contract, as both results are rounded.
+NEAR = 4 * 2.0**-23, 2.0**-39
+# Of a hessian by differences of slopes, for numbers near 1. Each slope is off by 2^-48 of terms
+# below 4, which the step divides by 2^-16; and the difference by the square of half the step,
+# 2^-34, times a sixth of the fourth derivatives. Those are below 4! / length^4 where the second
+# ones are 1 / length^2: below 2^7 times their square.
+DIFFERENCE = 2.0**-28 + 2.0**-29
 
 
 def options(loss: RowLoss) -> dict[str, Any]:
@@ -57,7 +65,7 @@ def test_mlx_compile(loss: RowLoss) -> None:
         for expected, actual in zip(
             on_numpy(loss, *arrays, reduction="mean"), results, strict=True
         ):
-            np.testing.assert_allclose(actual, expected, 3e-7, 1e-12, err_msg=f"{rows} rows")
+            np.testing.assert_allclose(actual, expected, *NEAR, err_msg=f"{rows} rows")
 
 
 @LOSSES
@@ -67,8 +75,8 @@ def test_mlx_transforms(loss: RowLoss) -> None:
     rows = {"axis": 0} if loss.name == "cosine_similarity" else {}
     each, slopes = on_numpy(loss, *samples)
     one = function(loss, **rows)
-    np.testing.assert_allclose(from_mlx(mx.vmap(one)(*arrays)), each, 3e-7)
-    np.testing.assert_allclose(from_mlx(mx.vmap(mx.grad(one))(*arrays)), slopes, 3e-7, 1e-12)
+    np.testing.assert_allclose(from_mlx(mx.vmap(one)(*arrays)), each, *NEAR)
+    np.testing.assert_allclose(from_mlx(mx.vmap(mx.grad(one))(*arrays)), slopes, *NEAR)
     tangent = np.linspace(-1, 1, samples[0].size, dtype=np.float32).reshape(samples[0].shape)
     _, (moved,) = mx.jvp(lambda x: function(loss)(x, *arrays[1:]), arrays[:1], [to_mlx(tangent)])
     np.testing.assert_allclose(from_mlx(moved), (slopes * tangent).sum(-1), 1e-5, 1e-6)
@@ -90,19 +98,20 @@ def test_second_derivatives(loss: RowLoss) -> None:
     direction = np.linspace(-1, 1, samples[0].size).reshape(samples[0].shape)
     total = function(loss, reduction="sum")
     expected = hessian(loss, samples, direction)
+    allowed = DIFFERENCE * np.square(1 + np.abs(expected).max(axis=-1, keepdims=True))
     x, *others = map(to_mlx, samples)
     along = to_mlx(direction)
     actual = mx.grad(lambda x: (mx.grad(total)(x, *others) * along).sum())(x)
-    np.testing.assert_allclose(from_mlx(actual), expected, 1e-6, 1e-8)
+    assert_within(allowed, expected, from_mlx(actual), f"{loss.name} MLX")
     y, *others = map(to_torch, samples)
     slope = torch.func.grad(
         lambda y: (torch.func.grad(total)(y, *others) * to_torch(direction)).sum()
     )
-    np.testing.assert_allclose(from_torch(slope(y)), expected, 1e-6, 1e-8)
+    assert_within(allowed, expected, from_torch(slope(y)), f"{loss.name} PyTorch")
     with with_float64():
         z, *others = map(to_jax, samples)
         curve = jax.grad(lambda z: (jax.grad(total)(z, *others) * direction).sum())
-        np.testing.assert_allclose(from_jax(curve(z)), expected, 1e-6, 1e-8)
+        assert_within(allowed, expected, from_jax(curve(z)), f"{loss.name} JAX")
 
 
 @LOSSES
@@ -118,9 +127,9 @@ def test_pytorch_compile(loss: RowLoss) -> None:
         expected, slopes = on_numpy(loss, *arrays, reduction="mean")
         first, *others = map(to_torch, arrays)
         value = compiled(first.requires_grad_(), *others)
-        np.testing.assert_allclose(from_torch(value), expected, 3e-7)
+        np.testing.assert_allclose(from_torch(value), expected, *NEAR)
         (gradient,) = torch.autograd.grad(value, first)
-        np.testing.assert_allclose(from_torch(gradient), slopes, 3e-7, 1e-12)
+        np.testing.assert_allclose(from_torch(gradient), slopes, *NEAR)
 
 
 @LOSSES
@@ -130,9 +139,9 @@ def test_pytorch_transforms(loss: RowLoss) -> None:
     rows = {"axis": 0} if loss.name == "cosine_similarity" else {}
     each, slopes = on_numpy(loss, *samples)
     one = function(loss, **rows)
-    np.testing.assert_allclose(from_torch(torch.func.vmap(one)(*arrays)), each, 3e-7)
+    np.testing.assert_allclose(from_torch(torch.func.vmap(one)(*arrays)), each, *NEAR)
     mapped = torch.func.vmap(torch.func.grad(one))
-    np.testing.assert_allclose(from_torch(mapped(*arrays)), slopes, 3e-7, 1e-12)
+    np.testing.assert_allclose(from_torch(mapped(*arrays)), slopes, *NEAR)
 
 
 @LOSSES
@@ -143,14 +152,14 @@ def test_jax_transforms(loss: RowLoss) -> None:
     one = function(loss, **rows)
     with with_float64():
         arrays = list(map(to_jax, samples))
-        np.testing.assert_allclose(from_jax(jax.jit(jax.vmap(one))(*arrays)), each, 3e-7)
+        np.testing.assert_allclose(from_jax(jax.jit(jax.vmap(one))(*arrays)), each, *NEAR)
         mapped = jax.jit(jax.vmap(jax.grad(one)))
-        np.testing.assert_allclose(from_jax(mapped(*arrays)), slopes, 3e-7, 1e-12)
+        np.testing.assert_allclose(from_jax(mapped(*arrays)), slopes, *NEAR)
         both = jax.jit(lossless.value_and_grad(getattr(lossless, loss.function)))
         value, gradient = both(*arrays)
         expected = lossless.value_and_grad(getattr(lossless, loss.function))(*samples)
-        np.testing.assert_allclose(from_jax(value), expected[0], 3e-7)
-        np.testing.assert_allclose(from_jax(gradient), expected[1], 3e-7, 1e-12)
+        np.testing.assert_allclose(from_jax(value), expected[0], *NEAR)
+        np.testing.assert_allclose(from_jax(gradient), expected[1], *NEAR)
 
 
 def test_gradients_by_other_arguments() -> None:

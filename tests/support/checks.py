@@ -38,7 +38,7 @@ def _complaint(
     expected: Array,
     actual: Array,
     arguments: Sequence[Any],
-    errors: Sequence[Any],
+    errors: Sequence[str],
 ) -> str:
     lines = [f"{what}: {len(wrong)} of {actual.size} wrong"]
     for index, error in zip(wrong[:SHOWN], errors, strict=False):
@@ -46,7 +46,7 @@ def _complaint(
         lines.append(
             f"  [{index}] at ({', '.join(f'{place.hex()} = {place!r}' for place in places)}): "
             f"expected {float(expected.flat[index])!r}, got {float(actual.flat[index])!r}, "
-            f"error {error} ULP"
+            f"error {error}"
         )
     return "\n".join(lines)
 
@@ -64,7 +64,24 @@ def assert_same_bits(expected: Any, actual: Any, fmt: Format, what: str, *argume
     wrong = np.flatnonzero(fmt.bits(actual) != fmt.bits(expected))
     if wrong.size:
         pairs = zip(expected.flat[wrong[:SHOWN]], actual.flat[wrong[:SHOWN]], strict=True)
-        errors = [abs(float(b) - float(a)) / float(fmt.spacing(a)) for a, b in pairs]
+        errors = [f"{abs(float(b) - float(a)) / float(fmt.spacing(a))} ULP" for a, b in pairs]
+        raise AssertionError(_complaint(what, wrong, expected, actual, arguments, errors))
+
+
+def assert_within(allowed: Any, expected: Any, actual: Any, what: str, *arguments: Any) -> None:
+    """Numbers that differ by no more than so much each; NaN is NaN, and infinite the same one."""
+    expected, actual = np.asarray(expected), np.asarray(actual)
+    assert expected.shape == actual.shape, (
+        f"{what}: expected shape {expected.shape}, got {actual.shape}"
+    )
+    wide, other = expected.astype(np.float64), actual.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        off = np.abs(other - wide)
+    same = (wide == other) | (np.isnan(wide) & np.isnan(other))
+    wrong = np.flatnonzero(~((off <= allowed) | same))
+    if wrong.size:
+        bounds = np.broadcast_to(allowed, off.shape)
+        errors = [f"{off.flat[i]} (allowed {bounds.flat[i]})" for i in wrong[:SHOWN]]
         raise AssertionError(_complaint(what, wrong, expected, actual, arguments, errors))
 
 
@@ -109,7 +126,7 @@ def assert_ulp(
                 bounds[index] += float(mp.ldexp(more, -unit))
     wrong = np.array([i for i, e in enumerate(errors) if not e <= bounds[i]], np.intp)
     if wrong.size:
-        shown = [f"{errors[i]} (allowed {bounds[i]})" for i in wrong[:SHOWN]]
+        shown = [f"{errors[i]} ULP (allowed {bounds[i]})" for i in wrong[:SHOWN]]
         nearest = np.array([float(number) for number in expected]).reshape(actual.shape)
         raise AssertionError(_complaint(what, wrong, nearest, actual, arguments, shown))
 

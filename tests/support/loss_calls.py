@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import lossless
+from support.checks import assert_within
 
 Arrays = tuple[Any, ...]
 Make = Callable[[np.random.Generator, int, int], Arrays]
@@ -100,10 +101,6 @@ ULP = 32
 
 def assert_as_numpy(expected: Any, actual: Any, what: str) -> None:
     """Float32 results within 32 ULP, or of half the largest where terms may cancel."""
-    assert np.shape(expected) == actual.shape, (
-        f"{what}: expected shape {np.shape(expected)}, got {actual.shape}"
-    )
     size = np.abs(expected)
     slack = ULP * np.spacing(np.maximum(size, size.max(initial=0.0) / 2), dtype=np.float32)
-    off = np.abs(np.float64(actual) - np.float64(expected))
-    assert (off <= slack).all(), f"{what}: expected {expected}, got {actual}"
+    assert_within(slack, expected, actual, what)

@@ -19,7 +19,7 @@ from lossless.executors.jax import FRAMEWORK
 from lossless.executors.jax.programs import Programs
 from lossless.verification.formats import FLOAT32
 from support import loss_calls
-from support.checks import assert_same_bits
+from support.checks import XLA_ULP, assert_same_bits, assert_within
 from support.frameworks.cases import ON_EVERY_PATH
 from support.frameworks.jax import LOSSES
 
@@ -110,7 +110,9 @@ def test_numbers_count_in_full_without_float64(loss: Any) -> None:
         on_numpy = loss(np.asarray(x * 1e-8), np.zeros(3, np.float32), weights=weights)
         for actual in (narrow, wide):
             if is_composed.get():
-                np.testing.assert_allclose(actual, on_numpy, rtol=1e-6, atol=1e-37)
+                # NumPy's are rounded once; XLA takes subnormal numbers for zeros.
+                allowed = (XLA_ULP + 0.5) * FLOAT32.spacing(on_numpy) + 2.0**-126
+                assert_within(allowed, on_numpy, actual, f"{weights}")
             else:
                 assert_same_bits(on_numpy, actual, FLOAT32, f"{weights}")
 

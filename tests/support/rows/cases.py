@@ -14,7 +14,7 @@ from mpmath import mp
 import lossless
 from lossless.verification.formats import FLOAT32, FLOAT64, FORMATS, Array, Format
 from support.cases import JAX, Backend
-from support.checks import assert_ulp
+from support.checks import assert_ulp, assert_within
 from support.rows.reference import ROW_LOSSES, RowLoss
 
 
@@ -129,3 +129,12 @@ def assert_near(
     slack = [mp.mpf(bound.terms) * terms for _, terms in pairs]
     numbers = [number for number, _ in pairs]
     assert_ulp(numbers, np.asarray(actual), fmt, bound.ulp, what, slack=slack)
+
+
+def assert_close(
+    case: RowCase, expected: Array, actual: Array, terms: Any = 0.0, what: str = ""
+) -> None:
+    """Twice the contract of float32 and wider, as both are rounded."""
+    unit = 2.0**-39 if case.fmt is not FLOAT64 else 2.0**-46
+    allowed = 4 * case.fmt.spacing(expected) + unit * terms
+    assert_within(allowed, expected, actual, f"{case} {what}")
