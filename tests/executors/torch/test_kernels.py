@@ -11,7 +11,7 @@ import torch
 
 import lossless
 from lossless.verification.formats import BFLOAT16, FLOAT32, NARROW
-from lossless.verification.reference import OUTPUTS, real
+from lossless.verification.reference import real
 from support.cases import Backend, Case, cases, from_torch, to_torch
 from support.checks import assert_same_bits, assert_ulp
 from support.frameworks.cases import SHAPE, arrays, combinations, on_numpy, printed
@@ -19,44 +19,30 @@ from support.frameworks.torch import IN_EVERY_DTYPE, gradient, leaf
 
 
 @IN_EVERY_DTYPE
-def test_kernels_have_the_bits_of_numpy(case: Case, rng: np.random.Generator) -> None:
-    """Explicitly and under autograd, by inputs, by targets and by both, whatever the options."""
+def test_explicit_results_require_no_gradient(case: Case, rng: np.random.Generator) -> None:
+    """Also where the arguments do; the bits are NumPy's."""
     x, t = arrays(case, SHAPE, rng)
+    twin = on_numpy(case)
     for given in combinations(case, rng):
-        twin = on_numpy(case)
-        value, slope = twin.value_and_grad(x, t, **given)
         keywords = {name: Backend.TORCH.array(option) for name, option in given.items()}
         a, b = leaf(x), leaf(t)
-        loss = case.function(a, b, **keywords)
-        by_inputs, by_targets = gradient(loss, a, b)
-        results = [
-            ("value", case.function(to_torch(x), to_torch(t), **keywords), value),
-            ("value with gradients", loss, value),
-            ("by inputs", by_inputs, slope),
-            ("by targets", -by_targets, slope),
-            ("by inputs alone", gradient(case.function(a, to_torch(t), **keywords), a), slope),
-            ("by targets alone", -gradient(case.function(to_torch(x), b, **keywords), b), slope),
-        ]
-        explicit = lossless.value_and_grad(case.function)(a, b, **keywords)
-        results += zip(("value", "gradient"), explicit, (value, slope), strict=True)
+        expected = [*twin.value_and_grad(x, t, **given)]
+        explicit = [*lossless.value_and_grad(case.function)(a, b, **keywords)]
         if given["reduction"] == "none":
-            derivatives = lossless.grad_and_hess(case.function)(a, b, **keywords)
-            results += zip(OUTPUTS[1:], derivatives, twin.grad_and_hess(x, t, **given), strict=True)
-        for name, actual, expected in results:
-            assert_same_bits(expected, from_torch(actual), case.fmt, f"{case} {given} {name}")
-        assert not any(part.requires_grad for part in explicit)
+            expected += twin.grad_and_hess(x, t, **given)
+            explicit += lossless.grad_and_hess(case.function)(a, b, **keywords)
+        for part, actual in zip(expected, explicit, strict=True):
+            assert not actual.requires_grad, f"{case} {given}"
+            assert_same_bits(part, from_torch(actual), case.fmt, f"{case} {given}")
 
 
 @IN_EVERY_DTYPE
-def test_kernels_have_the_bits_of_numpy_in_any_layout(case: Case, rng: np.random.Generator) -> None:
-    """Slices, transposed and expanded views, empty tensors, tensors of no dimensions."""
+def test_kernels_have_the_bits_of_numpy_in_other_views(
+    case: Case, rng: np.random.Generator
+) -> None:
+    """Flipped and expanded views, beside those that MLX has, too."""
     x, t = arrays(case, (8, 9), rng)
     views: list[Any] = [
-        lambda a: a[::2, 1:7],
-        lambda a: a.T,
-        lambda a: a[3],
-        lambda a: a[:0],
-        lambda a: a[2, 3],
         lambda a: a[::-1, ::-2] if isinstance(a, np.ndarray) else a.flip(0, 1)[:, ::2],
         lambda a: np.broadcast_to(a[0], (3, 9)) if isinstance(a, np.ndarray) else a[0].expand(3, 9),
     ]

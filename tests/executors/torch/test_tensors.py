@@ -16,34 +16,6 @@ from support.frameworks.cases import FUNCTIONS
 from support.frameworks.torch import gradient
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "expected"),
-    [
-        ("uint8", "uint8", "float32"),
-        ("bool", "int32", "float32"),
-        ("uint16", "uint64", "float32"),
-        ("int64", "float16", "float32"),
-        ("int64", "float64", "float64"),
-        ("float16", "bfloat16", "float32"),
-        ("float16", "float32", "float32"),
-        ("float32", "float64", "float64"),
-        ("bfloat16", "bfloat16", "bfloat16"),
-    ],
-)
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_mixed_dtypes(function: Any, first: str, second: str, expected: str) -> None:
-    x, t = (
-        torch.tensor(numbers, dtype=getattr(torch, name))
-        for numbers, name in (([1, 0], first), ([0, 1], second))
-    )
-    for a, b in ((x, t), (t, x)):
-        actual = function(a, b)
-        assert getattr(torch, expected) == actual.dtype
-        assert torch.equal(actual, function(a.to(actual.dtype), b.to(actual.dtype)))
-        for part in lossless.value_and_grad(function)(a, b, reduction="mean"):
-            assert part.dtype == actual.dtype
-
-
 def test_huber_default_dtype_is_that_of_torch() -> None:
     x = torch.tensor([0, 3], dtype=torch.uint8)
     assert [2.5, 2.5] == lossless.huber_loss(x, x.flip(0)).tolist()
@@ -67,20 +39,6 @@ def test_tensors_of_no_dimensions_promote_as_in_torch(function: Any) -> None:
     _, exact = lossless.value_and_grad(function)(x.double(), scalar.float().double())
     assert np.float32(-exact.sum().item()) == total.item()
     assert torch.float64 == function(scalar, torch.tensor(0.5)).dtype
-
-
-@pytest.mark.parametrize("scalar", [2, 2.0, True, np.float32(2), np.float64(2), np.int8(2)])
-def test_python_numbers_are_weak(scalar: Any) -> None:
-    """NumPy's scalars count as numbers: they change no dtype and are no foreign arrays."""
-    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
-        x = torch.tensor([0.5, 3.0], dtype=dtype)
-        for actual in (
-            lossless.huber_loss(x, scalar),
-            lossless.huber_loss(scalar, x),
-            lossless.huber_loss(x, x, delta=scalar, weights=scalar),
-            lossless.log_cosh_loss(x, scalar, reduction="mean"),
-        ):
-            assert dtype == actual.dtype
 
 
 def test_huber_delta_is_exact_in_the_kernels() -> None:

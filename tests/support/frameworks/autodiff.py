@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lossless.verification.formats import Array
-from support.cases import JAX, MLX, Backend, Case
+from support.cases import JAX, MLX, TORCH, Backend, Case
 
 
 def differentiated(case: Case, weighted: Callable[..., Any], arrays: list[Array]) -> list[Array]:
@@ -47,3 +47,32 @@ def by_autodiff(backend: Backend, function: Any, x: Any, *others: Any, **options
     x = x.requires_grad_()
     (gradient,) = torch.autograd.grad(function(x, *others, **options).sum(), x)
     return gradient
+
+
+def with_gradients(
+    backend: Backend, function: Callable[..., Any], *arrays: Array, cotangent: Any = None
+) -> tuple[Array, list[Array]]:
+    """The result, and its gradients by all arrays: times a cotangent, unless it is a number."""
+    given = [backend.array(array) for array in arrays]
+    found: list[Any]
+    if backend in MLX:
+        import mlx.core as mx
+
+        if cotangent is not None:
+            (value,), found = mx.vjp(
+                lambda *arrays: [function(*arrays)], given, [backend.array(cotangent)]
+            )
+        else:
+            value, found = mx.value_and_grad(function, argnums=list(range(len(given))))(*given)
+            found = [found] if len(given) == 1 else found
+    else:
+        import torch
+
+        assert backend in TORCH, f"expected MLX or PyTorch, got {backend}"
+        for tensor in given:
+            tensor.requires_grad_()
+        value = function(*given)
+        tangents = None if cotangent is None else [backend.array(cotangent)]
+        found = list(torch.autograd.grad([value], given, tangents))
+    results = [backend.numpy(array) for array in found]
+    return backend.numpy(value), results
