@@ -14,13 +14,15 @@ from typing import Any, cast, overload
 from ._dispatch import compute
 from ._docstrings import complete
 from ._problem import GRADIENT_AND_SECOND_DERIVATIVE, VALUE, VALUE_AND_GRADIENT, Call
-from ._types import Array, CurvedLoss, Loss, P, RowLoss, Unknown
+from ._types import Array, CurvedLoss, Loss, P, Reduction, RowLoss, RowReduction, Unknown
 
 Function = Callable[..., Any]
 # What these functions return for each loss.
 _derivatives: dict[str, dict[Any, Function]] = {"value_and_grad": {}, "grad_and_hess": {}}
 
 
+# Readers of a signature see the words themselves, not the name of their type.
+_SHOWN: dict[Any, Any] = {"Reduction": Reduction, "RowReduction": RowReduction}
 _RESULTS = {
     "value_and_grad": "(value, gradient)",
     "grad_and_hess": "(gradient, second_derivative)",
@@ -78,7 +80,12 @@ def _dress(function: Any, body: Any, returns: str) -> None:
     """Make a function look like the body, except for its result."""
     functools.update_wrapper(function, body)
     function.__annotations__ = {**body.__annotations__, "return": returns}
-    function.__signature__ = inspect.signature(body).replace(return_annotation=returns)
+    signature = inspect.signature(body)
+    shown = [
+        p.replace(annotation=_SHOWN.get(p.annotation, p.annotation))
+        for p in signature.parameters.values()
+    ]
+    function.__signature__ = signature.replace(parameters=shown, return_annotation=returns)
 
 
 def _without_reduction(body: Callable[P, Call[Array]]) -> Callable[P, Call[Array]]:

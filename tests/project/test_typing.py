@@ -153,6 +153,8 @@ def test_signatures_have_the_type_of_the_result(name: str) -> None:
         assert "Call" not in str(inspect.signature(function))
         reduction = typing.get_type_hints(function)["reduction"]
         assert {"none", "sum", "mean"} <= set(typing.get_args(reduction))
+        assert reduction == inspect.signature(function).parameters["reduction"].annotation
+        assert "reduction: Literal['none', 'sum', 'mean'" in str(inspect.signature(function))
 
 
 @pytest.mark.parametrize("name", NAMES)

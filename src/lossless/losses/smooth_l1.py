@@ -66,7 +66,7 @@ def smooth_l1_loss(
     It is Huber's loss with :math:`\delta = \beta`, divided by :math:`\beta`.
 
     Args:
-        beta: the magnitude of the residual from which the loss is absolute, in the same units: a
+        beta: the magnitude of residuals at which the loss becomes absolute, in their units: a
             number >= 0, or an array that broadcasts to the shape of the residuals.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How much nearer an anchor should be to a positive than to a negative sample."""
+"""How much an anchor falls short of being nearer to a positive than to a negative sample."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def triplet_loss(
     *,
     where: Values | None = None,
 ) -> Call[Array]:
-    r"""How much nearer an anchor should be to a positive than to a negative sample.
+    r"""How much an anchor falls short of being nearer to a positive than to a negative sample.
 
     .. math::
         l = \max\left(d(a - a^+) - d(a - a^-) + \text{margin}, 0\right)
