@@ -154,6 +154,21 @@ def test_cosine_similarity_of_zero_and_equal_vectors(case: RowCase) -> None:
         assert error <= 2.0**-20, f"{way} of {case}: {gradient}"
 
 
+@everywhere("cosine_similarity")
+def test_cosine_similarity_of_infinities_and_nan(case: RowCase) -> None:
+    x1 = case.fmt.array([[INF, 1.0], [-INF, INF], [NAN, 0.0], [INF, 0.0], [3.0, 4.0]])
+    x2 = case.fmt.array([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [0.0, 1.0], [4.0, 3.0]])
+    for a, b in ((x1, x2), (x2, x1)):
+        np.testing.assert_array_equal(np.isnan(case.value(a, b)), [True] * 4 + [False])
+
+
+@everywhere("nll")
+def test_nll_is_about_the_label_alone(case: RowCase) -> None:
+    x = case.fmt.array([[-0.5, NAN], [-0.5, -INF], [-INF, NAN], [NAN, -0.5]])
+    actual = case.value(x, np.array([0, 0, 0, 0]))
+    np.testing.assert_array_equal(actual.astype(float), [0.5, 0.5, INF, NAN])
+
+
 @everywhere("cosine_similarity", formats=[FLOAT32, FLOAT64])
 def test_cosine_similarity_of_huge_and_tiny_vectors(case: RowCase) -> None:
     huge = 1e30 if case.fmt is FLOAT32 else 1e300
@@ -211,6 +226,7 @@ def test_triplet_of_infinite_distances(case: RowCase, p: float) -> None:
     infinite, below = case.value(a, away, here, p=p), case.value(a, here, away, p=p)
     np.testing.assert_array_equal(infinite.astype(float), [INF, INF, NAN])
     np.testing.assert_array_equal(below.astype(float), [0.0, 0.0, NAN])
+    np.testing.assert_array_equal(np.isnan(case.value(away, here, a, p=p)), [True] * 3)
 
 
 @everywhere("cross_entropy", "soft_cross_entropy", formats=[FLOAT32])
