@@ -55,6 +55,7 @@ SETTINGS = (
     "-DLOSSLESS_BASELINE_ONLY=ON",
     "-DLOSSLESS_MLX=OFF",
 )
+KERNEL_MARK = "pytest.mark.kernel"
 SLOWEST_TEST_RUN = 240.0  # seconds, many times what they take: an endless loop is caught, too
 CAUGHT, SURVIVED, SAME_CODE, NO_COMPILATION, EQUIVALENT = (
     "caught",
@@ -100,6 +101,9 @@ class Tree:
         self.source = folder / "source"
         self.build = folder / "build"
         shutil.copytree(ROOT, self.source, ignore=shutil.ignore_patterns(*NOT_COPIED))
+        # The other tests import bridges to frameworks, which are not built.
+        tests = sorted((self.source / "tests").rglob("test_*.py"))
+        self.kernel_tests = [str(path) for path in tests if KERNEL_MARK in path.read_text()]
         environment = folder / "venv"
         _checked([sys.executable, "-m", "venv", "--without-pip", str(environment)])
         self.python = environment / "bin" / "python"
@@ -129,6 +133,7 @@ class Tree:
         """What stops the tests; None where they pass."""
         # Those that caught a mistake before come first (--ff): they are likely to catch another.
         pytest = [str(self.python), "-m", "pytest", "-m", "kernel", "-x", "--ff", "-q", "--tb=no"]
+        pytest += self.kernel_tests
         try:
             result = _run(pytest, self.source)
         except subprocess.TimeoutExpired:

@@ -31,7 +31,7 @@ CODES = {name: code for code, name in enumerate(FORMATS)}
 SECOND_STAGE = mp.ldexp(1, -90)
 
 
-def splits(case: Case, x: float, t: float, again: bool) -> list[Mpf]:
+def before_rounding(case: Case, x: float, t: float, again: bool) -> list[Mpf]:
     """The three results before rounding: at first (its high part), or computed again (the sum)."""
     parameters = tuple(case.loss.parameters.values())
     code = None if again else CODES[case.fmt.name]
@@ -41,7 +41,7 @@ def splits(case: Case, x: float, t: float, again: bool) -> list[Mpf]:
 
 def assert_claim(case: Case, x: float, t: float, again: bool, bound: Mpf) -> None:
     with mp.workprec(400):
-        for output, actual in zip(OUTPUTS, splits(case, x, t, again), strict=True):
+        for output, actual in zip(OUTPUTS, before_rounding(case, x, t, again), strict=True):
             true = real(case.loss, output, x, t, **case.loss.parameters)
             if abs(true) < mp.ldexp(1, case.fmt.min_exponent - case.fmt.precision - 2):
                 continue  # rounds to 0, whatever its digits
