@@ -7,6 +7,7 @@ the loss is defined, so that `help()`, IPython and Sphinx show all of it.
 from __future__ import annotations
 
 import inspect
+from functools import cache
 
 WIDTH = 96  # of a line; help() indents by 4
 
@@ -166,7 +167,8 @@ def _entries(lines: list[str]) -> dict[str, str]:
     return found
 
 
-def _filled(text: str, indent: int, further: int) -> list[str]:
+@cache
+def _filled(text: str, indent: int, further: int) -> tuple[str, ...]:
     """The lines of a paragraph, the first one with its own indent. (textwrap is slower.)"""
     lines: list[str] = []
     line = " " * (indent - 1)
@@ -175,4 +177,4 @@ def _filled(text: str, indent: int, further: int) -> list[str]:
             lines.append(line)
             line = " " * (further - 1)
         line += f" {word}"
-    return [*lines, line]
+    return (*lines, line)

@@ -19,10 +19,6 @@ from ._types import Array, CurvedLoss, Loss, P, Reduction, RowLoss, RowReduction
 Function = Callable[..., Any]
 # What these functions return for each loss.
 _derivatives: dict[str, dict[Any, Function]] = {"value_and_grad": {}, "grad_and_hess": {}}
-
-
-# Readers of a signature see the words themselves, not the name of their type.
-_SHOWN: dict[Any, Any] = {"Reduction": Reduction, "RowReduction": RowReduction}
 _RESULTS = {
     "value_and_grad": "(value, gradient)",
     "grad_and_hess": "(gradient, second_derivative)",
@@ -52,8 +48,9 @@ def loss_without_second_derivative(body: Callable[P, Call[Array]]) -> RowLoss[P,
         return compute(name, body(*args, **kwargs), VALUE_AND_GRADIENT)
 
     _dress(value, body, "Array")
+    value.__signature__ = _with_words(value.__signature__)  # type: ignore[attr-defined]
     if body.__doc__ is not None:  # python -OO removes it
-        value.__doc__ = complete(body.__doc__, inspect.signature(body))
+        value.__doc__ = complete(body.__doc__, inspect.signature(value))
     _add("value_and_grad", value, value_and_gradient)
     return cast("RowLoss[P, Array]", value)
 
@@ -80,12 +77,16 @@ def _dress(function: Any, body: Any, returns: str) -> None:
     """Make a function look like the body, except for its result."""
     functools.update_wrapper(function, body)
     function.__annotations__ = {**body.__annotations__, "return": returns}
-    signature = inspect.signature(body)
-    shown = [
-        p.replace(annotation=_SHOWN.get(p.annotation, p.annotation))
-        for p in signature.parameters.values()
-    ]
-    function.__signature__ = signature.replace(parameters=shown, return_annotation=returns)
+    function.__signature__ = inspect.signature(body).replace(return_annotation=returns)
+
+
+def _with_words(signature: inspect.Signature) -> inspect.Signature:
+    """Show the words that the reduction may be, not the name of their type."""
+    parameters = dict(signature.parameters)
+    reduction = parameters["reduction"]
+    words = {"Reduction": Reduction, "RowReduction": RowReduction}.get(reduction.annotation)
+    parameters["reduction"] = reduction.replace(annotation=words or reduction.annotation)
+    return signature.replace(parameters=[*parameters.values()])
 
 
 def _without_reduction(body: Callable[P, Call[Array]]) -> Callable[P, Call[Array]]:
