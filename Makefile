@@ -55,7 +55,7 @@ test-oldest: build/mlx-oldest/.installed build/mlx-too-old/.installed  ## test t
 	PYTHONPATH=build/mlx-too-old $(BIN)/pytest tests/executors/mlx/too_old.py
 
 exhaustive: .venv/.installed  ## test the kernels with every float32, float16 and bfloat16 input, and with 10^8 hard pairs (hours)
-	$(BIN)/lossless verify --exhaustive --backend numpy --path native $(ARGS)
+	$(BIN)/lossless verify --exhaustive --backend numpy --executor kernels $(ARGS)
 	PYTHONPATH=tests $(BIN)/python -m outside --pairs 100000000
 
 outside: .venv/.installed  ## draw hard arguments without knowledge of the kernels, and judge the results exactly (ARGS='--pairs 100000000')

@@ -73,6 +73,6 @@ def test_readme_shows_what_verify_prints() -> None:
     command, summary = shown
     arguments = shlex.split(command)[1:]
     printed = run(*arguments, "--loss", "l1", "--backend", "numpy")[1].splitlines()
-    assert "float32, native: NumPy; correctly rounded" in printed
+    assert "float32, kernels: NumPy; correctly rounded" in printed
     expected, actual = (re.sub(r"[\d,]+", "N", line) for line in (printed[-1], summary))
     assert expected == actual

@@ -34,17 +34,21 @@ def test_info_prints_a_row_for_each_framework() -> None:
     status, output, errors = run("info")
     assert (0, "") == (status, errors)
     for name, backend in lossless.info()["backends"].items():
-        (row,) = [line for line in output.splitlines() if line.split()[:1] == [name]]
-        assert backend["path"] in row.split()
+        row, *executors = [line for line in output.splitlines() if line.split()[:1] == [name]]
+        assert backend["executor"] in row.split()
         assert row.rstrip().endswith(backend["why"])
+        assert len(executors) == len(backend["executors"])
+        for line, executor in zip(executors, backend["executors"], strict=True):
+            assert [name, executor["name"], executor["device"]] == line.split()[:3]
+            assert line.rstrip().endswith(executor["refuses"])
     assert f"lossless         {lossless.__version__}, Python" in output
 
 
 def test_info_inside_composed() -> None:
     with lossless.composed():
         found = run_json("info")["backends"]
-    assert dict.fromkeys(_frameworks.FRAMEWORKS, "composed") == {
-        name: found[name]["path"] for name in _frameworks.FRAMEWORKS
+    assert dict.fromkeys(_frameworks.FRAMEWORKS, "formulas") == {
+        name: found[name]["executor"] for name in _frameworks.FRAMEWORKS
     }
 
 
@@ -57,8 +61,9 @@ def test_info_of_a_broken_and_a_missing_framework(monkeypatch: pytest.MonkeyPatc
     found = run_json("info")["backends"]
     assert {
         "version": metadata.version("torch"),
-        "path": "none",
+        "executor": "none",
         "why": "its test failed: libtorch.so: cannot open [shared] object file",
+        "executors": [],
     } == found["torch"]
     assert found["jax"]["version"] is None
     assert "cannot open [shared] object file" in run("info")[1]

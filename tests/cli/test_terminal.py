@@ -22,7 +22,16 @@ from support.scoring.files import COLUMNS, GOOD
 COMMANDS = {
     "score": ["data.csv", *COLUMNS],
     "plot": ["-o", f"{'long' * 40}.png"],
-    "verify": ["--backend", "numpy", "--dtype", "float16", "--loss", "mse", "--path", "composed"],
+    "verify": [
+        "--backend",
+        "numpy",
+        "--dtype",
+        "float16",
+        "--loss",
+        "mse",
+        "--executor",
+        "formulas",
+    ],
     "bench": ["--n", "10", "--seconds", "0", "--backend", "numpy", "--loss", "huber"],
     "info": [],
     "demo": ["--framework", "numpy"],
@@ -94,7 +103,7 @@ def test_table_of_verify_fits_with_any_numbers(
             "parameters": {"vars": 1.23457e-300, "eps": 1e-06},
             "dtype": "bfloat16",
             "backend": backend,
-            "path": "composed",
+            "executor": "formulas",
             "contract": "≤ 16 ULP",
             "outputs": {
                 output: {

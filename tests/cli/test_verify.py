@@ -12,6 +12,7 @@ import pytest
 
 import lossless
 from lossless.cli.verify import _run, _settings
+from lossless.executors.numpy import FRAMEWORK
 from lossless.verification import frameworks as _frameworks
 from lossless.verification import tasks as _tasks
 from lossless.verification.formats import FLOAT32, FLOAT64, FORMATS
@@ -53,11 +54,11 @@ def test_verify_finds_the_contract_met(backend: str) -> None:
     found = run_json("verify", "--backend", backend, *chosen)
     assert found["holds"] is True
     assert 0 == found["beyond_contract"]
-    rows = {(row["loss"], row["dtype"], row["path"]): row["outputs"] for row in found["rows"]}
+    rows = {(row["loss"], row["dtype"], row["executor"]): row["outputs"] for row in found["rows"]}
     assert len(names) * len(FORMATS) * 2 == len(rows) == len(found["rows"])
     for (_, dtype, path), outputs in rows.items():
         assert set(OUTPUTS) == set(outputs)
-        if path == "native" and dtype != "float64":
+        if path == "kernels" and dtype != "float64":
             assert {0} == {out["not_correctly_rounded"] for out in outputs.values()}
             assert pytest.approx(0.5, abs=0.01) == max(out["worst_ulp"] for out in outputs.values())
         if dtype in ("float16", "bfloat16"):  # both signs of all, infinity included, but NaN
@@ -73,8 +74,8 @@ def test_verify_prints_a_table() -> None:
     status, output, errors = run("verify", *NUMPY, "--dtype", "float16", "--loss", "huber")
     assert (0, "") == (status, errors)
     lines = output.splitlines()
-    assert "float16, native: NumPy; correctly rounded" in lines
-    assert "float16, composed: NumPy; ≤ 1 ULP" in lines
+    assert "float16, kernels: NumPy; correctly rounded" in lines
+    assert "float16, formulas: NumPy; ≤ 1 ULP" in lines
     assert 2 == sum(line.startswith("huber delta=1 ") for line in lines)
     assert "numpy " + np.__version__ in output
     assert output.endswith("s: the contract is met\n")
@@ -86,9 +87,9 @@ def test_verify_prints_markdown() -> None:
     assert 0 == status
     above, _, heading, rule, native, composed, *_ = output.splitlines()
     assert "dtype: bfloat16; arrays of: NumPy; verdict: met" == above
-    assert heading.startswith("| loss | path | results |")
+    assert heading.startswith("| loss | executor | results |")
     assert {9} == {line.count("|") for line in (heading, rule, native, composed)}
-    assert native.startswith("| log_cosh | native | ")
+    assert native.startswith("| log_cosh | kernels | ")
     assert native.endswith(" | correctly rounded |")
     more = run(*arguments, "--digits", "5")[1].splitlines()[4]
     assert 3 == len(re.findall(r"\| 0\.\d{4} ", more))
@@ -145,8 +146,8 @@ def test_verify_finds_every_result_wrong(
     status, output, _ = run("verify", *NUMPY, "--dtype", "float16", "--loss", "log_cosh", "--json")
     assert 1 == status
     for row in json.loads(output)["rows"]:
-        assert row["outputs"]["value"]["beyond_contract"] > 50_000, row["path"]
-        assert row["outputs"]["gradient"]["beyond_contract"] > 30_000, row["path"]
+        assert row["outputs"]["value"]["beyond_contract"] > 50_000, row["executor"]
+        assert row["outputs"]["gradient"]["beyond_contract"] > 30_000, row["executor"]
 
 
 class Fixed:
@@ -212,7 +213,7 @@ def test_judge_allows_only_what_is_promised_beyond_two_and_below_normal() -> Non
         ("--loss hubert", "there is no loss 'hubert'"),
         ("--loss huber --delta 0", "huber_loss: delta must be > 0, got 0.0"),
         ("--loss hinge --delta 1", "--delta: hinge has no such parameter"),
-        ("--path kernel", "--path must be one of native, composed, got kernel"),
+        ("--executor kernel", "--executor must be one of kernels, formulas, got kernel"),
     ],
 )
 def test_verify_says_what_is_wrong_with_an_option(arguments: str, message: str) -> None:
@@ -224,14 +225,15 @@ def test_verify_of_a_missing_framework(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--backend mlx: MLX is not installed" in error("verify", "--backend", "mlx")
 
 
-def test_verify_without_a_native_path_judges_the_formulas_alone(
+def test_verify_without_kernels_judges_the_formulas_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_frameworks.NumPy, "path", lambda _: ("composed", "a test"))
-    _tasks._has_kernels.cache_clear()
+    kernels = FRAMEWORK.executors[0]
+    monkeypatch.setattr(kernels, "idle", lambda: "a test", raising=False)
+    _tasks._available.cache_clear()
     found = run_json("verify", *NUMPY, "--dtype", "float16", "--loss", "huber")
-    _tasks._has_kernels.cache_clear()
-    assert ["composed"] == [row["path"] for row in found["rows"]]
+    _tasks._available.cache_clear()
+    assert ["formulas"] == [row["executor"] for row in found["rows"]]
 
 
 @pytest.mark.parametrize(
@@ -285,7 +287,7 @@ def test_verify_finds_one_wrong_bit_of_every_loss(
         return results
 
     damage(monkeypatch, change)
-    arguments = ("--dtype", "float16", "--loss", loss, "--path", "native", "--json")
+    arguments = ("--dtype", "float16", "--loss", loss, "--executor", "kernels", "--json")
     status, output, _ = run("verify", *NUMPY, *arguments)
     assert 1 == status
     (row,) = json.loads(output)["rows"]

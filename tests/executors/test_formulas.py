@@ -113,20 +113,20 @@ def test_composed_is_for_its_context_alone() -> None:
     """Nested, left by an error, and in other threads and tasks."""
 
     def path() -> str:
-        return str(lossless.info()["backends"]["numpy"]["path"])
+        return str(lossless.info()["backends"]["numpy"]["executor"])
 
     seen: list[str] = []
-    assert "native" == path()
+    assert "kernels" == path()
     with lossless.composed():
         with lossless.composed():
-            assert "composed" == path()
-        assert "composed" == path()
+            assert "formulas" == path()
+        assert "formulas" == path()
         thread = threading.Thread(target=lambda: seen.append(path()))
         thread.start()
         thread.join()
     with pytest.raises(KeyError), lossless.composed():
         raise KeyError
-    assert "native" == path()
+    assert "kernels" == path()
 
     async def inside() -> None:
         with lossless.composed():
@@ -141,7 +141,7 @@ def test_composed_is_for_its_context_alone() -> None:
         await asyncio.gather(inside(), beside())
 
     asyncio.run(both())
-    assert ["native", "composed", "native"] == seen
+    assert ["kernels", "formulas", "kernels"] == seen
 
 
 def test_composed_differs_from_the_kernels(rng: np.random.Generator) -> None:

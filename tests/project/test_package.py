@@ -154,13 +154,15 @@ def test_info() -> None:
     assert info["instruction_set"] in info["instruction_sets"]
     assert "baseline" in info["instruction_sets"]
     assert info["threads"] >= 1
-    paths = {name: backend["path"] for name, backend in info["backends"].items()}
-    native = dict.fromkeys(("numpy", "mlx", "torch", "jax"), "native")
-    assert {**native, "array_api": "composed"} == paths
-    assert all(set(backend) == {"path", "why"} for backend in info["backends"].values())
+    paths = {name: backend["executor"] for name, backend in info["backends"].items()}
+    native = dict.fromkeys(("numpy", "mlx", "torch", "jax"), "kernels")
+    assert {**native, "array_api": "formulas"} == paths
+    assert all(
+        {"executor", "why", "executors"} == set(backend) for backend in info["backends"].values()
+    )
     with lossless.composed():
         for name in native:
-            assert "composed" == lossless.info()["backends"][name]["path"]
+            assert "formulas" == lossless.info()["backends"][name]["executor"]
 
 
 @pytest.mark.usefixtures("native")
@@ -183,7 +185,7 @@ from unittest.mock import MagicMock
 for name in ("jaxlib", "jax", "jax.numpy", "mlx", "mlx.core", "torch"):
     sys.modules[name] = {stub}(name)
 import lossless, numpy as np
-print(sorted(lossless.info()["backends"]), lossless.info()["backends"]["jax"]["path"])
+print(sorted(lossless.info()["backends"]), lossless.info()["backends"]["jax"]["executor"])
 print(lossless.huber_loss(np.array([3.0]), np.array([0.0])))
 """
 
@@ -192,7 +194,7 @@ print(lossless.huber_loss(np.array([3.0]), np.array([0.0])))
 def test_info_beside_stubs_of_frameworks(stub: str) -> None:
     """As documentation is built, where frameworks are missing."""
     first, second = run_python(STUBS.replace("{stub}", f"({stub})")).splitlines()
-    assert "['array_api', 'jax', 'mlx', 'numpy', 'torch'] composed" == first
+    assert "['array_api', 'jax', 'mlx', 'numpy', 'torch'] formulas" == first
     assert "[2.5]" == second
 
 

@@ -117,7 +117,7 @@ def _framework(name: str | None) -> Framework:
     chosen = name or next(name for name in PREFERRED if FRAMEWORKS[name].is_installed())
     try:
         trainer = FRAMEWORKS[chosen]()
-        trainer.path()
+        trainer.entry()
     except Exception as error:  # whatever a broken installation, or an old version, raises
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{FRAMEWORKS[chosen].title} cannot be used: {reason}") from None

@@ -20,11 +20,10 @@ NATIVE = {"_core": "the kernels", "_mlx": "for MLX's graphs", "_xla": "for JAX's
 
 
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show versions, native modules, threads, and which implementation each framework gets.
+    """Show versions, native modules, threads, and who computes on the arrays of each framework.
 
-    "native" means the kernels, which round correctly; "composed" means the formulas, which are
-    operations of the framework itself. Every installed framework is imported and tested; this
-    takes seconds.
+    Kernels round correctly; formulas are operations of the framework itself. Every installed
+    framework is imported and tested; this takes seconds.
 
         lossless info
 
@@ -50,21 +49,22 @@ def _file(module: str) -> str | None:
     return spec.origin if spec else None
 
 
-def _backends(expected: dict[str, dict[str, str]]) -> dict[str, dict[str, str | None]]:
-    found: dict[str, dict[str, str | None]] = {}
+def _backends(expected: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
     with progress() as bar:
         task = bar.add_task("", total=len(expected))
-        for name, path in expected.items():
+        for name, entry in expected.items():
             bar.update(task, description=name)
-            found[name] = {"version": None, **path}
+            found[name] = {"version": None, **entry}
             kind = FRAMEWORKS.get(name)
             if kind and kind.is_installed():
                 found[name]["version"] = metadata.version(name)
                 try:
-                    found[name]["path"], found[name]["why"] = kind().path()
+                    found[name] |= kind().entry()
                 except Exception as error:  # whatever a broken installation raises
                     reason = (str(error) or type(error).__name__).splitlines()[0]
-                    found[name] |= {"path": "none", "why": f"its test failed: {reason}"}
+                    why = f"its test failed: {reason}"
+                    found[name] |= {"executor": "none", "why": why, "executors": []}
             bar.advance(task)
     return found
 
@@ -89,8 +89,14 @@ def _print(console: Console, document: dict[str, Any]) -> None:
         grid.add_row(f"[bold]{name}[/]", escape(text))
     console.print(grid)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("arrays of", "version", "path", "why"):
+    for heading in ("arrays of", "version", "executor", "why"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "why")
+    executors = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("arrays of", "executor", "device", "refuses"):
+        executors.add_column(heading, overflow="fold", no_wrap=heading != "refuses")
     for name, backend in document["backends"].items():
-        table.add_row(*(escape(text or "") for text in (name, *backend.values())))
-    console.print(table)
+        cells = name, backend["version"] or "", backend["executor"], backend["why"]
+        table.add_row(*map(escape, cells))
+        for row in backend["executors"]:
+            executors.add_row(*map(escape, (name, *row.values())))
+    console.print(table, executors)

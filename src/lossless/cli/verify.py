@@ -43,11 +43,11 @@ def verify(
         ),
     ] = None,
     backend: BackendOption = None,
-    path: Annotated[
+    executor: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="native (kernels) or composed (formulas).  [default: both]",
+            help="kernels or formulas.  [default: both]",
             show_default=False,
         ),
     ] = None,
@@ -90,18 +90,18 @@ def verify(
         lossless verify --loss huber --delta 0.1 --backend torch --dtype float32 --exhaustive
     """
     from ..verification.formats import FORMATS
-    from ..verification.tasks import PATHS, tasks
+    from ..verification.tasks import EXECUTORS, tasks
 
     settings = _settings(loss, parameters, stride, exhaustive=exhaustive)
     backends = tuple(_frameworks.chosen(backend))
-    if path not in (None, *PATHS.values()):
-        raise UserError(f"--path must be one of {', '.join(PATHS.values())}, got {path}")
+    if executor not in (None, *EXECUTORS):
+        raise UserError(f"--executor must be one of {', '.join(EXECUTORS)}, got {executor}")
     for name in dtype or []:
         if name not in FORMATS:
             raise UserError(f"--dtype must be one of {', '.join(DTYPES)}, got {name}")
     formats = [fmt for name, fmt in FORMATS.items() if name in (dtype or DTYPES)]
-    executors = tuple(name for name, its in PATHS.items() if path in (None, its))
-    every_task = list(tasks(settings, formats, backends, executors, exhaustive=exhaustive))
+    chosen = EXECUTORS if executor is None else (executor,)
+    every_task = list(tasks(settings, formats, backends, chosen, exhaustive=exhaustive))
     start = time.perf_counter()
     found = _run(every_task, spread=exhaustive or len(settings) > 1)
     document = _document(found, time.perf_counter() - start, exhaustive)
@@ -167,8 +167,7 @@ def _run(every_task: list[Task], *, spread: bool) -> dict[Key, Tallies]:
 def _document(found: dict[Key, Tallies], seconds: float, exhaustive: bool) -> dict[str, Any]:
     from ..verification.formats import FORMATS
     from ..verification.losses import LOSSES
-    from ..verification.promises import PROMISES, promised
-    from ..verification.tasks import PATHS
+    from ..verification.promises import bounds, executors, promised
 
     rows: list[dict[str, Any]] = [
         {
@@ -176,9 +175,9 @@ def _document(found: dict[Key, Tallies], seconds: float, exhaustive: bool) -> di
             "parameters": dict(parameters),
             "dtype": dtype,
             "backend": framework,
-            "path": PATHS[executor],
+            "executor": executor,
             "contract": promised(
-                PROMISES[executor, framework].bounds(LOSSES[loss], FORMATS[dtype])
+                bounds(executors(framework)[executor].promise, LOSSES[loss], FORMATS[dtype])
             ),
             "outputs": {
                 output: {
@@ -208,11 +207,11 @@ def _document(found: dict[Key, Tallies], seconds: float, exhaustive: bool) -> di
 
 
 HEADINGS = (
-    "loss", "dtype", "path", "arrays of", "results", "not correctly rounded",
+    "loss", "dtype", "executor", "arrays of", "results", "not correctly rounded",
     "worst ULP: value", "gradient", "second derivative", "contract", "verdict",
 )  # fmt: skip
 # In Markdown, such a column is a line above the table if its cells are equal.
-CONDITIONS = ("dtype", "path", "arrays of", "contract", "verdict")
+CONDITIONS = ("dtype", "executor", "arrays of", "contract", "verdict")
 
 
 def _cells(document: dict[str, Any], digits: int) -> Iterator[tuple[str, ...]]:
@@ -227,7 +226,7 @@ def _cells(document: dict[str, Any], digits: int) -> Iterator[tuple[str, ...]]:
         )
         worst = (_ulp(output["worst_ulp"], digits) for output in outputs)
         key = (
-            " ".join([row["loss"], *parameters]), row["dtype"], row["path"],
+            " ".join([row["loss"], *parameters]), row["dtype"], row["executor"],
             f"{total:,}", f"{wrong:,}", *worst, row["contract"],
             f"BROKEN by {broken:,}" if broken else "met",
         )  # fmt: skip
@@ -251,13 +250,13 @@ def _conditions(document: dict[str, Any]) -> str:
 
 
 def _print(document: dict[str, Any], digits: int) -> None:
-    """A block for each dtype, path, contract and set of frameworks; all fit 80 columns."""
+    """A block for each dtype, executor, contract and set of frameworks; all fit 80 columns."""
     console = results()
     blocks: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
-    for loss, dtype, path, arrays, *numbers, contract, verdict in _cells(document, digits):
-        blocks.setdefault((dtype, path, arrays, contract), []).append((loss, *numbers, verdict))
-    for (dtype, path, arrays, contract), rows in sorted(blocks.items(), key=_order):
-        heading = f"[bold]{dtype}, {path}[/]: {escape(arrays)}; {escape(contract)}"
+    for loss, dtype, executor, arrays, *numbers, contract, verdict in _cells(document, digits):
+        blocks.setdefault((dtype, executor, arrays, contract), []).append((loss, *numbers, verdict))
+    for (dtype, executor, arrays, contract), rows in sorted(blocks.items(), key=_order):
+        heading = f"[bold]{dtype}, {executor}[/]: {escape(arrays)}; {escape(contract)}"
         console.print(heading, soft_wrap=not console.is_terminal)
         console.print(_block(rows))
         console.print()
@@ -274,8 +273,8 @@ def _print(document: dict[str, Any], digits: int) -> None:
 
 
 def _order(block: tuple[tuple[str, ...], Any]) -> tuple[int, bool]:
-    (dtype, path, *_), _ = block
-    return DTYPES.index(dtype), path != "native"
+    (dtype, executor, *_), _ = block
+    return DTYPES.index(dtype), executor != "kernels"
 
 
 def _block(rows: list[tuple[str, ...]]) -> Table:

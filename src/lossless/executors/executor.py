@@ -13,12 +13,29 @@ FORMULAS = "formulas"
 KERNELS = "kernels"
 
 
+@dataclass(frozen=True)
+class Promise:
+    """How near to the exact results an executor comes: docs/numerics.md has the reasons.
+
+    Correctly rounded are results in the narrow dtypes; in float64 each loss has bounds of its own
+    (`verification.losses`). Other executors compute half types in float32, whose results are within
+    1 ULP; the bounds below are those of float32 and float64.
+    """
+
+    correctly_rounded: bool = False
+    first: float = 8.0  # ULP of value and gradient
+    second: float = 16.0  # ULP of the second derivative
+    terms: float = 2.0**-21  # of the magnitudes of float32 terms that cancel
+    flushes_inputs: bool = False  # whether subnormal inputs may count as 0
+
+
 class Executor(Protocol):
     """One way to compute losses on one kind of device."""
 
     name: str  # KERNELS or FORMULAS: `composed` leaves only the latter
-    device: str  # as `info` prints it, and
-    takes: str  # the calls that it takes
+    device: str
+    limits: str  # what it refuses and why, as `info` prints it
+    promise: Promise
 
     def idle(self) -> str | None:
         """Why it takes no call at all for now; None if it takes some."""

@@ -16,7 +16,7 @@ import numpy as np
 from .._problem import VALUE_AND_GRADIENT, Array, Problem
 from .._spec import RowLossSpec
 from .arrays import Arrays
-from .executor import FORMULAS
+from .executor import FORMULAS, Promise
 from .reductions import Reductions, Shares
 from .rows import RowFormulas
 
@@ -33,7 +33,8 @@ class PreparedInputs:
 class Formulas:
     """All losses, all outputs."""
 
-    name, device, takes = FORMULAS, "any", "all calls"
+    name, device, limits = FORMULAS, "any", "nothing"
+    promise = Promise()
 
     def __init__(self, arrays: Arrays) -> None:
         self.arrays = arrays

@@ -40,8 +40,8 @@ def _numbers(version: str) -> tuple[int, ...]:
 def warn_of_fallback(arrays: str, why: str) -> None:
     """Say once, when a framework is loaded, that its kernels cannot be used."""
     warnings.warn(
-        f"lossless: {arrays} are served by composed formulas, less exact and slower on CPUs than "
-        f"the native kernels: {why}",
+        f"lossless: formulas compute on {arrays}, less accurately and on CPUs more slowly than "
+        f"the kernels: {why}",
         RuntimeWarning,
         stacklevel=3,
     )

@@ -59,13 +59,13 @@ class Framework(ABC):
         """Of a number with respect to an array, by the framework itself, if it can."""
         return None
 
-    def path(self) -> tuple[str, str]:
-        """The path that serves its arrays, found by a call, and why."""
+    def entry(self) -> dict[str, Any]:
+        """What `lossless.info` says of its arrays after a call with some."""
         with self.setting():
             x = self.array(np.ones(1, np.float32))
             self.finish(lossless.huber_loss(x, x))
-            path = lossless.info()["backends"][self.name]
-        return path["path"], path["why"]
+            found: dict[str, Any] = lossless.info()["backends"][self.name]
+        return found
 
 
 class NumPy(Framework):

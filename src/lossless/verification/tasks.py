@@ -13,18 +13,17 @@ import numpy as np
 
 import lossless
 
+from ..executors.executor import FORMULAS, KERNELS
 from .formats import FLOAT32, FLOAT64, FORMATS, Array, Format
 from .frameworks import FRAMEWORKS, Framework
 from .hard import hard_pairs
 from .judge import Reference, Tallies, judge, tallies
 from .losses import LOSSES
 from .points import batches_of_inputs, bit_patterns, random_pairs, some_inputs
-from .promises import PROMISES
+from .promises import bounds, executors
 from .reference import OUTPUTS, Loss
 
-# The path, as lossless.info() and the commands name it, of each executor.
-PATHS = {"kernels": "native", "formulas": "composed"}
-EXECUTORS = tuple(PATHS)
+EXECUTORS = (KERNELS, FORMULAS)
 TASK = 1 << 20  # inputs in one task
 # Of the float32 inputs, without --exhaustive. Prime: every exponent, and low bits that never
 # repeat.
@@ -44,7 +43,7 @@ class Computed:
     executor: str
 
     def __str__(self) -> str:
-        return f"{self.loss.name}-{self.framework.name}-{PATHS[self.executor]}-{self.fmt.name}"
+        return f"{self.loss.name}-{self.framework.name}-{self.executor}-{self.fmt.name}"
 
     def element_wise(
         self, inputs: Any, targets: Any, /, **parameters: Any
@@ -66,7 +65,7 @@ class Computed:
     def _call(
         self, function: Callable[..., Any], x: Any, t: Any, parameters: dict[str, Any]
     ) -> tuple[Any, ...]:
-        formulas = lossless.composed() if self.executor == "formulas" else nullcontext()
+        formulas = lossless.composed() if self.executor == FORMULAS else nullcontext()
         with formulas:
             options = {**parameters, **self.loss.fixed}
             results = self.framework.finish(function(x, t, **options, reduction="none"))
@@ -98,21 +97,22 @@ class Task:
         """By framework and executor."""
         loss, fmt, parameters = LOSSES[self.loss], FORMATS[self.fmt], dict(self.parameters)
         # Pairs are for exact differences, which formulas do not promise.
-        excluded = "formulas" if "pairs" in self.kind else None
+        excluded = FORMULAS if "pairs" in self.kind else None
         cases = [
             Computed(loss, fmt, _framework(name), executor)
-            for name, executors in self.executors
-            for executor in executors
-            if executor != excluded and (executor != "kernels" or _has_kernels(name))
+            for name, judged in self.executors
+            for executor in _available(name)
+            if executor in judged and executor != excluded
         ]
         found = {(case.framework.name, case.executor): tallies() for case in cases}
         for inputs, targets in self._numbers(loss, fmt, parameters) if cases else ():
             references: dict[str, Reference] | None = None
             for case in cases:
-                bounds = PROMISES[case.executor, case.framework.name].bounds(loss, fmt)
+                promise = executors(case.framework.name)[case.executor].promise
                 references = judge(
                     case, inputs, targets, parameters, found[case.framework.name, case.executor],
-                    mirrored=loss.even and targets is None, bounds=bounds, references=references,
+                    mirrored=loss.even and targets is None, bounds=bounds(promise, loss, fmt),
+                    references=references,
                 )  # fmt: skip
         return found
 
@@ -154,10 +154,10 @@ def _framework(name: str) -> Framework:
 
 
 @cache
-def _has_kernels(name: str) -> bool:
-    """Whether the kernels compute on arrays of this framework, here."""
-    path, _ = _framework(name).path()
-    return path == PATHS["kernels"]
+def _available(name: str) -> list[str]:
+    """The executors that compute on arrays of this framework, here."""
+    with _framework(name).setting():
+        return [key for key, executor in executors(name).items() if executor.idle() is None]
 
 
 def _special_values(fmt: Format, parameters: dict[str, float]) -> Array:
@@ -181,11 +181,11 @@ def tasks(
     settings: Iterable[Setting],
     formats: Iterable[Format],
     frameworks: tuple[str, ...],
-    executors: tuple[str, ...] = EXECUTORS,
+    chosen: tuple[str, ...] = EXECUTORS,
     *,
     exhaustive: bool,
 ) -> Iterator[Task]:
-    formats, judged = list(formats), tuple((name, executors) for name in frameworks)
+    formats, judged = list(formats), tuple((name, chosen) for name in frameworks)
     for name, given, float32_stride in settings:
         loss, parameters = LOSSES[name], tuple(given.items())
         for fmt in formats:

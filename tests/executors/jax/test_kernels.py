@@ -275,7 +275,7 @@ with warnings.catch_warnings(record=True) as caught:
     assert abs(lossless.cross_entropy(x, 0) / 0.0297504 - 1) < 1e-5
 assert float((x * x).sum()) == 9.25
 path = lossless.info()["backends"]["jax"]
-assert path["path"] == "composed", path
+assert path["executor"] == "formulas", path
 print(*(str(w.message) for w in caught if "lossless" in str(w.message)), sep="\\n")
 """
     warned = printed(code)
@@ -286,10 +286,10 @@ print(*(str(w.message) for w in caught if "lossless" in str(w.message)), sep="\\
 def test_first_array_may_come_while_jax_traces() -> None:
     code = """
 import jax, jax.numpy as jnp, lossless
-assert lossless.info()["backends"]["jax"]["path"] == "native"
+assert lossless.info()["backends"]["jax"]["executor"] == "kernels"
 function = jax.jit(jax.grad(lambda x: lossless.huber_loss(x, 0.0, reduction="mean")))
 print(function(jnp.asarray([0.5, -3.0])).tolist())
-assert lossless.info()["backends"]["jax"]["path"] == "native"
+assert lossless.info()["backends"]["jax"]["executor"] == "kernels"
 """
     assert ["[0.25, -0.5]"] == printed(code)
 
@@ -299,9 +299,9 @@ def test_first_array_may_come_inside_of_a_mesh() -> None:
 import jax, jax.numpy as jnp, lossless
 with jax.set_mesh(jax.make_mesh((8,), ("a",))):
     value = jax.jit(lossless.huber_loss)(jnp.full(16, 0.5), 0.0)
-print(value.sum(), lossless.info()["backends"]["jax"]["path"])
+print(value.sum(), lossless.info()["backends"]["jax"]["executor"])
 """
-    assert ["2.0 native"] == printed(code)
+    assert ["2.0 kernels"] == printed(code)
 
 
 def test_mismatch_without_jaxlib(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,20 +203,20 @@ def test_without_its_bridge_the_formulas_serve_and_say_so_once(
 ) -> None:
     *values, warning, info = printed(program)
     assert ["[0.125, 2.5]"] * 3 == values
-    assert warning.startswith("RuntimeWarning lossless: MLX arrays are served by composed formulas")
+    assert warning.startswith("RuntimeWarning lossless: formulas compute on MLX arrays")
     assert reason in warning
     assert cure in warning
-    assert "'path': 'composed'" in info
+    assert "'executor': 'formulas'" in info
     assert reason in info
 
 
 def test_info_says_which_path_serves_mlx() -> None:
     def path() -> str:
-        found: str = lossless.info()["backends"]["mlx"]["path"]
+        found: str = lossless.info()["backends"]["mlx"]["executor"]
         return found
 
     lossless.huber_loss(mx.array(1.0), mx.array(0.5))
-    assert "native" == path()
+    assert "kernels" == path()
     with lossless.composed():
-        assert "composed" == path()
+        assert "formulas" == path()
         assert "composed()" in lossless.info()["backends"]["mlx"]["why"]

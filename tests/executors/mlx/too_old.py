@@ -28,7 +28,7 @@ def test_mlx_arrays_are_one_error_that_says_what_helps() -> None:
                 call()
     with lossless.composed(), pytest.raises(ImportError, match=complaint):
         lossless.mse_loss(x, x)
-    assert "none" == lossless.info()["backends"]["mlx"]["path"]
+    assert "none" == lossless.info()["backends"]["mlx"]["executor"]
     assert f"got {version}" in lossless.info()["backends"]["mlx"]["why"]
 
 

@@ -126,9 +126,9 @@ def test_info_says_which_path_serves_torch() -> None:
         return found
 
     lossless.huber_loss(torch.tensor(1.0), 0.5)
-    assert "native" == path()["path"]
+    assert "kernels" == path()["executor"]
     with lossless.composed():
-        assert {"path": "composed", "why": "inside lossless.composed()"} == path()
+        assert ("formulas", "inside lossless.composed()") == (path()["executor"], path()["why"])
 
 
 OTHER_VERSION = """
@@ -148,8 +148,8 @@ print(lossless.info()["backends"]["torch"])
 def test_tensors_that_the_kernels_cannot_read_go_to_the_formulas_with_one_warning() -> None:
     *values, warning, info = printed(OTHER_VERSION)
     assert ["[0.125, 2.5]"] * 3 == values
-    assert warning.startswith("RuntimeWarning lossless: PyTorch tensors are served by composed")
-    assert "'path': 'composed'" in info
+    assert warning.startswith("RuntimeWarning lossless: formulas compute on PyTorch tensors")
+    assert "'executor': 'formulas'" in info
 
 
 THREADS = """

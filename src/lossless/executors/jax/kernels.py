@@ -12,7 +12,7 @@ import numpy as np
 
 from ..._problem import REDUCTIONS, VALUE, Array, Problem
 from ..._spec import LOSSES
-from ..executor import KERNELS
+from ..executor import KERNELS, Promise
 from .custom_call import DTYPES, JaxOperation, mask
 from .derivatives import derivative_in_operations, directional_derivative, has_tangent, widened
 from .numbers import NUMBERS, PARAMETERS, packed, with_numbers
@@ -28,7 +28,10 @@ class KernelPrograms(Programs):
     """Programs with custom calls where they run on CPUs."""
 
     name, device = KERNELS, "CPU"
-    takes = "losses that have a kernel; where a program runs elsewhere, it holds the formula"
+    promise = Promise(correctly_rounded=True)
+    limits = (
+        "losses that have no kernel; where a program runs on another device, it holds the formula"
+    )
 
     def __init__(self, bridge: Any) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec
 
 from ..._problem import VALUE_AND_GRADIENT, Array, Problem
 from ..._spec import RowLossSpec
-from ..executor import FORMULAS
+from ..executor import FORMULAS, Promise
 from ..formulas import Formulas, with_outputs
 from .arrays import ARRAYS
 from .numbers import NUMBERS, PARAMETERS, packed, unpacked, with_numbers
@@ -27,7 +27,9 @@ from .plan import Plan
 class Programs:
     """Programs of JAX's own operations, which it differentiates and partitions itself."""
 
-    name, device, takes = FORMULAS, "any", "all calls"
+    name, device, limits = FORMULAS, "any", "nothing"
+    # XLA's elementary functions are coarser, and its code takes subnormal numbers for 0.
+    promise = Promise(first=16.0, terms=2.0**-20, flushes_inputs=True)
 
     def __init__(self) -> None:
         self.formulas = Formulas(ARRAYS)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..._problem import REDUCTIONS, VALUE, VALUE_AND_GRADIENT, Array, Problem
 from ..._spec import LOSSES, RowLossSpec
-from ..executor import KERNELS
+from ..executor import KERNELS, Promise
 from ..formulas import Formulas, is_number_against_array, with_outputs
 from .arrays import is_on_cpu
 from .nodes import OUTPUT_CODES, OUTPUTS_OF, REDUCTION_CODES, as_kernel_dtype, unpacked
@@ -20,7 +20,11 @@ class Kernels:
     """The losses that have a kernel; `bridge` is the native module lossless._mlx."""
 
     name, device = KERNELS, "CPU"
-    takes = "losses that have a kernel, while the default stream is a CPU's"
+    promise = Promise(correctly_rounded=True)
+    limits = (
+        "losses that have no kernel; calls while the default stream is not a CPU's, whose "
+        "memory the kernels cannot read"
+    )
 
     def __init__(self, bridge: Any, formulas: Formulas) -> None:
         self._bridge = bridge

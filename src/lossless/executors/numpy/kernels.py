@@ -10,7 +10,7 @@ import numpy as np
 from ... import _core
 from ..._problem import REDUCTIONS, Problem
 from ..._spec import LossSpec, RowLossSpec
-from ..executor import KERNELS, Executor
+from ..executor import KERNELS, Executor, Promise
 from ..formulas import is_number_against_array, with_outputs
 from .arrays import DTYPE_CODES, Array
 
@@ -24,7 +24,8 @@ _BOOLEAN = 4
 class Kernels:
     """The losses that have a kernel; of those of rows, the formulas give the second derivative."""
 
-    name, device, takes = KERNELS, "CPU", "losses that have a kernel"
+    name, device, limits = KERNELS, "CPU", "losses that have no kernel"
+    promise = Promise(correctly_rounded=True)
 
     def __init__(self, formulas: Executor) -> None:
         self._formulas = formulas

@@ -19,8 +19,9 @@ def _kernels() -> tuple[tuple[Executor, ...], str]:
     if _core.reads_tensors(Tensor):
         from .kernels import Kernels
 
-        return (Kernels(FORMULAS),), "eager calls on CPU tensors; others are composed"
-    why = f"torch {torch.__version__} does not lend the functions by which the kernels read tensors"
+        return (Kernels(FORMULAS),), "eager calls on CPU tensors; formulas compute the others"
+    lacks = "does not provide the functions by which the kernels read tensors"
+    why = f"torch {torch.__version__} {lacks}"
     warn_of_fallback("PyTorch tensors", f"{why}. Version 2.13.0 does.")
     return (), why
 

@@ -18,7 +18,7 @@ from torch.autograd import Function, forward_ad
 from ... import _core
 from ..._problem import VALUE, Array, Call, Problem
 from ..._spec import RowLossSpec
-from ..executor import KERNELS
+from ..executor import KERNELS, Promise
 from ..formulas import Formulas
 from .eligibility import (
     DTYPE_CODES,
@@ -35,7 +35,11 @@ class Kernels:
     """The losses that have a kernel, for the calls that let them."""
 
     name, device = KERNELS, "CPU"
-    takes = "eager calls of losses that have a kernel, without transforms, modes and subclasses"
+    promise = Promise(correctly_rounded=True)
+    limits = (
+        "losses that have no kernel; tensors that are more, or less, than memory of a CPU; calls "
+        "that a compiler, tracer, transform or mode looks at, which would not see the kernel"
+    )
 
     def __init__(self, formulas: Formulas) -> None:
         self._formulas = formulas
