@@ -45,7 +45,9 @@ class InPlace:
     """The same in place, for inputs like these."""
 
     def __init__(self, like: Array) -> None:
-        self.residual, self.value, self.gradient = (np.ones_like(like) for _ in range(3))
+        self.residual: Array = np.ones_like(like)
+        self.value: Array = np.ones_like(like)
+        self.gradient: Array = np.ones_like(like)
 
     def huber(self, inputs: Array, targets: Array, delta: float = 1.0) -> Array:
         """With the gradient g, the residual clipped to ±delta, the value is g (residual - g/2)."""
