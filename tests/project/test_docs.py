@@ -10,6 +10,7 @@ import pytest
 from support import ROOT
 
 PAGES = [
+    ROOT / "CONTRIBUTING.md",
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").glob("*.md")),
