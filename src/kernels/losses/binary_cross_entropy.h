@@ -2,12 +2,12 @@
 //
 //   l = log(1 + e^x) - t x        l' = 1 / (1 + e^-x) - t        l'' = e^x / (1 + e^x)^2
 //
-// The derivatives are by x. With a = |x|, q = e^-a, and u = 1 - t for x > 0, u = t else,
+// with the derivatives with respect to x. With a = |x|, q = e^-a, and u = 1 - t for x > 0, u = t otherwise,
 //
 //   l = a u + log(1 + q)        l' = (u - q / (1 + q)) sign(x)        l'' = q / (1 + q)^2
 //
 // where nothing overflows and, for targets from 0 to 1, only l' can cancel: where the prediction is nearly the target.
-// There q is good to 2^-53 and u exact, and what cancels nearly all is computed again.
+// There q has a relative error of 2^-53 and u is exact. A result that cancels nearly completely is computed again.
 #pragma once
 
 #include "kernels/arith/elementary.h"
@@ -48,7 +48,7 @@ struct binary_cross_entropy {
   }
 
   static ValueAndDerivatives evaluate_accurately(double inputs, double targets, Parameters) {
-    // e^-far is nothing to any result of a narrow type but for its sign.
+    // e^-far changes no result of a narrow type, except by its sign.
     constexpr double far = 240;
     double a = std::fabs(inputs);
     DoubleDouble u = distance(inputs, targets);
@@ -56,15 +56,15 @@ struct binary_cross_entropy {
     DoubleDouble m = add({1, 0}, q);
     DoubleDouble w = divide(q, m);
     DoubleDouble gradient = scale(add(u, scale(w, -1)), inputs > 0 ? 1 : -1);
-    // Near 0 it is 1/2 - t + x/4 - x^3/48, of which the last may decide on which side of the middle of two results it
-    // lies. The quotient has lost that: its digits end at 2^-100.
+    // Near x = 0 the gradient is 1/2 - t + x/4 - x^3/48. The last term may decide on which side of the middle of two
+    // results the gradient lies. The quotient has lost this term: its digits end at 2^-100.
     bool near = a < 0x1p-27;
     if (near) gradient = add(two_sum(0.5 - targets, 0.25 * inputs), {inputs * inputs * inputs / -48, 0});
     return {add(multiply(u, {a, 0}), log1p_accurately(q)), gradient, divide(w, m)};
   }
 
  private:
-  // Of the target from the side that the logit is on.
+  // From the target to 1 if the logit is positive, to 0 otherwise.
   LOSSLESS_INLINE DoubleDouble distance(double inputs, double targets) {
     return select(inputs > 0, two_sum(1, -targets), {targets, 0});
   }

@@ -4,8 +4,8 @@
 //   l'  = -t / p + (1 - t) / (1 - p) = (p - t) / (p (1 - p))
 //   l'' = t / p^2 + (1 - t) / (1 - p)^2
 //
-// The derivatives are by p, without the term whose logarithm is below -100. For p and t from 0 to 1 nothing cancels
-// but p - t, which is known without error, as 1 - p and 1 - t are.
+// with the derivatives with respect to p, and without those of a term whose logarithm is below -100. For p and t from
+// 0 to 1 only p - t cancels. It is known without error, and so are 1 - p and 1 - t.
 #pragma once
 
 #include "kernels/arith/elementary.h"
@@ -57,13 +57,13 @@ struct binary_cross_entropy_of_probabilities {
   static ValueAndDerivatives evaluate_accurately(double p, double t, Parameters) {
     DoubleDouble other_p = two_sum(1, -p), other_t = two_sum(1, -t);
     bool one_counts = p >= least, zero_counts = other_p.high > 0;
-    // Of a small p, too, 1 - p is exact as two doubles, and its logarithm has all digits.
+    // For a small p, too, 1 - p is exact as two doubles, and its logarithm has all digits.
     DoubleDouble log_p = one_counts ? logarithm_accurately({p, 0}) : DoubleDouble{lowest, 0};
     DoubleDouble log_other = zero_counts ? logarithm_accurately(other_p) : DoubleDouble{lowest, 0};
     DoubleDouble value = scale(add(multiply({t, 0}, log_p), multiply(other_t, log_other)), -1);
     if (std::fabs(t) > 2 && one_counts && zero_counts) {
-      // Of a target far from 0 and 1 the two may cancel all but log 2, near p = 1/2: the difference of the logarithms,
-      // log(p / (1 - p)), has its digits there as 2 atanh(2 p - 1).
+      // For a target far from 0 and 1, the two terms may cancel to log 2 near p = 1/2. There the difference of the
+      // logarithms, log(p / (1 - p)), keeps its digits as 2 atanh(2 p - 1).
       bool near = p > 0.35 && p < 0.65;
       DoubleDouble log_ratio = near ? scale(inverse_tanh(two_sum(2 * p, -1), 69), 2) : add(log_p, scale(log_other, -1));
       value = scale(add(multiply({t, 0}, log_ratio), log_other), -1);

@@ -2,8 +2,8 @@
 //
 //   l(r) = (log v + r^2 / v) / 2        l'(r) = r / v        l''(r) = 1 / v        v = max(vars, eps)
 //
-// The terms of l may cancel: the logarithm is good to 2^-57, the quotient to more, and what cancels nearly all is
-// computed again.
+// The terms of l may cancel. The logarithm has a relative error of 2^-57, the quotient a smaller one. A result that
+// cancels nearly completely is computed again.
 #pragma once
 
 #include "kernels/arith/elementary.h"
@@ -12,7 +12,7 @@
 namespace lossless {
 namespace {
 
-// With `full` the constant log(2 pi) / 2 is there, too.
+// With `full`, the loss includes the constant log(2 pi) / 2.
 template <bool full>
 struct normal_density {
   static constexpr int parameters = 2;

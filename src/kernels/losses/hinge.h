@@ -2,8 +2,8 @@
 //
 //   l = max(0, 1 - t x)        l' = -t where t x < 1, 0 elsewhere        l'' = 0
 //
-// The derivatives are by x. The product of two narrow numbers is exact in double, and the difference is a sum
-// high + low without error.
+// with the derivatives with respect to x. The product of two narrow numbers is exact in double, and the difference is
+// a sum high + low without error.
 #pragma once
 
 #include "kernels/loops/loss_concept.h"
@@ -23,7 +23,7 @@ struct hinge {
   LOSSLESS_INLINE ValueAndDerivatives evaluate(double inputs, double targets, Parameters) {
     DoubleDouble product = two_product(inputs, targets);
     DoubleDouble margin = two_sum(1, -product.high);
-    // Of an infinite product the low parts are NaN.
+    // If the product is infinite, the low parts are NaN.
     double low = margin.low - product.low;
     double sum = margin.high + (low == low ? low : 0);
     bool counts = !(sum <= 0);  // where NaN, too

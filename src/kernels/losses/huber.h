@@ -7,7 +7,7 @@
 //
 // Both pieces are q (a - q/2) with q = min(a, delta): no branch. In plain double that is three roundings, and with
 // data on a grid (k/8192, quantised sensors) r^2/2 lies exactly between two float32 numbers every few elements, so
-// none of them may go astray. Hence the sum high + low: the residual is d + e without error, a - q/2 is m + n without
+// each of them would matter. Hence the sum high + low: the residual is d + e without error, a - q/2 is m + n without
 // error, and
 //
 //   (q + q') (m + n + ...)  =  q m  +  q (n + e)  +  terms below 2^-103 of it

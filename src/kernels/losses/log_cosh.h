@@ -16,13 +16,13 @@
 //
 //   s = (q > 1/2 ? u^2 : q^2) / (q^2 + max(1 + 2 q, 2))
 //
-// For float64 results the polynomials are good to the double (2^-54). Results of narrower types come from short ones,
-// good to 2^-48; rounding the residual to a double costs l'' another 2^-53 * 2a, with a < 53 before it underflows. A
-// result so near the middle of two neighbours that 2^-44 cannot tell is computed again with twice the digits, to 2^-90.
-// There is no exact middle: of a number with finitely many digits, other than 0, log cosh, tanh and sech^2 have
-// infinitely many (Lindemann). How near one may come: the 2^53 pairs that make different float32 residuals come within
-// about 2^-25-53 of one by chance, and only tiny residuals, where l is a hair below r^2/2, nearer. There the series
-// makes the hair explicit.
+// For float64 results the polynomials have errors of 2^-54. For narrower types shorter ones suffice, with 2^-48;
+// rounding the residual to a double costs l'' another 2^-53 * 2a, with a < 53 before it underflows. A result so near
+// the middle of two neighbours that an error of 2^-44 leaves both possible is computed again, with an error of 2^-90.
+// No result is exactly in the middle: of an argument with finitely many digits, other than 0, log cosh, tanh and
+// sech^2 have infinitely many (Lindemann). How near can one be? The 2^53 pairs that make different float32 residuals
+// come within about 2^-25-53 of a middle by chance. Only tiny residuals, where l is slightly below r^2/2, come nearer:
+// there the series computes the small difference explicitly.
 //
 // tools/coefficients.py makes the coefficients.
 #pragma once
@@ -121,7 +121,7 @@ struct log_cosh {
   static constexpr double far = 80;         // q^2 is nothing to any result of a narrow type from here on
   static constexpr double underflow = 380;  // l'' is 0 in every type from here on
 
-  // l = a^2/2 - a^4/12, l' = a - a^3/3, l'' = 1 - a^2; the next terms are below 2^-104 of them.
+  // l = a^2/2 - a^4/12, l' = a - a^3/3, l'' = 1 - a^2; the terms left out are below 2^-104 of the results.
   static ValueAndDerivatives accurately_near_zero(DoubleDouble a) {
     DoubleDouble square = multiply(a, a);
     double hair = square.high * square.high;
@@ -129,7 +129,7 @@ struct log_cosh {
             add({1, 0}, scale(square, -1))};
   }
 
-  // The identities above, in double-double arithmetic, for a from 2^-26 to where all that a narrow type can hold ends.
+  // The identities above, in double-double arithmetic, for a from 2^-26 on.
   static ValueAndDerivatives accurately(DoubleDouble a) {
     DoubleDouble bounded = a.high > far ? DoubleDouble{far, 0} : a;
     double k = std::nearbyint(bounded.high / -ln2);

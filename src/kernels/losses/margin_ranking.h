@@ -27,7 +27,7 @@ struct margin_ranking {
     double targets = p.first, margin = p.second;
     DoubleDouble residual = exact_residual(inputs1, inputs2);
     DoubleDouble product = two_product(targets, residual.high);
-    // Of infinite parts the low ones are NaN.
+    // If a high part is infinite, its low part is NaN.
     DoubleDouble cross = two_product(targets, residual.low == residual.low ? residual.low : 0);
     DoubleDouble value =
         exact_sum(margin, -product.high, -finite(product.low), -finite(cross.high), -finite(cross.low));

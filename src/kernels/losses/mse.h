@@ -2,8 +2,8 @@
 //
 //   l(r) = r^2        l'(r) = 2 r        l''(r) = 2
 //
-// The residual is d + e without error. Its square is that of d, exact as a sum, and 2 d e; e^2 is below 2^-105 of it.
-// Of the derivative d alone decides, as in huber.h.
+// The residual is d + e without error. Its square is d^2, an exact sum of two doubles, plus 2 d e; e^2 is below 2^-105
+// of it. The derivative depends on d alone, as in huber.h.
 #pragma once
 
 #include "kernels/loops/loss_concept.h"

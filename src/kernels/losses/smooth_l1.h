@@ -7,7 +7,7 @@
 //
 // Everything comes as a quotient or a sum high + low. The remainder of a division is exact (fma), and the sign of low,
 // which is all that a rounding needs to know beyond high, is that of the remainder. In float64 the square is a product
-// of the residual and the slope, with what each of them lacks: 1 ULP, and 2 where the slope is subnormal.
+// of the residual and the slope, each with its low part: the error is 1 ULP, or 2 where the slope is subnormal.
 //
 // The square of a residual of narrower numbers, (h + l)^2, has up to 154 bits, and a divisor such as 0.1 can leave but
 // the last of them, l^2, between the quotient and the middle of two results. square_over() therefore sums exactly.
@@ -67,8 +67,8 @@ struct smooth_l1 {
  private:
   // (h + l)^2 / y for the exact residual h + l of numbers of at most 24 bits. In units of h^2:
   //
-  // - `middle`, `rest` and their errors are exact sums, so is what rest.high is beyond a change of the quotient, which
-  //   is that of at most two units in its last place;
+  // - `middle`, `rest` and their errors are exact sums. So is what remains of rest.high after it has changed the
+  //   quotient by at most two units in its last place;
   // - the other four terms are below 2^-103. If l is not 0, the lowest bits of the two numbers are more than 53 places
   //   apart: up to 77, all is a multiple of 2^-156, so that the sum of the four is exact, too; beyond, h is one of the
   //   two numbers, whose square has 48 bits, so middle.low and cross.low are 0, and l^2 decides alone or not at all.
