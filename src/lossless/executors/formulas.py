@@ -33,13 +33,15 @@ class PreparedInputs:
 class Formulas:
     """All losses, all outputs."""
 
-    name, device, limits = FORMULAS, "any", "nothing"
-    promise = Promise()
+    name: str = FORMULAS
+    device: str = "any"
+    limits: str = "nothing"
+    promise: Promise = Promise()
 
     def __init__(self, arrays: Arrays) -> None:
-        self.arrays = arrays
-        self.reductions = Reductions(arrays)
-        self.rows = RowFormulas(arrays)
+        self.arrays: Arrays = arrays
+        self.reductions: Reductions = Reductions(arrays)
+        self.rows: RowFormulas = RowFormulas(arrays)
 
     def idle(self) -> str | None:
         return None

@@ -70,8 +70,8 @@ class RowFormulas:
     """All losses of rows, in the operations of a framework."""
 
     def __init__(self, arrays: Arrays) -> None:
-        self.arrays = arrays
-        self.reductions = Reductions(arrays)
+        self.arrays: Arrays = arrays
+        self.reductions: Reductions = Reductions(arrays)
 
     def run(self, problem: Problem, cotangent: Array | None = None) -> tuple[Array, ...]:
         """The outputs; the gradient times the cotangent, of the shape of the losses."""

@@ -27,9 +27,10 @@ _OUTPUTS = ("value", "gradient", "second_derivative")
 class KernelPrograms(Programs):
     """Programs with custom calls where they run on CPUs."""
 
-    name, device = KERNELS, "CPU"
-    promise = Promise(correctly_rounded=True)
-    limits = (
+    name: str = KERNELS
+    device: str = "CPU"
+    promise: Promise = Promise(correctly_rounded=True)
+    limits: str = (
         "losses that have no kernel; where a program runs on another device, it holds the formula"
     )
 

@@ -27,9 +27,11 @@ from .plan import Plan
 class Programs:
     """Programs of JAX's own operations, which it differentiates and partitions itself."""
 
-    name, device, limits = FORMULAS, "any", "nothing"
+    name: str = FORMULAS
+    device: str = "any"
+    limits: str = "nothing"
     # XLA's elementary functions are coarser, and its code takes subnormal numbers for 0.
-    promise = Promise(first=16.0, terms=2.0**-20, flushes_inputs=True)
+    promise: Promise = Promise(first=16.0, terms=2.0**-20, flushes_inputs=True)
 
     def __init__(self) -> None:
         self.formulas = Formulas(ARRAYS)

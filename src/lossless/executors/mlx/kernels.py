@@ -19,9 +19,10 @@ from .rows import RowNodes
 class Kernels:
     """The losses that have a kernel; `bridge` is the native module lossless._mlx."""
 
-    name, device = KERNELS, "CPU"
-    promise = Promise(correctly_rounded=True)
-    limits = (
+    name: str = KERNELS
+    device: str = "CPU"
+    promise: Promise = Promise(correctly_rounded=True)
+    limits: str = (
         "losses that have no kernel; calls while the default stream is not a CPU's, whose "
         "memory the kernels cannot read"
     )

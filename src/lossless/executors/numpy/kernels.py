@@ -24,8 +24,10 @@ _BOOLEAN = 4
 class Kernels:
     """The losses that have a kernel; of those of rows, the formulas give the second derivative."""
 
-    name, device, limits = KERNELS, "CPU", "losses that have no kernel"
-    promise = Promise(correctly_rounded=True)
+    name: str = KERNELS
+    device: str = "CPU"
+    limits: str = "losses that have no kernel"
+    promise: Promise = Promise(correctly_rounded=True)
 
     def __init__(self, formulas: Executor) -> None:
         self._formulas = formulas

@@ -34,9 +34,10 @@ from .rows import RowKernels
 class Kernels:
     """The losses that have a kernel, for the calls that let them."""
 
-    name, device = KERNELS, "CPU"
-    promise = Promise(correctly_rounded=True)
-    limits = (
+    name: str = KERNELS
+    device: str = "CPU"
+    promise: Promise = Promise(correctly_rounded=True)
+    limits: str = (
         "losses that have no kernel; tensors that are more, or less, than memory of a CPU; calls "
         "that a compiler, tracer, transform or mode looks at, which would not see the kernel"
     )
