@@ -156,7 +156,7 @@ class Arguments {
   Result reduced(nb::handle array, int64_t bytes) {
     if (array.is_none()) return {};
     const Memory& memory = memory_of(array, true);
-    if (memory.bytes() != bytes) throw nb::value_error("the value has not the size of the kept dimensions");
+    if (memory.bytes() != bytes) throw nb::value_error("the value does not have the size of the outer dimensions");
     return {memory.data(), {}};
   }
 

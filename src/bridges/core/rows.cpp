@@ -21,7 +21,8 @@ int64_t python_cross_entropy(int dtype, int reduction, const Shape& shape, nb::h
   if (shape.empty() || shape.back() < 1) throw nb::value_error("there is no class");
   if (labels.is_none() == probabilities.is_none()) throw nb::value_error("there must be labels or probabilities");
   size_t rows = shape.size() - 1;
-  if (outer_dims < 0 || size_t(outer_dims) > rows) throw nb::value_error("the rows have not so many dimensions");
+  if (outer_dims < 0 || size_t(outer_dims) > rows)
+    throw nb::value_error("outer_dims is not a number of dimensions of the rows");
   static const int kernel_index = row_kernel_index("cross_entropy");
   Arguments arguments(shape);
   RowJob job;
