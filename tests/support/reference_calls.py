@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from mpmath import mp
 
 from lossless.verification import reference
-from lossless.verification.formats import FLOAT32, FLOAT64, NARROW, Array
+from lossless.verification.formats import FLOAT32, FLOAT64, NARROW, Array, Mpf
 from support.cases import Case
 from support.checks import COMPOSED_SECOND, COMPOSED_ULP, WEIGHTED_ULP, assert_same_bits, assert_ulp
 from support.element_wise_points import slacks
@@ -36,6 +37,15 @@ class Reference:
     second_derivative_slack: Array
 
 
+@dataclass(frozen=True)
+class Errors:
+    """What may be lost beside the rounding of a result."""
+
+    term: Mpf  # of each term of an element, where they cancel
+    total: Mpf  # of a sum, relative to the magnitudes
+    weights: Mpf  # of the sum of the weights
+
+
 def reference_call(
     case: Case,
     inputs: Array,
@@ -50,68 +60,78 @@ def reference_call(
     shape = np.broadcast_shapes(inputs.shape, targets.shape)
     x, t = (np.broadcast_to(a, shape).astype(np.float64) for a in (inputs, targets))
     mask = np.broadcast_to(True if where is None else where, shape)
-    w = np.broadcast_to(np.asarray(1.0 if weights is None else weights, np.float64), shape)
-    arrays = {name: np.broadcast_to(given, shape) for name, given in parameters.items()}
-    outputs = {output: np.full(shape, mp.mpf(0), object) for output in reference.OUTPUTS}
-    cancelled = [np.full(shape, mp.mpf(0), object) for _ in outputs]
-    unit = mp.ldexp(1, -57 if case.backend.native else 3 - FLOAT32.precision)
-    if case.fmt is FLOAT64:
-        unit = mp.ldexp(8, -FLOAT64.precision)
-    factors = np.full(shape, mp.mpf(0), object)
-    total_error = TOTAL
-    if not case.backend.native:  # elements in float32 or wider, added up in any order
-        in_order = mp.ldexp(x.size, -FLOAT64.precision)
-        total_error = in_order + mp.ldexp(16, -max(FLOAT32.precision, case.fmt.precision))
+    errors = _errors(case, x.size)
     with mp.workprec(PRECISION):
-        for place in np.ndindex(shape):
-            if mask[place]:
-                factors[place] = mp.mpf(float(w[place]))
-                point = {name: float(array[place]) for name, array in arrays.items()}
-                for output, results in outputs.items():
-                    real = reference.real(
-                        case.loss, output, float(x[place]), float(t[place]), **point
-                    )
-                    results[place] = real * factors[place]
-                exact = mp.mpf(float(x[place])), mp.mpf(float(t[place]))
-                for each, slack in zip(
-                    cancelled, slacks(case.loss, *exact, unit, **point), strict=True
-                ):
-                    each[place] = slack * abs(factors[place])
-        value, gradient, second = outputs.values()
-        lost = (abs(factors) * ELEMENT_ULP + 1) * SMALLEST
-        lost_value, lost_gradient, lost = (lost + slack for slack in cancelled)
-        value_slack = lost_value
-        scale = np.full(shape, mp.mpf(1), object)
+        weight = np.broadcast_to(np.asarray(1.0 if weights is None else weights, float), shape)
+        factors = np.full(shape, mp.mpf(0), object)
+        factors[mask] = [mp.mpf(float(w)) for w in weight[mask]]
+        values, gradients, seconds = _elements(case, x, t, factors, mask, errors.term, parameters)
+        value, value_slack = values
+        scale: Any = mp.mpf(1)
         if reduction != "none":
             axes = tuple(range(len(shape))) if axis is None else axis
-            counts = np.sum(mask.astype(object), axis=axes, keepdims=True, initial=0)
-            divisors = {
-                "sum": np.full(np.shape(counts), mp.mpf(1), object),
-                "mean": counts,
-                "weighted_mean": np.sum(factors, axis=axes, keepdims=True, initial=mp.mpf(0)),
-            }[reduction]
-            scale = np.vectorize(lambda n: mp.mpf(1) / n if n else mp.nan, otypes=[object])(
-                divisors
+            scale = _scale(reduction, factors, mask, axes)
+            total = partial(np.sum, axis=axes, keepdims=True, initial=mp.mpf(0))
+            value_slack = total(abs(value) * errors.total + value_slack) * abs(scale) + SMALLEST
+            value, value_slack = (
+                np.squeeze(part, axis=axes) for part in (total(value) * scale, value_slack)
             )
-            total = np.sum(value, axis=axes, keepdims=True, initial=mp.mpf(0)) * scale
-            value_slack = np.sum(
-                abs(value) * total_error + lost_value, axis=axes, keepdims=True, initial=mp.mpf(0)
-            )
-            value_slack = np.squeeze(value_slack * abs(scale) + SMALLEST, axis=axes)
-            value = np.squeeze(total, axis=axes)
-        gradient = np.where(mask, gradient * scale, mp.mpf(0))
-        gradient_slack = np.where(mask, lost_gradient * abs(scale) + SMALLEST, mp.mpf(0))
-        if not case.backend.native and reduction == "weighted_mean":
-            gradient_slack = gradient_slack + abs(gradient) * in_order
+        gradient = np.where(mask, gradients[0] * scale, mp.mpf(0))
+        gradient_slack = np.where(mask, gradients[1] * abs(scale) + SMALLEST, mp.mpf(0))
+        if reduction == "weighted_mean":
+            gradient_slack = gradient_slack + abs(gradient) * errors.weights
         if inputs.ndim == 0 and len(shape):
-            gradient_slack = np.sum(abs(gradient) * total_error + gradient_slack)
+            gradient_slack = np.sum(abs(gradient) * errors.total + gradient_slack)
             gradient = np.sum(gradient)
+        second, second_slack = seconds
         if not case.backend.native and case.fmt is FLOAT32:
             with np.errstate(invalid="ignore"):  # masked-out places hold anything
                 far = abs(x - t) > 2
-            lost = lost + abs(factors) * np.where(far, COMPOSED_SECOND, mp.mpf(0))
-    parts = (value, gradient, second, value_slack, gradient_slack, lost)
+            second_slack = second_slack + abs(factors) * np.where(far, COMPOSED_SECOND, mp.mpf(0))
+    parts = (value, gradient, second, value_slack, gradient_slack, second_slack)
     return Reference(*(np.asarray(part, object) for part in parts))
+
+
+def _errors(case: Case, size: int) -> Errors:
+    term = mp.ldexp(8, -FLOAT64.precision)
+    if case.backend.native:
+        return Errors(term if case.fmt is FLOAT64 else mp.ldexp(1, -57), TOTAL, mp.mpf(0))
+    # Elements in float32 or wider, added up in any order.
+    if case.fmt is not FLOAT64:
+        term = mp.ldexp(8, -FLOAT32.precision)
+    in_order = mp.ldexp(size, -FLOAT64.precision)
+    element = mp.ldexp(16, -max(FLOAT32.precision, case.fmt.precision))
+    return Errors(term, in_order + element, in_order)
+
+
+def _elements(
+    case: Case, x: Array, t: Array, factors: Array, mask: Array, term: Mpf, parameters: Any
+) -> list[tuple[Array, Array]]:
+    """Every output of every element, times its factor, and what may be lost of it."""
+    arrays = {name: np.broadcast_to(given, x.shape) for name, given in parameters.items()}
+    numbers, lost = (
+        [np.full(x.shape, mp.mpf(0), object) for _ in reference.OUTPUTS] for _ in range(2)
+    )
+    for place in filter(lambda place: mask[place], np.ndindex(x.shape)):
+        point = {name: float(array[place]) for name, array in arrays.items()}
+        pair = float(x[place]), float(t[place])
+        for output, results in zip(reference.OUTPUTS, numbers, strict=True):
+            results[place] = reference.real(case.loss, output, *pair, **point) * factors[place]
+        cancelled = slacks(case.loss, mp.mpf(pair[0]), mp.mpf(pair[1]), term, **point)
+        for results, slack in zip(lost, cancelled, strict=True):
+            results[place] = slack * abs(factors[place])
+    underflow = (abs(factors) * ELEMENT_ULP + 1) * SMALLEST
+    return [(many, underflow + slack) for many, slack in zip(numbers, lost, strict=True)]
+
+
+def _scale(reduction: str, factors: Array, mask: Array, axes: Any) -> Array:
+    """What a sum is multiplied by; NaN where there is nothing to divide by."""
+    counted = {"mean": mask.astype(object), "weighted_mean": factors}.get(reduction)
+    if counted is None:
+        return np.asarray(mp.mpf(1), object)
+    divisors = np.sum(counted, axis=axes, keepdims=True, initial=mp.mpf(0))
+    inverse = np.vectorize(lambda n: mp.mpf(1) / n if n else mp.nan, otypes=[object])
+    return np.asarray(inverse(divisors), object)
 
 
 def assert_keeps_contract(case: Case, inputs: Array, targets: Array, /, **options: Any) -> None:
@@ -120,11 +140,15 @@ def assert_keeps_contract(case: Case, inputs: Array, targets: Array, /, **option
     what = f"{case} {inputs.shape} {targets.shape} {sorted(options)} {options.get('reduction')}"
     bounds = _bounds(case)
     value = case.value(inputs, targets, **options)
-    assert expected.value.shape == value.shape, f"{what}: got shape {value.shape}"
+    assert expected.value.shape == value.shape, (
+        f"{what}: expected shape {expected.value.shape}, got {value.shape}"
+    )
     again, gradient = case.value_and_grad(inputs, targets, **options)
     if not case.backend.flushes:  # XLA compiles another program, in which it joins other operations
         assert_same_bits(value, again, case.fmt, f"{what} value_and_grad against the loss")
-    assert inputs.shape == gradient.shape, f"{what}: got a gradient of shape {gradient.shape}"
+    assert inputs.shape == gradient.shape, (
+        f"{what}: expected a gradient of shape {inputs.shape}, got {gradient.shape}"
+    )
     results = [("value", value, expected.value, expected.value_slack)]
     results += [("gradient", gradient, expected.gradient, expected.gradient_slack)]
     if options.get("reduction", "none") == "none" and expected.gradient.shape == value.shape:
