@@ -42,7 +42,7 @@ def measure(elements: int, seconds: float) -> list[dict[str, Any]]:
             dtype=FLOAT32,
             reduction=MEAN,
             shape=(elements,),
-            kept=0,
+            outer_dims=0,
             inputs=(inputs, FLOAT32),
             targets=(targets, FLOAT32),
             parameters=PARAMETERS[loss],
@@ -50,7 +50,7 @@ def measure(elements: int, seconds: float) -> list[dict[str, Any]]:
             where=None,
             value=value,
             gradient=out,
-            curvature=None,
+            second_derivative=None,
             total_gradient=None,
         )
 

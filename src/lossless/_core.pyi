@@ -12,7 +12,7 @@ def sweep(
     dtype: int,
     reduction: int,
     shape: tuple[int, ...],
-    kept: int,
+    outer_dims: int,
     inputs: _Operand,
     targets: _Operand,
     parameters: tuple[_Operand, ...],
@@ -20,20 +20,21 @@ def sweep(
     where: _Operand,
     value: _Result,
     gradient: _Result,
-    curvature: _Result,
+    second_derivative: _Result,
     total_gradient: _Result,
     cotangent: _Operand = None,
     threads: int = 0,
     value_dtype: int | None = None,
 ) -> None: ...
-def cross_entropy(
+def sweep_rows(
+    loss: int,
     dtype: int,
     reduction: int,
     shape: tuple[int, ...],
-    logits: _Operand,
+    inputs: _Operand,
     labels: _Result,
-    probabilities: _Operand,
-    smoothing: float,
+    targets: _Operand,
+    parameters: tuple[float, ...],
     weights: _Operand,
     where: _Operand,
     value: _Result,
@@ -61,6 +62,7 @@ class Tensors:
     ) -> Any: ...
 
 def reads_tensors(kind: type) -> bool: ...
+def row_losses() -> list[tuple[str, tuple[str, ...]]]: ...
 def losses() -> list[tuple[str, tuple[str, ...], float, bool]]: ...
 def evaluate(
     loss: int, dtype: int | None, inputs: float, targets: float, parameters: tuple[float, ...]

@@ -44,7 +44,7 @@ def info() -> dict[str, Any]:
         "version": __version__,
         "numpy": np.__version__,
         "losses": names(),
-        "kernels": [*(name for name, *_ in _core.losses()), "cross_entropy"],
+        "kernels": [name for name, *_ in (*_core.losses(), *_core.row_losses())],
         "backends": _backends(),
         "instruction_set": _core.instruction_set(),
         "instruction_sets": _core.instruction_sets(),

@@ -15,8 +15,8 @@ from . import _core
 Formula = Callable[..., Any]
 
 LOSSES: dict[str, LossSpec] = {}  # by their names, in the order of their files
-_ROW_KERNELS = ("cross_entropy", "soft_cross_entropy")
 _KERNELS = {name: index for index, (name, *_) in enumerate(_core.losses())}
+_ROW_KERNELS = {name: index for index, (name, *_) in enumerate(_core.row_losses())}
 
 
 @dataclass(frozen=True)
@@ -93,15 +93,18 @@ class LossSpec:
     function: str = ""  # the public one, if it is not called NAME_loss
     mlx_name: str | None = None  # if MLX has the loss
 
-    has_kernel: bool = field(init=False)
-    kernel_index: int = field(init=False)  # among those of element-wise losses; -1: it has none
+    # The place among the kernels of element-wise losses, or of losses of rows; -1: it has none.
+    kernel_index: int = field(init=False)
     keywords: tuple[Parameter, ...] = field(init=False)  # the parameters that are no operands
 
     def __post_init__(self) -> None:
         LOSSES[self.name] = self
-        self.has_kernel = self.name in _KERNELS or self.name in _ROW_KERNELS
         self.kernel_index = _KERNELS.get(self.name, -1)
         self.keywords = self.parameters[len(self.operands) - 2 :]
+
+    @property
+    def has_kernel(self) -> bool:
+        return self.kernel_index >= 0
 
     @property
     def public_name(self) -> str:
@@ -130,6 +133,9 @@ class RowLossSpec(LossSpec):
     rounds: bool = True  # whether the formula rounds, so that a wider dtype serves it
     in_blocks: bool = False  # whether PyTorch takes one block of rows after the other
 
+    kernel: str = ""  # if it is not called NAME
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.keywords = self.parameters
+        self.kernel_index = _ROW_KERNELS.get(self.kernel or self.name, -1)

@@ -13,6 +13,7 @@ from lossless.verification.formats import FLOAT64, FORMATS, Array, Format
 from support.checks import assert_same_bits
 from support.rows.cross_entropy_reference import (
     CODES,
+    LOSS,
     REDUCTIONS,
     assert_near,
     cross_entropy,
@@ -260,9 +261,9 @@ def test_cross_entropy_of_outer_dims_is_that_of_each_slice(
         for reduction in REDUCTIONS[1:]:
             value, gradient = np.empty(shape[:outer_dims], x.dtype), np.empty_like(x)
             code = CODES[x.dtype]
-            first_bad = lossless._core.cross_entropy(
-                code, REDUCTIONS.index(reduction), shape, (x, code),
-                None if soft else targets, (targets, code) if soft else None, 0.1,
+            first_bad = lossless._core.sweep_rows(
+                LOSS, code, REDUCTIONS.index(reduction), shape, (x, code),
+                None if soft else targets, (targets, code) if soft else None, (0.1,),
                 (weights, CODES[weights.dtype]), (where, CODES[where.dtype]), value, gradient,
                 (cotangent, CODES[cotangent.dtype]), outer_dims=outer_dims,
             )  # fmt: skip
@@ -286,8 +287,20 @@ def test_cross_entropy_tells_the_first_bad_class_of_all_slices() -> None:
     labels[1, 2] = labels[2, 0] = 5
     value = np.empty(3, np.float32)
     code = CODES[x.dtype]
-    first_bad = lossless._core.cross_entropy(
-        code, 2, x.shape, (x, code), labels, None, 0.0, None, None, value, None, outer_dims=1
+    first_bad = lossless._core.sweep_rows(
+        LOSS,
+        code,
+        2,
+        x.shape,
+        (x, code),
+        labels,
+        None,
+        (0.0,),
+        None,
+        None,
+        value,
+        None,
+        outer_dims=1,
     )
     assert 6 == first_bad
     np.testing.assert_array_equal([False, True, True], np.isnan(value))
@@ -318,8 +331,8 @@ def test_cross_entropy_bad_classes(fmt: Format, dtype: Any, rng: np.random.Gener
 def of_any_classes(x: Array, labels: Array, where: Array) -> tuple[int, Array, Array]:
     value, gradient = np.empty(len(x), x.dtype), np.empty_like(x)
     code, mask = CODES[x.dtype], (where, CODES[where.dtype])
-    first_bad = lossless._core.cross_entropy(
-        code, 0, x.shape, (x, code), labels, None, 0.0, None, mask, value, gradient
+    first_bad = lossless._core.sweep_rows(
+        LOSS, code, 0, x.shape, (x, code), labels, None, (0.0,), None, mask, value, gradient
     )
     return first_bad, value, gradient
 
@@ -335,29 +348,34 @@ def of_any_classes(x: Array, labels: Array, where: Array) -> tuple[int, Array, A
         {"labels": None},
         {"labels": np.zeros(3, np.int16)},
         {"labels": np.zeros((3, 5), np.int64)},
-        {"probabilities": (np.zeros((3, 5)), CODES[FLOAT64.dtype])},
+        {"targets": (np.zeros((3, 5)), CODES[FLOAT64.dtype])},
         {"value": np.empty((), np.float64)},
         {"gradient": np.empty((3, 4), np.float32)},
         {"outer_dims": -1},
         {"outer_dims": 1},
         {"outer_dims": 2},
+        {"loss": -1},
+        {"loss": 99},
+        {"parameters": ()},
+        {"parameters": (0.0, 0.0)},
     ],
 )
 def test_cross_entropy_refuses_what_would_crash(change: dict[str, Any]) -> None:
     x = np.zeros((3, 5), np.float32)
     arguments: dict[str, Any] = {
+        "loss": LOSS,
         "dtype": CODES[x.dtype],
         "reduction": 1,
         "shape": x.shape,
-        "logits": (x, CODES[x.dtype]),
+        "inputs": (x, CODES[x.dtype]),
         "labels": np.zeros(3, np.int64),
-        "probabilities": None,
-        "smoothing": 0.0,
+        "targets": None,
+        "parameters": (0.0,),
         "weights": None,
         "where": None,
         "value": np.empty((), np.float32),
         "gradient": np.empty_like(x),
     }
-    assert -1 == lossless._core.cross_entropy(**arguments)
+    assert -1 == lossless._core.sweep_rows(**arguments)
     with pytest.raises((ValueError, TypeError, IndexError)):
-        lossless._core.cross_entropy(**arguments | change)
+        lossless._core.sweep_rows(**arguments | change)

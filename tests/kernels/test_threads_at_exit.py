@@ -43,7 +43,7 @@ from lossless.executors.torch.eligibility import DTYPE_CODES
 x, t, out = torch.tensor(x), torch.tensor(t), torch.zeros({size})
 loss = [name for name, *_ in lossless._core.losses()].index("log_cosh")
 shape = list(x.shape)
-outputs = dict(value=out, gradient=None, curvature=None, total_gradient=None)
+outputs = dict(value=out, gradient=None, second_derivative=None, total_gradient=None)
 """
 VALUE = "lossless.log_cosh_loss(x, t)"
 CALLS = {

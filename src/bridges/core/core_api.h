@@ -11,7 +11,6 @@ struct CoreApi {
   void (*sweep)(const Job&);
   bool (*sweep_small)(const SmallJob&);
   int64_t (*sweep_rows)(const RowJob&);
-  int cross_entropy;  // its index among the losses of rows
 };
 
 constexpr const char* core_api_name = "lossless._core._core_api";

@@ -111,7 +111,7 @@ void python_sweep(int kernel_index, int dtype, int reduction, const Shape& shape
 NB_MODULE(_core, m) {
   using namespace lossless;
   nb::set_leak_warnings(false);  // at the end, threads that were stopped in a call still hold what it uses
-  static const CoreApi core_api = {sweep, sweep_small, sweep_rows, row_kernel_index("cross_entropy")};
+  static const CoreApi core_api = {sweep, sweep_small, sweep_rows};
   m.attr("_core_api") = nb::capsule(&core_api, core_api_name);
   m.def(
       "built_for_mlx",
@@ -123,9 +123,9 @@ NB_MODULE(_core, m) {
 #endif
       },
       "The version of MLX that the bridge to it was built for, or none.");
-  m.def("sweep", python_sweep, "loss"_a, "dtype"_a, "reduction"_a, "shape"_a, "kept"_a, "inputs"_a, "targets"_a,
+  m.def("sweep", python_sweep, "loss"_a, "dtype"_a, "reduction"_a, "shape"_a, "outer_dims"_a, "inputs"_a, "targets"_a,
         "parameters"_a, "weights"_a.none(), "where"_a.none(), "value"_a.none(), "gradient"_a.none(),
-        "curvature"_a.none(), "total_gradient"_a.none(), "cotangent"_a.none() = nb::none(), "threads"_a = 0,
+        "second_derivative"_a.none(), "total_gradient"_a.none(), "cotangent"_a.none() = nb::none(), "threads"_a = 0,
         "value_dtype"_a = nb::none(),
         "Compute one loss in one pass. Operands are None, a float, (array, dtype number) or a tensor; results are "
         "arrays, tensors or None. The cotangent, in the shape of the value, is a factor of the derivatives. A reduced "

@@ -14,28 +14,42 @@ namespace {
 
 using namespace nb::literals;
 
-int64_t python_cross_entropy(int dtype, int reduction, const Shape& shape, nb::handle logits, nb::handle labels,
-                             nb::handle probabilities, double smoothing, nb::handle weights, nb::handle where,
-                             nb::handle value, nb::handle gradient, nb::handle cotangent, int threads, int outer_dims) {
+nb::list python_row_losses() {
+  nb::list losses;
+  const Kernels& kernels = *instruction_set().kernels;
+  for (int i = 0; i < kernels.row_count; ++i) {
+    const RowLossKernels& loss = kernels.row_losses[i];
+    nb::list parameters;
+    for (int p = 0; p < loss.parameters; ++p) parameters.append(loss.parameter_names[p]);
+    losses.append(nb::make_tuple(loss.name, nb::tuple(parameters)));
+  }
+  return losses;
+}
+
+int64_t python_sweep_rows(int loss, int dtype, int reduction, const Shape& shape, nb::handle inputs, nb::handle labels,
+                          nb::handle targets, nb::tuple parameters, nb::handle weights, nb::handle where,
+                          nb::handle value, nb::handle gradient, nb::handle cotangent, int threads, int outer_dims) {
+  const Kernels& kernels = *instruction_set().kernels;
+  if (loss < 0 || loss >= kernels.row_count) throw nb::index_error("no loss of rows has this number");
+  if (int(parameters.size()) != kernels.row_losses[loss].parameters) throw nb::value_error("a parameter is missing");
   if (dtype < 0 || dtype >= result_dtypes) throw nb::index_error("no results have this dtype");
-  if (shape.empty() || shape.back() < 1) throw nb::value_error("there is no class");
-  if (labels.is_none() == probabilities.is_none()) throw nb::value_error("there must be labels or probabilities");
+  if (shape.empty() || shape.back() < 1) throw nb::value_error("a row has no elements");
+  if (labels.is_none() == targets.is_none()) throw nb::value_error("there must be labels or targets");
   size_t rows = shape.size() - 1;
   if (outer_dims < 0 || size_t(outer_dims) > rows)
     throw nb::value_error("outer_dims is not a number of dimensions of the rows");
-  static const int kernel_index = row_kernel_index("cross_entropy");
   Arguments arguments(shape);
   RowJob job;
-  job.kernel_index = kernel_index;
+  job.kernel_index = loss;
   job.dtype = DType(dtype);
   job.reduction = Reduction(reduction);
   job.shape = shape;
   job.outer_dims = outer_dims;
-  job.inputs = arguments.operand(logits);
-  if (job.inputs.dtype != job.dtype) throw nb::type_error("the logits have another dtype than the result");
+  job.inputs = arguments.operand(inputs);
+  if (job.inputs.dtype != job.dtype) throw nb::type_error("the inputs have another dtype than the result");
   job.labels = arguments.labels(labels, rows);
-  job.targets = arguments.operand(probabilities);
-  job.parameters[0] = smoothing;
+  job.targets = arguments.operand(targets);
+  for (size_t i = 0; i < parameters.size(); ++i) job.parameters[i] = nb::cast<double>(parameters[i]);
   job.weights = arguments.operand(weights, rows);
   job.where = arguments.operand(where, rows);
   bool reduces = job.reduction != Reduction::none;
@@ -52,15 +66,15 @@ int64_t python_cross_entropy(int dtype, int reduction, const Shape& shape, nb::h
 }  // namespace
 
 void define_rows(nb::module_& m) {
+  m.def("row_losses", python_row_losses, "The losses of rows: the name and the names of the parameters of each.");
   m.def(
-      "cross_entropy", python_cross_entropy, "dtype"_a, "reduction"_a, "shape"_a, "logits"_a, "labels"_a.none(),
-      "probabilities"_a.none(), "smoothing"_a, "weights"_a.none(), "where"_a.none(), "value"_a.none(),
-      "gradient"_a.none(), "cotangent"_a.none() = nb::none(), "threads"_a = 0, "outer_dims"_a = 0,
-      "Compute cross entropy and its gradient with respect to the logits in one pass. The shape is that of the rows "
-      "and, "
-      "last, of the classes. Operands and results are as of sweep, labels an array or tensor of signed integers. A "
-      "reduced value has the first outer_dims dimensions. Returns the index, in C order, of the first row whose label "
-      "is no class and whose results are NaN, or -1.");
+      "sweep_rows", python_sweep_rows, "loss"_a, "dtype"_a, "reduction"_a, "shape"_a, "inputs"_a, "labels"_a.none(),
+      "targets"_a.none(), "parameters"_a, "weights"_a.none(), "where"_a.none(), "value"_a.none(), "gradient"_a.none(),
+      "cotangent"_a.none() = nb::none(), "threads"_a = 0, "outer_dims"_a = 0,
+      "Compute a loss of rows and its gradient with respect to the inputs in one pass. The shape is that of the rows "
+      "and, last, of their elements. Operands and results are as of sweep, labels an array or tensor of signed "
+      "integers. A reduced value has the first outer_dims dimensions. Returns the index, in C order, of the first row "
+      "whose label is no place in it and whose results are NaN, or -1.");
 }
 
 }  // namespace lossless

@@ -1,6 +1,6 @@
-// Cross entropy as a custom call of XLA's programs on CPUs: value and gradient, row by row or reduced over some
-// dimensions. Each array has all dimensions of the logits, or all except that of the classes, with size 1 where it
-// repeats.
+// Losses of rows as a custom call of XLA's programs on CPUs: value and gradient, row by row or reduced over some
+// dimensions. Each array has all dimensions of the inputs, or all except that of the rows' elements, with size 1 where
+// it repeats.
 #include <algorithm>
 #include <iterator>
 
@@ -11,11 +11,11 @@ namespace {
 
 // executors/jax/rows.py makes it, in this order.
 struct RowPlan {
-  int64_t dtype, reduction;
+  int64_t kernel_index, dtype, reduction;
   int64_t outputs;     // bits: value, gradient
-  int64_t classes;     // their dimension
+  int64_t classes;     // the dimension of the rows' elements
   int64_t outer_dims;  // how many leading dimensions of the rows a reduced value has
-  int64_t arrays;      // bits: logits, labels, probabilities, weights, mask, cotangent, parameters
+  int64_t arrays;      // bits: inputs, labels, targets, weights, mask, cotangent, parameters
   int64_t numbers;     // bits: the same, of those that are numbers
 };
 constexpr int weights = 3, parameters = 6, operands = parameters + most_row_parameters;
@@ -35,7 +35,7 @@ void run(const CallFrame& frame) {
   size_t rows = frame.arguments.buffers[0]->rank - 1;  // their dimensions
 
   RowJob job;
-  job.kernel_index = core->cross_entropy;
+  job.kernel_index = int(plan.kernel_index);
   job.dtype = DType(plan.dtype);
   job.reduction = Reduction(plan.reduction);
   job.shape.assign(rows + 1, 1);

@@ -49,11 +49,4 @@ bool set_instruction_set(const char* name) {
   return false;
 }
 
-int row_kernel_index(const char* name) {
-  const Kernels& kernels = *instruction_set().kernels;
-  for (int i = 0; i < kernels.row_count; ++i)
-    if (std::strcmp(kernels.row_losses[i].name, name) == 0) return i;
-  throw std::invalid_argument(std::string("no loss of rows has the name ") + name);
-}
-
 }  // namespace lossless

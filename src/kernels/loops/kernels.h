@@ -95,7 +95,4 @@ const std::vector<InstructionSet>& instruction_sets();
 const InstructionSet& instruction_set();
 bool set_instruction_set(const char* name);  // false: this processor has none of this name
 
-// The index of a loss of rows in each table.
-int row_kernel_index(const char* name);
-
 }  // namespace lossless

@@ -202,7 +202,7 @@ def _kernel(
         "where": None,
         "value": np.ones((), kept),
         "gradient": np.ones(inputs.shape, kept),
-        "curvature": None,
+        "second_derivative": None,
         "total_gradient": None,
     }
     return partial(_core.sweep, **arguments)

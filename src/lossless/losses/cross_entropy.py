@@ -106,6 +106,7 @@ SOFT_CROSS_ENTROPY = RowLossSpec(
     function="cross_entropy",
     mlx_name="cross_entropy",
     weighted=True,
+    kernel="cross_entropy",
     in_blocks=True,
 )
 

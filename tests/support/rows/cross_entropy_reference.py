@@ -13,6 +13,7 @@ from lossless.verification.formats import FLOAT64, FORMATS, Array, Format
 from support.checks import assert_ulp
 
 CODES = {fmt.dtype: code for code, fmt in enumerate(FORMATS.values())} | {np.dtype(bool): 4}
+LOSS = [name for name, *_ in _core.row_losses()].index("cross_entropy")
 REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
 # A lane of a sum adds so many terms at most, before it is added to others without error.
 MOST_ADDITIONS = 4096
@@ -42,9 +43,10 @@ def cross_entropy(
     shape = rows.shape[:-1] if reduction == "none" else ()
     values = [np.empty(shape, logits.dtype) for _ in range(2)]
     for value, slope in zip(values, (None, np.moveaxis(gradient, axis, -1)), strict=True):
-        first_bad = _core.cross_entropy(
-            CODES[logits.dtype], REDUCTIONS.index(reduction), rows.shape, (rows, CODES[rows.dtype]),
-            labels, probabilities, smoothing, operand(weights), operand(where), value, slope,
+        first_bad = _core.sweep_rows(
+            LOSS, CODES[logits.dtype], REDUCTIONS.index(reduction), rows.shape,
+            (rows, CODES[rows.dtype]),
+            labels, probabilities, (smoothing,), operand(weights), operand(where), value, slope,
             operand(cotangent), threads,
         )  # fmt: skip
         assert -1 == first_bad

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._problem import REDUCTIONS, VALUE, Array, Problem
-from ..._spec import LOSSES
+from ..._spec import LOSSES, LossSpec, RowLossSpec
 from ..executor import KERNELS, Promise
 from .custom_call import DTYPES, JaxOperation, mask
 from .derivatives import derivative_in_operations, directional_derivative, has_tangent, widened
@@ -47,8 +47,8 @@ class KernelPrograms(Programs):
 
         In a thread of its own: the first array may come while JAX traces, or inside of a mesh.
         """
-        loss = next(x for x in LOSSES.values() if x.kernel_index >= 0)
-        of_rows = next(x for x in LOSSES.values() if x.has_kernel and x.kernel_index < 0)
+        loss = next(x for x in LOSSES.values() if type(x) is LossSpec and x.has_kernel)
+        of_rows = next(x for x in LOSSES.values() if isinstance(x, RowLossSpec) and x.has_kernel)
         half = np.full(3, 0.5, np.float32)
         numbers = dict.fromkeys(PARAMETERS[: len(loss.parameters)], 1.0)
         arrays = with_numbers(("inputs", "targets"), numbers)

@@ -116,6 +116,7 @@ class RowOperation(JaxOperation):
 
     def description(self, plan: RowPlan, every: int) -> list[int]:
         return [
+            plan.loss.kernel_index,
             DTYPES.index(plan.dtype.name),
             REDUCTIONS.index(plan.reduction),
             mask(_OUTPUTS.index(output) for output in plan.outputs),

@@ -8,7 +8,7 @@ import mlx.core as mx
 import numpy as np
 
 from ..._problem import REDUCTIONS, VALUE, VALUE_AND_GRADIENT, Array, Problem
-from ..._spec import LOSSES, RowLossSpec
+from ..._spec import LOSSES, LossSpec, RowLossSpec
 from ..executor import KERNELS, Promise
 from ..formulas import Formulas, is_number_against_array, with_outputs
 from .arrays import is_on_cpu
@@ -31,7 +31,7 @@ class Kernels:
         self._bridge = bridge
         self._formulas = formulas
         self._rows = RowNodes(bridge, formulas)
-        self._losses = {x.kernel_index: x for x in LOSSES.values()}
+        self._losses = {x.kernel_index: x for x in LOSSES.values() if type(x) is LossSpec}
         bridge.set_formulas(self._in_operations)
 
     def idle(self) -> str | None:
@@ -44,7 +44,7 @@ class Kernels:
 
     def probe(self) -> None:
         """Compute something: modules that do not fit each other may well be imported."""
-        loss = next(x for x in LOSSES.values() if x.kernel_index >= 0)
+        loss = next(x for x in LOSSES.values() if type(x) is LossSpec and x.has_kernel)
         half = mx.array(0.5, mx.float32)
         ones = (1.0,) * len(loss.parameters)
         problem = Problem(

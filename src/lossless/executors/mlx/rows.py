@@ -1,4 +1,4 @@
-"""Cross entropy on MLX arrays: nodes of MLX's graph, by the kernel of rows."""
+"""Losses of rows that have a kernel, on MLX arrays: nodes of MLX's graph."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import mlx.core as mx
 
 from ..._problem import REDUCTIONS, VALUE_AND_GRADIENT, Array, Problem
-from ..._spec import LOSSES
+from ..._spec import LOSSES, RowLossSpec
 from ..formulas import Formulas, with_outputs
 from .nodes import OUTPUT_CODES, OUTPUTS_OF, REDUCTION_CODES, as_kernel_dtype, unpacked
 
@@ -20,6 +20,11 @@ class RowNodes:
     def __init__(self, bridge: Any, formulas: Formulas) -> None:
         self._bridge = bridge
         self._formulas = formulas
+        self._losses = {
+            (x.kernel_index, x.labels): x
+            for x in LOSSES.values()
+            if isinstance(x, RowLossSpec) and x.has_kernel
+        }
         bridge.set_row_formulas(self._in_operations)
 
     def run(self, problem: Problem) -> tuple[Array, ...]:
@@ -31,21 +36,21 @@ class RowNodes:
 
     def _node(self, problem: Problem) -> list[Array]:
         """A node of the graph, which takes rows along the last axis."""
-        (smoothing,) = problem.parameters
-        logits, *probabilities = problem.operands
+        inputs, *others = problem.operands
         axis = problem.axis
         targets: Any = problem.labels
-        if probabilities:
-            targets = as_kernel_dtype(_moved(probabilities[0], axis, -1))
+        if others:
+            targets = as_kernel_dtype(_moved(others[0], axis, -1))
         elif targets.dtype not in _LABELS:
             targets = self._formulas.arrays.index(targets)
         results: list[Array] = self._bridge.compute_rows(
-            bool(probabilities),
-            smoothing,
+            problem.loss.kernel_index,
+            problem.loss.labels,
+            problem.parameters,
             OUTPUT_CODES[problem.outputs],
             REDUCTION_CODES[problem.reduction],
             1 if problem.reduction == "none" else len(problem.shape) + 1,
-            _moved(logits.astype(problem.dtype), axis, -1),
+            _moved(inputs.astype(problem.dtype), axis, -1),
             targets,
             as_kernel_dtype(problem.weights),
             problem.where,
@@ -57,8 +62,9 @@ class RowNodes:
 
     def _in_operations(
         self,
-        soft: bool,
-        smoothing: float,
+        kernel_index: int,
+        has_labels: bool,
+        parameters: list[float],
         outputs: int,
         reduction: int,
         reduced: int,
@@ -69,28 +75,30 @@ class RowNodes:
         arrays: list[Array],
     ) -> list[Array]:
         """The same as a node of these arrays, in operations that MLX can differentiate."""
-        (logits, targets), weight, mask, factor = unpacked(
+        (inputs, targets), weight, mask, factor = unpacked(
             arrays, weights, where, cotangent, reduced
         )
-        of_rows = [x for x in (None if soft else targets, weight, mask) if x is not None]
-        others = [mx.expand_dims(x, -1) for x in of_rows] + [targets] * soft
-        logits, *others = mx.broadcast_arrays(logits, *others)  # which MLX may have mapped
-        labels = None if soft else targets
-        while labels is not None and labels.ndim < logits.ndim - 1:
+        labels = targets if has_labels else None
+        of_rows = [mx.expand_dims(x, -1) for x in (labels, weight, mask) if x is not None]
+        of_elements = [inputs] if has_labels else [inputs, targets]
+        # MLX may have mapped some of them.
+        operands = mx.broadcast_arrays(*of_elements, *of_rows)[: len(of_elements)]
+        inputs = operands[0]
+        while labels is not None and labels.ndim < inputs.ndim - 1:
             labels = mx.expand_dims(labels, 0)
         wanted = OUTPUTS_OF[outputs]
-        shape = logits.shape[:-1]
+        shape = inputs.shape[:-1]
         problem = Problem(
-            LOSSES["soft_cross_entropy" if soft else "cross_entropy"],
-            (logits, others[-1]) if soft else (logits,),
-            (smoothing,),
+            self._losses[kernel_index, has_labels],
+            tuple(operands),
+            tuple(parameters),
             weight,
             mask,
             shape,
             # The cotangent multiplies what is not yet rounded.
             dtype if wanted == ("value",) else mx.float64,
             REDUCTIONS[reduction],
-            tuple(range(logits.ndim - reduced, len(shape))),
+            tuple(range(inputs.ndim - reduced, len(shape))),
             wanted,
             labels,
             -1,

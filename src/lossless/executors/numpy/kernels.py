@@ -119,26 +119,26 @@ def _sweep(
 
 
 def _sweep_rows(problem: Problem, results: dict[str, Array]) -> None:
-    """Run the kernel of cross entropy into these results; it takes rows along the last axis."""
+    """Run the kernel into these results; it takes rows along the last axis."""
 
     def rows(x: Array) -> Array:
         return np.moveaxis(x, problem.axis, -1)
 
-    (smoothing,) = problem.parameters
-    logits, *probabilities = problem.operands
-    logits = rows(logits.astype(problem.dtype, copy=False))
+    inputs, *others = problem.operands
+    inputs = rows(inputs.astype(problem.dtype, copy=False))
     labels = problem.labels
     if labels is not None and labels.dtype not in _LABELS:
         labels = labels.astype(np.int64)
     gradient = results.get("gradient")
-    _core.cross_entropy(
+    _core.sweep_rows(
+        problem.loss.kernel_index,
         DTYPE_CODES[problem.dtype],
         _REDUCTION_CODES[problem.reduction],
-        logits.shape,
-        _operand(logits),
+        inputs.shape,
+        _operand(inputs),
         labels,
-        _operand(rows(probabilities[0])) if probabilities else None,
-        smoothing,
+        _operand(rows(others[0])) if others else None,
+        problem.parameters,
         _operand(problem.weights),
         _operand(problem.where),
         results.get("value"),

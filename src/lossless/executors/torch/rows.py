@@ -89,20 +89,20 @@ def _sweep(
     cotangent: Tensor | None = None,
 ) -> None:
     """Run the kernel into these results; it takes rows along the last axis."""
-    (smoothing,) = problem.parameters
-    logits, soft, labels, weights, where = _operands(problem)
+    inputs, targets, labels, weights, where = _operands(problem)
     if problem.axis != -1:
-        logits, soft, gradient = (
-            x if x is None else x.movedim(problem.axis, -1) for x in (logits, soft, gradient)
+        inputs, targets, gradient = (
+            x if x is None else x.movedim(problem.axis, -1) for x in (inputs, targets, gradient)
         )
-    _core.cross_entropy(
+    _core.sweep_rows(
+        problem.loss.kernel_index,
         DTYPE_CODES[problem.dtype],
         REDUCTION_CODES[problem.reduction],
-        tuple(logits.shape),
-        logits,
+        tuple(inputs.shape),
+        inputs,
         labels,
-        as_kernel_dtype(soft),
-        smoothing,
+        as_kernel_dtype(targets),
+        problem.parameters,
         as_kernel_dtype(weights),
         where,
         value,
