@@ -11,6 +11,7 @@ import pytest
 from mpmath import mp
 
 import lossless
+from lossless._spec import LOSSES as SPECS
 from lossless.verification.formats import FLOAT16, FLOAT32, FLOAT64, FORMATS, NARROW, Array, Format
 from lossless.verification.losses import LOSSES
 from lossless.verification.reference import OUTPUTS, Loss, real, rounded
@@ -223,8 +224,9 @@ def test_options_keep_the_contract(case: Case, rng: Any) -> None:
     weights = rng.uniform(0.5, 2.0, (4, 5)).astype(np.float32)
     arrays: dict[str, Any] = dict(case.loss.parameters)
     if arrays:
-        first = next(iter(arrays))
-        arrays[first] = rng.uniform(0.5, 2.0, x.shape).astype(np.float32)
+        first = SPECS[case.loss.name].parameters[0]
+        drawn = first.inside * rng.uniform(0.5, 1.5, x.shape)
+        arrays[first.name] = drawn.astype(np.float32)
     for options in (
         {"reduction": "mean", "where": mask},
         {"reduction": "weighted_mean", "axis": (0, 2), "weights": weights, "where": mask},

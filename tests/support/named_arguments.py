@@ -7,20 +7,26 @@ from typing import Any
 import numpy as np
 
 import lossless
+from lossless._spec import LOSSES, LossSpec, RowLossSpec
 
 X, T = np.array([[0.25, 0.75], [0.5, 0.125]]), np.array([[1.0, 0.0], [0.0, 1.0]])
 LABELS = np.array([1, 0])
+
+
+def _of_elements(loss: LossSpec) -> dict[str, Any]:
+    """Two operands, perhaps a third one, parameters in their ranges, weights."""
+    first, second, *third = loss.operands
+    others = {parameter.name: parameter.inside * (1 + T / 4) for parameter in loss.keywords}
+    return {first: X, second: T, **dict.fromkeys(third, T + 1), **others, "weights": T}
+
+
 # A mask, where it is taken, comes on top.
 CALLS: dict[str, dict[str, Any]] = {
-    "huber_loss": {"inputs": X, "targets": T, "delta": T + 1, "weights": T},
-    "log_cosh_loss": {"inputs": X, "targets": T, "weights": T},
-    "l1_loss": {"predictions": X, "targets": T, "weights": T},
-    "mse_loss": {"predictions": X, "targets": T, "weights": T},
-    "smooth_l1_loss": {"predictions": X, "targets": T, "beta": T + 1, "weights": T},
-    "gaussian_nll_loss": {"inputs": X, "targets": T, "vars": T + 1, "eps": T + 1, "weights": T},
-    "hinge_loss": {"inputs": X, "targets": T, "weights": T},
-    "margin_ranking_loss": {"inputs1": X, "inputs2": T, "targets": T, "margin": T, "weights": T},
-    "binary_cross_entropy": {"inputs": X, "targets": T, "weights": T},
+    **{
+        loss.public_name: _of_elements(loss)
+        for loss in LOSSES.values()
+        if not isinstance(loss, RowLossSpec)
+    },
     "cross_entropy": {"logits": X, "targets": LABELS, "weights": T[0]},
     "nll_loss": {"inputs": X, "targets": LABELS},
     "kl_div_loss": {"inputs": X, "targets": T},

@@ -112,7 +112,7 @@ def _figure(losses: list[ChosenLoss], reach: float) -> "Figure":
         panels[0].set_ylabel("loss")
         panels[1].set_ylabel("loss per unit of residual")
         panels[2].set_ylabel("gradient per unit of residual")
-        columns = min(len(losses), 6)
+        columns = min(len(losses), 5)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(
             handles, labels, loc="outside upper center", ncols=columns, frameon=False,

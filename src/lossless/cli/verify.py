@@ -11,9 +11,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from lossless import _core
-
 from .._errors import UserError
+from .._spec import LOSSES as SPECS
+from .._spec import RowLossSpec
 from ..bench.machine import machine
 from ..verification.frameworks import FRAMEWORKS
 from . import _frameworks, _losses
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..verification.judge import Tallies
     from ..verification.tasks import Setting, Task
 
-NAMES = tuple(name for name, *_ in _core.losses())
+NAMES = tuple(sorted(n for n, spec in SPECS.items() if not isinstance(spec, RowLossSpec)))
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 # Loss, parameters, dtype, framework, executor.
 Key = tuple[str, tuple[tuple[str, float], ...], str, str, str]

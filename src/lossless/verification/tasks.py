@@ -13,6 +13,7 @@ import numpy as np
 
 import lossless
 
+from .._spec import LOSSES as SPECS
 from ..executors.executor import FORMULAS, KERNELS
 from .formats import FLOAT32, FLOAT64, FORMATS, Array, Format
 from .frameworks import FRAMEWORKS, Framework
@@ -103,6 +104,7 @@ class Task:
             for name, judged in self.executors
             for executor in _available(name)
             if executor in judged and executor != excluded
+            if executor != KERNELS or SPECS[self.loss].has_kernel
         ]
         found = {(case.framework.name, case.executor): tallies() for case in cases}
         for inputs, targets in self._numbers(loss, fmt, parameters) if cases else ():
