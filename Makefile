@@ -27,6 +27,7 @@ TOOLS := build ruff mypy clang-format rich
 WHOLE := $(BIN)/python tests/support/leftovers.py
 
 CXX_FILES = $(shell find src -name '*.h' -o -name '*.cpp')
+NEW_LOSS = $(wildcard tests/project/new_loss/kernels/losses/*.h)
 # What the native module is built from. Python files are not here: the install is editable.
 NATIVE := pyproject.toml CMakeLists.txt constraints.txt $(CXX_FILES)
 # Those that judge a kernel: the others import frameworks, which the sanitizers' environment lacks.
@@ -35,7 +36,7 @@ KERNEL_TESTS = $(shell grep -rl 'pytest.mark.kernel' tests --include='test_*.py'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-oldest exhaustive outside fuzz fuzz-files sanitize sanitize-fuzz bench claims peers lint \
-	format mutate wheel-check clean
+	format mutate wheel-check new-loss clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -103,7 +104,7 @@ lint: .venv/.installed  ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@echo "clang-format --dry-run -Werror src"
-	@$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+	@$(BIN)/clang-format --dry-run -Werror $(CXX_FILES) $(NEW_LOSS)
 	$(BIN)/mypy --strict src/lossless benchmarks tools tests
 	@echo "tools/mutate.py --list: are the declared mistakes there?"
 	@$(BIN)/python tools/mutate.py --list > /dev/null
@@ -112,7 +113,7 @@ format: .venv/.tools  ## format the files as lint expects
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	@echo "clang-format -i src"
-	@$(BIN)/clang-format -i $(CXX_FILES)
+	@$(BIN)/clang-format -i $(CXX_FILES) $(NEW_LOSS)
 
 mutate: .venv/.installed  ## check that the tests catch a wrong line in a kernel (long; ARGS='--sample 20')
 	$(WHOLE) $(BIN)/python tools/mutate.py $(ARGS)
@@ -136,6 +137,21 @@ wheel-check: .venv/.tools  ## build a wheel from the source distribution, and te
 	@$(WHEEL_CHECK)/venv/bin/pip list | tail -n +3
 	@mkdir $(WHEEL_CHECK)/empty
 	@cd $(WHEEL_CHECK)/empty && ../venv/bin/python -I -W error -c "$$SMOKE"
+
+# The tests that read the table of losses, and those that a table of their own could keep from a new one.
+ABOUT_LOSSES := pinball or test_package or test_docstrings or test_masked_arrays or test_totals or test_plot or test_docs
+# One instruction set, and as quick to compile as for mutations.
+new-loss: build/new-loss/.environment  ## add a loss that MLX lacks to a copy of the project, build it, and verify it on every framework
+	@rm -rf build/new-loss/project
+	@$(BIN)/python tests/support/new_loss.py build/new-loss/project
+	@echo "compiling the copy, for one instruction set (a minute or two)"
+	build/new-loss/venv/bin/python -m pip install -qq --no-build-isolation --no-deps --force-reinstall \
+	    -C build-dir=build/new-loss/cmake -C cmake.define.LOSSLESS_BASELINE_ONLY=ON \
+	    -C 'cmake.define.CMAKE_CXX_FLAGS_RELEASE=-O1 -march=native' build/new-loss/project
+	cd build/new-loss/project && $(CURDIR)/$(BIN)/mypy --strict src/lossless
+	cd build/new-loss && venv/bin/python -m lossless verify --loss pinball
+	cd build/new-loss && venv/bin/python -m lossless verify --loss pinball --quantile 0.1
+	cd build/new-loss/project && ../venv/bin/python -m pytest -n $(JOBS) -k '$(ABOUT_LOSSES)' $(ARGS)
 
 clean:  ## remove everything that make created, including .venv
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -210,4 +226,12 @@ build/sanitize-bridges/.installed: $(NATIVE) $(shell find src -name '*.py') | .v
 	build/sanitize-bridges/bin/python -m pip install -qq --no-build-isolation --no-deps \
 	    -C build-dir=build/sanitize-bridges/cmake -C cmake.define.LOSSLESS_SANITIZE=ON \
 	    -C cmake.define.LOSSLESS_BASELINE_ONLY=ON .
+	@touch $@
+
+# It finds the frameworks of .venv as build/sanitize-bridges does.
+build/new-loss/.environment: | .venv/.installed
+	@rm -rf build/new-loss
+	$(PYTHON) -m venv build/new-loss/venv
+	@$(BIN)/python -c 'import sys; print(*(path for path in sys.path if path.endswith("site-packages")), sep="\n")' \
+	    > $$(build/new-loss/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/frameworks.pth
 	@touch $@
