@@ -35,7 +35,7 @@ def compute(function: str, call: Call[Any], outputs: tuple[str, ...]) -> tuple[A
     if framework is None:
         check_words(function, call)
         framework = _framework(function, call)
-        if not is_compiling:
+        if framework.by_type and not is_compiling:
             _known[_types(call, simple)] = framework
     elif not simple:
         check_words(function, call)

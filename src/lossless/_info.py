@@ -1,4 +1,4 @@
-"""What serves the calls of this process."""
+"""Who computes the calls of this process."""
 
 import sys
 from collections.abc import Callable

@@ -130,7 +130,7 @@ class RowLossSpec(LossSpec):
     labels: bool = False  # whether the last operand holds class indices, one for each row
     of_probabilities: RowLossSpec | None = None  # the same for targets of the shape of the scores
     weighted: bool = False  # whether the function has weights
-    rounds: bool = True  # whether the formula rounds, so that a wider dtype serves it
+    rounds: bool = True  # whether the formula rounds, so that a wider dtype helps
     in_blocks: bool = False  # whether PyTorch takes one block of rows after the other
 
     kernel: str = ""  # if it is not called NAME

@@ -24,7 +24,7 @@ def framework(namespace: Any, version: str) -> Framework:
     """The framework of this namespace, which may compute with NumPy."""
     arrays = ArrayApiArrays(namespace if version >= NEWEST else _Older(namespace))
     why = "the formulas need nothing but the array API"
-    return Framework(namespace.__name__, arrays, (QuietFormulas(arrays),), why)
+    return Framework(namespace.__name__, arrays, (QuietFormulas(arrays),), why, by_type=False)
 
 
 class ArrayApiArrays(Arrays):

@@ -57,6 +57,8 @@ class Framework:
     why: str  # of what there is the best executor is the first
     # The outputs of simple calls, for which `_check.is_simple` holds; None where it takes more.
     simple: Callable[[Call[Any], tuple[str, ...]], tuple[Array, ...] | None] | None = None
+    # Whether arrays of one type are always its own: of a namespace, the version may change.
+    by_type: bool = True
 
     @property
     def formulas(self) -> Executor:

@@ -1,4 +1,4 @@
-"""Losses of rows by their formulas, in the widest dtype that serves.
+"""Losses of rows by their formulas, in the widest dtype that helps.
 
 Half types are computed in float32, float32 in float64 where the arrays have it, and each result
 is rounded to the dtype of the call at the end.
