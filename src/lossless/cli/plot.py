@@ -112,12 +112,15 @@ def _figure(losses: list[ChosenLoss], reach: float) -> "Figure":
         panels[0].set_ylabel("loss")
         panels[1].set_ylabel("loss per unit of residual")
         panels[2].set_ylabel("gradient per unit of residual")
-        columns = min(len(losses), 5)
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="outside upper center", ncols=columns, frameon=False,
-            handlelength=3.2,
-        )  # fmt: skip
+        for columns in range(min(len(losses), 6), 0, -1):
+            legend = figure.legend(
+                handles, labels, loc="outside upper center", ncols=columns, frameon=False,
+                handlelength=3.2,
+            )  # fmt: skip
+            if legend.get_window_extent().width <= figure.bbox.width:
+                break
+            legend.remove()
     return figure
 
 
