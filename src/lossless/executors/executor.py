@@ -32,7 +32,7 @@ class Promise:
 class Executor(Protocol):
     """One way to compute losses on one kind of device."""
 
-    name: str  # KERNELS or FORMULAS: `composed` leaves only the latter
+    name: str  # such as KERNELS or FORMULAS: `composed` leaves only the latter
     device: str
     limits: str  # what it refuses and why, as `info` prints it
     promise: Promise
