@@ -194,7 +194,7 @@ def _kernel(
         "dtype": code,
         "reduction": REDUCTIONS.index("mean"),
         "shape": inputs.shape,
-        "kept": 0,
+        "outer_dims": 0,
         "inputs": (inputs.view(kept), code),
         "targets": (targets.view(kept), code),
         "parameters": tuple(loss.parameters.values()),
