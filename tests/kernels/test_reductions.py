@@ -254,5 +254,5 @@ def test_a_value_of_a_wider_dtype_needs_its_memory() -> None:
     number = SPECS["huber"].kernel_index
     arguments = (number, 2, 1, (2, 3), 1, x, x, (1.0,), None, None, value, None, None, None)
     lossless._core.sweep(*arguments)
-    with pytest.raises(ValueError, match="the value has not the size"):
+    with pytest.raises(ValueError, match="the value does not have the size"):
         lossless._core.sweep(*arguments, value_dtype=3)
