@@ -23,7 +23,8 @@ _NUMBERS = (numbers.Number, np.generic, type(None))
 _FRAMEWORKS = {"mlx": "mlx", "torch": "torch", "jax": "jax", "jaxlib": "jax"}
 _TITLES = {"numpy": "NumPy", "mlx": "MLX", "torch": "PyTorch", "jax": "JAX"}
 
-# The framework of arguments of these types: a call does not look twice.
+# The framework of arguments of these types, of a simple call by the one type of its operands: a
+# call does not look twice.
 _known: dict[type | tuple[type, ...], Framework] = {}
 
 
@@ -31,12 +32,16 @@ def compute(function: str, call: Call[Any], outputs: tuple[str, ...]) -> tuple[A
     """These outputs of a call of a public function."""
     is_compiling = _is_compiling()
     simple = not is_compiling and is_simple(call)
-    framework = None if is_compiling else _known.get(_types(call, simple))
+    if is_compiling:
+        framework = types = None
+    else:
+        types = type(call.operands[0]) if simple else _types(call)
+        framework = _known.get(types)
     if framework is None:
         check_words(function, call)
         framework = _framework(function, call)
-        if framework.by_type and not is_compiling:
-            _known[_types(call, simple)] = framework
+        if types is not None and framework.by_type:
+            _known[types] = framework
     elif not simple:
         check_words(function, call)
     elif framework.simple is not None:
@@ -61,10 +66,7 @@ def run_simple(
     return framework.simple(call, outputs)
 
 
-def _types(call: Call[Any], simple: bool) -> type | tuple[type, ...]:
-    """Of all arguments; of a simple call, the type of both operands."""
-    if simple:
-        return type(call.operands[0])
+def _types(call: Call[Any]) -> tuple[type, ...]:
     return tuple(map(type, (*call.operands, *call.parameters, call.weights, call.where)))
 
 

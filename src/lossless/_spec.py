@@ -95,16 +95,17 @@ class LossSpec:
 
     # The place among the kernels of element-wise losses, or of losses of rows; -1: it has none.
     kernel_index: int = field(init=False)
+    has_kernel: bool = field(init=False)
     keywords: tuple[Parameter, ...] = field(init=False)  # the parameters that are no operands
 
     def __post_init__(self) -> None:
         LOSSES[self.name] = self
-        self.kernel_index = _KERNELS.get(self.name, -1)
+        self._find_kernel(_KERNELS, self.name)
         self.keywords = self.parameters[len(self.operands) - 2 :]
 
-    @property
-    def has_kernel(self) -> bool:
-        return self.kernel_index >= 0
+    def _find_kernel(self, kernels: dict[str, int], name: str) -> None:
+        self.kernel_index = kernels.get(name, -1)
+        self.has_kernel = name in kernels
 
     @property
     def public_name(self) -> str:
@@ -138,4 +139,4 @@ class RowLossSpec(LossSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.keywords = self.parameters
-        self.kernel_index = _ROW_KERNELS.get(self.kernel or self.name, -1)
+        self._find_kernel(_ROW_KERNELS, self.kernel or self.name)
