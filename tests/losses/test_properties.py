@@ -81,6 +81,15 @@ def test_any_call_keeps_the_contract(case: Case, data: st.DataObject) -> None:
     assert_keeps_contract(case, x, t, **options)
 
 
+@EVERYWHERE_BUT_JAX
+def test_sums_of_losses_that_underflow_keep_the_contract(case: Case) -> None:
+    """Each loss is far below the smallest float32 number, their sum is not."""
+    x = np.full((2, 4, 5), 2.3675303e-23).astype(case.fmt.dtype)
+    for inputs in (x, np.zeros((), case.fmt.dtype)):
+        targets = 0 * x if inputs is x else x
+        assert_keeps_contract(case, inputs, targets, reduction="sum", **case.loss.parameters)
+
+
 @given(st.data())
 def test_mirror_images_have_equal_losses(case: Case, data: st.DataObject) -> None:
     """Both signs, and both orders, give the same value and the opposite gradient."""

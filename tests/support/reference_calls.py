@@ -44,6 +44,7 @@ class Errors:
     term: Mpf  # of each term of an element, where they cancel
     total: Mpf  # of a sum, relative to the magnitudes
     weights: Mpf  # of the sum of the weights
+    underflow: Mpf  # of each element of a sum, where its dtype underflows
 
 
 def reference_call(
@@ -72,6 +73,7 @@ def reference_call(
             axes = tuple(range(len(shape))) if axis is None else axis
             scale = _scale(reduction, factors, mask, axes)
             total = partial(np.sum, axis=axes, keepdims=True, initial=mp.mpf(0))
+            value_slack = value_slack + abs(factors) * errors.underflow
             value_slack = total(abs(value) * errors.total + value_slack) * abs(scale) + SMALLEST
             value, value_slack = (
                 np.squeeze(part, axis=axes) for part in (total(value) * scale, value_slack)
@@ -81,7 +83,8 @@ def reference_call(
         if reduction == "weighted_mean":
             gradient_slack = gradient_slack + abs(gradient) * errors.weights
         if inputs.ndim == 0 and len(shape):
-            gradient_slack = np.sum(abs(gradient) * errors.total + gradient_slack)
+            lost = np.where(mask, abs(factors * scale) * errors.underflow, mp.mpf(0))
+            gradient_slack = np.sum(abs(gradient) * errors.total + gradient_slack + lost)
             gradient = np.sum(gradient)
         second, second_slack = seconds
         if not case.backend.native and case.fmt is FLOAT32:
@@ -95,13 +98,15 @@ def reference_call(
 def _errors(case: Case, size: int) -> Errors:
     term = mp.ldexp(8, -FLOAT64.precision)
     if case.backend.native:
-        return Errors(term if case.fmt is FLOAT64 else mp.ldexp(1, -57), TOTAL, mp.mpf(0))
+        narrow = mp.ldexp(1, -57)
+        return Errors(term if case.fmt is FLOAT64 else narrow, TOTAL, mp.mpf(0), mp.mpf(0))
     # Elements in float32 or wider, added up in any order.
     if case.fmt is not FLOAT64:
         term = mp.ldexp(8, -FLOAT32.precision)
     in_order = mp.ldexp(size, -FLOAT64.precision)
     element = mp.ldexp(16, -max(FLOAT32.precision, case.fmt.precision))
-    return Errors(term, in_order + element, in_order)
+    underflow = 0 if case.fmt is FLOAT64 else ELEMENT_ULP * mp.mpf(FLOAT32.smallest)
+    return Errors(term, in_order + element, in_order, underflow)
 
 
 def _elements(
