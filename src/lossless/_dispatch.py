@@ -44,7 +44,7 @@ def compute(function: str, call: Call[Any], outputs: tuple[str, ...]) -> tuple[A
             _known[types] = framework
     elif not simple:
         check_words(function, call)
-    elif framework.simple is not None:
+    else:
         results = run_simple(framework, call, outputs)
         if results is not None:
             return results
@@ -60,10 +60,9 @@ def compute(function: str, call: Call[Any], outputs: tuple[str, ...]) -> tuple[A
 def run_simple(
     framework: Framework, call: Call[Any], outputs: tuple[str, ...]
 ) -> tuple[Array, ...] | None:
-    """The outputs of a simple call by the framework's fast path; None: all is to be looked at."""
-    if framework.simple is None or is_composed.get():
-        return None
-    return framework.simple(call, outputs)
+    """The outputs of a simple call at once, by the best executor; None: it is to be looked at."""
+    simple = framework.executors[0].simple
+    return None if simple is None or is_composed.get() else simple(call, outputs)
 
 
 def _types(call: Call[Any]) -> tuple[type, ...]:

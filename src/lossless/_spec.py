@@ -6,6 +6,7 @@ each class. Each stands in `losses/NAME.py`, beside the public function. Nothing
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -37,18 +38,25 @@ class Parameter:
     # Whether the formula is another one for each number, which it must know in advance.
     selects: bool = False
 
+    # The bounds that there are: how an error says it, how a value is compared with it, and it.
+    bounds: tuple[tuple[str, Callable[..., Any], float], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        every = (
+            (">", operator.gt, self.above),
+            (">=", operator.ge, self.least),
+            ("<", operator.lt, self.below),
+            ("<=", operator.le, self.most),
+        )
+        bounds = tuple((sign, test, bound) for sign, test, bound in every if bound is not None)
+        object.__setattr__(self, "bounds", bounds)
+
     def admits(self, x: float) -> bool:
         """Whether the number is in the range."""
-        return (
-            (self.above is None or x > self.above)
-            and (self.least is None or x >= self.least)
-            and (self.below is None or x < self.below)
-            and (self.most is None or x <= self.most)
-        )
-
-    @property
-    def is_bounded(self) -> bool:
-        return {self.above, self.below, self.least, self.most} != {None}
+        for _, test, bound in self.bounds:  # noqa: SIM110, as every call waits for it
+            if not test(x, bound):
+                return False
+        return True
 
     @property
     def inside(self) -> float:
@@ -58,8 +66,7 @@ class Parameter:
     @property
     def range(self) -> str:
         """As errors say it: "> 0" or "in [0, 1)"."""
-        bounds = (">", self.above), (">=", self.least), ("<", self.below), ("<=", self.most)
-        one, *other = ((sign, f"{bound:g}") for sign, bound in bounds if bound is not None)
+        one, *other = ((sign, f"{bound:g}") for sign, _, bound in self.bounds)
         if not other:
             return " ".join(one)
         ((sign, high),) = other

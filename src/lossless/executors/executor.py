@@ -13,6 +13,9 @@ FORMULAS = "formulas"
 KERNELS = "kernels"
 
 
+Simple = Callable[[Call[Any], tuple[str, ...]], tuple[Array, ...] | None]
+
+
 @dataclass(frozen=True)
 class Promise:
     """How near to the exact results an executor comes: docs/numerics.md has the reasons.
@@ -37,6 +40,10 @@ class Executor(Protocol):
     limits: str  # what it refuses and why, as `info` prints it
     promise: Promise
 
+    @property
+    def simple(self) -> Simple | None:
+        """What computes simple calls (`_check.is_simple`), or returns None for those it refuses."""
+
     def idle(self) -> str | None:
         """Why it takes no call at all for now; None if it takes some."""
 
@@ -55,8 +62,6 @@ class Framework:
     arrays: Arrays
     executors: tuple[Executor, ...]
     why: str  # of what there is the best executor is the first
-    # The outputs of simple calls, for which `_check.is_simple` holds; None where it takes more.
-    simple: Callable[[Call[Any], tuple[str, ...]], tuple[Array, ...] | None] | None = None
     # Whether arrays of one type are always its own: of a namespace, the version may change.
     by_type: bool = True
 

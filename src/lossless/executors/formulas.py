@@ -6,6 +6,7 @@ rounded to the dtype of the call at the end.
 
 from __future__ import annotations
 
+import functools
 import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -14,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from .._problem import VALUE_AND_GRADIENT, Array, Problem
-from .._spec import RowLossSpec
+from .._spec import Parameter, RowLossSpec
 from .arrays import Arrays
-from .executor import FORMULAS, Promise
+from .executor import FORMULAS, Promise, Simple
 from .reductions import Reductions, Shares
 from .rows import RowFormulas
 
@@ -37,6 +38,7 @@ class Formulas:
     device: str = "any"
     limits: str = "nothing"
     promise: Promise = Promise()
+    simple: Simple | None = None
 
     def __init__(self, arrays: Arrays) -> None:
         self.arrays: Arrays = arrays
@@ -104,7 +106,7 @@ class Formulas:
                     parameters.append(arrays.number(x, dtype, first))
                 continue
             x = arrays.cast(x, dtype)
-            if parameter.is_bounded:
+            if parameter.bounds:
                 good = in_range(xp, parameter, x)
                 # Added, not selected: automatic differentiation, too, then finds NaN there.
                 first = first + xp.where(good, xp.zeros_like(x), math.nan)
@@ -162,21 +164,10 @@ def is_number_against_array(problem: Problem) -> bool:
     return len(problem.inputs.shape) < len(problem.shape)
 
 
-def in_range(xp: Any, parameter: Any, x: Array) -> Array:
+def in_range(xp: Any, parameter: Parameter, x: Array) -> Array:
     """Where an array is within the bounds of a parameter."""
-    tests = []
-    if parameter.above is not None:
-        tests.append(x > parameter.above)
-    if parameter.least is not None:
-        tests.append(x >= parameter.least)
-    if parameter.below is not None:
-        tests.append(x < parameter.below)
-    if parameter.most is not None:
-        tests.append(x <= parameter.most)
-    good = tests[0]
-    for test in tests[1:]:
-        good = xp.logical_and(good, test)
-    return good
+    tests = (test(x, bound) for _, test, bound in parameter.bounds)
+    return functools.reduce(xp.logical_and, tests)
 
 
 def with_outputs(problem: Problem, *outputs: str) -> Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from .._problem import Call
@@ -95,15 +96,12 @@ BINARY_CROSS_ENTROPY = LossSpec(
     mlx_name="binary_cross_entropy",
 )
 
-OF_PROBABILITIES = LossSpec(
-    "binary_cross_entropy_of_probabilities",
-    of_probabilities_value,
-    of_probabilities_gradient,
-    of_probabilities_second_derivative,
-    uses_difference_only=False,
-    targets=(0.0, 1.0),
-    function="binary_cross_entropy",
-    mlx_name="binary_cross_entropy",
+OF_PROBABILITIES = replace(
+    BINARY_CROSS_ENTROPY,
+    name="binary_cross_entropy_of_probabilities",
+    value=of_probabilities_value,
+    gradient=of_probabilities_gradient,
+    second_derivative=of_probabilities_second_derivative,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from .._problem import Call
@@ -49,16 +50,8 @@ GAUSSIAN_NLL = LossSpec(
     mlx_name="gaussian_nll_loss",
 )
 
-FULL_GAUSSIAN_NLL = LossSpec(
-    "full_gaussian_nll",
-    full_value,
-    gradient,
-    second_derivative,
-    parameters=(Parameter("vars"), Parameter("eps", above=0.0)),
-    operands=("inputs", "targets", "vars"),
-    broadcasts=True,
-    function="gaussian_nll_loss",
-    mlx_name="gaussian_nll_loss",
+FULL_GAUSSIAN_NLL = replace(
+    GAUSSIAN_NLL, name="full_gaussian_nll", value=full_value, function="gaussian_nll_loss"
 )
 
 

@@ -11,7 +11,6 @@ from ..executor import Framework
 from ..versions import warn_of_fallback
 from .arrays import ARRAYS
 from .programs import Programs
-from .shortcuts import SimpleCalls
 
 
 def _programs() -> tuple[tuple[Programs, ...], str]:
@@ -31,5 +30,4 @@ def _programs() -> tuple[tuple[Programs, ...], str]:
 
 
 _KERNELS, _WHY = _programs()
-_EXECUTORS = (*_KERNELS, Programs())
-FRAMEWORK = Framework("JAX", ARRAYS, _EXECUTORS, _WHY, SimpleCalls(_EXECUTORS[0]))
+FRAMEWORK = Framework("JAX", ARRAYS, (*_KERNELS, Programs()), _WHY)

@@ -17,11 +17,12 @@ from jax.sharding import PartitionSpec
 
 from ..._problem import VALUE_AND_GRADIENT, Array, Problem
 from ..._spec import RowLossSpec
-from ..executor import FORMULAS, Promise
+from ..executor import FORMULAS, Promise, Simple
 from ..formulas import Formulas, with_outputs
 from .arrays import ARRAYS
 from .numbers import NUMBERS, PARAMETERS, packed, unpacked, with_numbers
 from .plan import Plan
+from .shortcuts import SimpleCalls
 
 
 class Programs:
@@ -35,6 +36,7 @@ class Programs:
 
     def __init__(self) -> None:
         self.formulas = Formulas(ARRAYS)
+        self.simple: Simple = SimpleCalls(self.traced)
         self._jitted = jax.jit(self.traced, static_argnums=0, inline=True)
         # A few are kept: some numbers are part of the plan.
         self._program_of_rows = functools.lru_cache(maxsize=64)(self._jitted_rows)

@@ -1,4 +1,4 @@
-"""Cross entropy on JAX arrays: what `jax_layers` asks of it (src/bridges/xla/rows.cpp)."""
+"""Losses of rows on JAX arrays: what `custom_call` asks of them (src/bridges/xla/rows.cpp)."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,26 +11,27 @@ from ..formulas import Formulas
 from .arrays import ARRAYS
 from .custom_call import DTYPES, JaxOperation, mask
 from .derivatives import directional_derivative, has_tangent, widened
-from .numbers import NUMBERS, Number
+from .numbers import NUMBERS, PARAMETERS, Number
 from .plan import Plan
 
 _OUTPUTS = ("value", "gradient")
-_OF_ROWS = ("logits", "probabilities", "gradient")  # they have the dimension of the classes
+_OF_ELEMENTS = ("inputs", "targets", "gradient")  # they have the dimension of a row's elements
 
 
 @dataclass(frozen=True, slots=True)
 class RowPlan(Plan):
     """A computation of rows; its axes are those of the loss."""
 
-    axis: int  # of the classes, counted from the end
+    axis: int  # along which rows lie, counted from the end
 
 
 class RowOperation(JaxOperation):
-    """Cross entropy of class labels and of probabilities."""
+    """The losses of rows that have a kernel, of labels or of a target for each element."""
 
     target = "lossless_rows"
     operands = (
-        "logits", "labels", "probabilities", "weights", "where", "cotangent", "parameter 0",
+        "inputs", "labels", "targets", "weights", "where", "cotangent",
+        *PARAMETERS[:2],  # most_row_parameters in src/kernels/engine/job.h
         NUMBERS,
     )  # fmt: skip
 
@@ -40,15 +41,15 @@ class RowOperation(JaxOperation):
 
     def outputs(self, problem: Problem) -> tuple[Array, ...]:
         """The value, and the gradient if it is wanted, for arrays as users give them."""
-        logits, *soft = problem.operands
-        (smoothing,) = problem.parameters
-        numbers = {"weights": problem.weights, "parameter 0": smoothing}
-        numbers = {name: x for name, x in numbers.items() if isinstance(x, Number)}
+        inputs, *targets = problem.operands
+        options = {"weights": problem.weights}
+        options |= zip(PARAMETERS, problem.parameters, strict=False)
+        numbers = {name: x for name, x in options.items() if isinstance(x, Number)}
         has_arrays = problem.weights is not None and "weights" not in numbers
         given = {
-            "logits": ARRAYS.cast(logits, problem.dtype),
+            "inputs": ARRAYS.cast(inputs, problem.dtype),
             "labels": None if problem.labels is None else self._labels(problem.labels),
-            "probabilities": self._float(soft[0]) if soft else None,
+            "targets": self._float(targets[0]) if targets else None,
             "weights": self._weights(problem) if has_arrays else None,
             "where": self._formulas.rows.aligned(problem, problem.where),
             NUMBERS: next((x.operand for x in numbers.values()), None),
@@ -87,12 +88,13 @@ class RowOperation(JaxOperation):
             name: jnp.broadcast_to(x, [sizes[d] for d in dimensions])
             for (name, x), dimensions in zip(given.items(), places, strict=False)
         }
+        names = PARAMETERS[: len(plan.loss.parameters)]
         shape = tuple(sizes[d] for d in self.dimensions(plan, "where", len(sizes)))
         outer = len(shape) - len(plan.axes)
         problem = Problem(
             plan.loss,
-            tuple(given[name] for name in ("logits", "probabilities") if name in given),
-            (numbers.get("parameter 0", 0.0),),
+            tuple(given[name] for name in ("inputs", "targets") if name in given),
+            tuple(numbers.get(name, 0.0) for name in names),  # 0 is no operand
             numbers.get("weights", given.get("weights")),
             given.get("where"),
             shape,
@@ -106,7 +108,7 @@ class RowOperation(JaxOperation):
         return self._formulas.rows.run(problem, given.get("cotangent"))
 
     def dimensions(self, plan: RowPlan, name: str, every: int) -> list[int]:
-        if name in _OF_ROWS:
+        if name in _OF_ELEMENTS:
             return list(range(every))
         rows = [d for d in range(every) if d != every + plan.axis]
         return [d for i, d in enumerate(rows) if name != "value" or i not in plan.axes]
@@ -127,12 +129,12 @@ class RowOperation(JaxOperation):
         ]
 
     def jvp(self, plan: RowPlan, primals: Any, tangents: Any) -> Any:
-        """The first derivative by the logits from the kernel, what remains from the formula."""
+        """The gradient with respect to the inputs from the kernel, all else from the formula."""
         active = has_tangent(tangents)
         options = [
             place
             for place, name in enumerate(plan.arrays)
-            if active[place] and name in ("probabilities", "weights", "cotangent")
+            if active[place] and name in ("targets", "weights", "cotangent")
         ]
         outputs = plan.outputs
         if active[0] and outputs == ("value",) and plan.reduction != "none":

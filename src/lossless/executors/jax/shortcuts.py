@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,7 +14,6 @@ from ..._spec import LossSpec
 from .arrays import FLOATS
 from .numbers import PARAMETERS, packed, with_numbers
 from .plan import Plan
-from .programs import Programs
 
 with jax.ensure_compile_time_eval():  # the first array may come while JAX traces
     _ARRAY = type(jnp.zeros(()))
@@ -22,8 +22,8 @@ with jax.ensure_compile_time_eval():  # the first array may come while JAX trace
 class SimpleCalls:
     """Two arrays of one shape and dtype, without options, nothing of which JAX traces."""
 
-    def __init__(self, programs: Programs) -> None:
-        self._programs = programs
+    def __init__(self, traced: Callable[..., tuple[Array, ...]]) -> None:
+        self._traced = traced  # the outputs of a plan, inside of a program
         self._program = functools.lru_cache(maxsize=1024)(self._jitted)
 
     def __call__(self, call: Call[Any], outputs: tuple[str, ...]) -> tuple[Array, ...] | None:
@@ -47,4 +47,4 @@ class SimpleCalls:
         numbers = PARAMETERS[: len(loss.parameters)]
         arrays = with_numbers(("inputs", "targets"), numbers)
         plan = Plan(loss, outputs, reduction, axes, dtype, numbers, arrays)
-        return jax.jit(functools.partial(self._programs.traced, plan), inline=True)
+        return jax.jit(functools.partial(self._traced, plan), inline=True)

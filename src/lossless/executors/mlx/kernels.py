@@ -9,7 +9,7 @@ import numpy as np
 
 from ..._problem import REDUCTIONS, VALUE, VALUE_AND_GRADIENT, Array, Problem
 from ..._spec import LOSSES, LossSpec, RowLossSpec
-from ..executor import KERNELS, Promise
+from ..executor import KERNELS, Promise, Simple
 from ..formulas import Formulas, is_number_against_array, with_outputs
 from .arrays import is_on_cpu
 from .nodes import OUTPUT_CODES, OUTPUTS_OF, REDUCTION_CODES, as_kernel_dtype, unpacked
@@ -22,6 +22,7 @@ class Kernels:
     name: str = KERNELS
     device: str = "CPU"
     promise: Promise = Promise(correctly_rounded=True)
+    simple: Simple | None = None
     limits: str = (
         "losses that have no kernel; calls while the default stream is not a CPU's, whose "
         "memory the kernels cannot read"

@@ -10,7 +10,7 @@ import numpy as np
 from ... import _core
 from ..._problem import REDUCTIONS, Problem
 from ..._spec import LossSpec, RowLossSpec
-from ..executor import KERNELS, Executor, Promise
+from ..executor import KERNELS, Executor, Promise, Simple
 from ..formulas import is_number_against_array, with_outputs
 from .arrays import DTYPE_CODES, Array
 
@@ -28,6 +28,7 @@ class Kernels:
     device: str = "CPU"
     limits: str = "losses that have no kernel"
     promise: Promise = Promise(correctly_rounded=True)
+    simple: Simple | None = None
 
     def __init__(self, formulas: Executor) -> None:
         self._formulas = formulas

@@ -29,12 +29,4 @@ def _kernels() -> tuple[tuple[Executor, ...], str]:
 _KERNELS, _WHY = _kernels()
 
 
-def _framework() -> Framework:
-    if not _KERNELS:
-        return Framework("PyTorch", ARRAYS, (FORMULAS,), _WHY)
-    from .kernels import simple_value
-
-    return Framework("PyTorch", ARRAYS, (*_KERNELS, FORMULAS), _WHY, simple_value)
-
-
-FRAMEWORK = _framework()
+FRAMEWORK = Framework("PyTorch", ARRAYS, (*_KERNELS, FORMULAS), _WHY)

@@ -2,7 +2,7 @@
 
 The formula on all rows at once would keep several arrays of their size in the wider dtype of the
 computation, for the backward pass too. A block's stay in the cache, and the backward pass computes
-them again: beside the logits there are the gradient and a few numbers for each row.
+them again: beside the inputs there are the gradient and a few numbers for each row.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..._problem import Problem
 from ..._spec import RowLossSpec
 from ..rows import PreparedRows, RowFormulas, RowNamespace
 from .arrays import ARRAYS
+from .autograd import gradients as gradients_of
 from .eligibility import TENSORS
 
 # Elements of a block: in float64 as many bytes as a core's cache holds, or, on other devices, so
@@ -86,7 +87,7 @@ def _cuts(x: Tensor, axis: int) -> Iterator[tuple[int, int, int]]:
 class CrossEntropy(Function):
     """The losses of class labels, in a dtype and of size 1 along the axis, as labels and mask are.
 
-    The formula of the logits is for gradients that shall be differentiated.
+    The formula of the inputs is for gradients that shall be differentiated.
     """
 
     @staticmethod
@@ -128,7 +129,7 @@ class CrossEntropy(Function):
         x, labels, where, largest, others = ctx.saved_tensors
         axis, smoothing, formula = ctx.rest
         if torch.is_grad_enabled() or not may_run(x, cotangent):
-            return *_slopes(formula, [x], [0], cotangent), *[None] * 6
+            return *gradients_of(formula, [x], [0], cotangent), *[None] * 6
         gradient = torch.empty_like(x)
         scales, share = cotangent / (1.0 + others), cotangent * smoothing
         buffer = None
@@ -186,22 +187,10 @@ class OfDistributions(Function):
                 gradient.narrow(*cut).copy_(slope)
             return tuple(gradients)
         for place, slope in zip(
-            needed, _slopes(formula, [x, targets], needed, cotangent), strict=True
+            needed, gradients_of(formula, [x, targets], needed, cotangent), strict=True
         ):
             gradients[place] = slope
         return tuple(gradients)
-
-
-def _slopes(
-    formula: Formula, arrays: list[Tensor], places: list[int], cotangent: Tensor
-) -> tuple[Tensor, ...]:
-    """The gradient by the arrays in these places, differentiable if gradients are recorded."""
-    differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
-        arrays = [x.view_as(x) for x in arrays]
-        losses = formula(*arrays)
-    by = [arrays[place] for place in places]
-    return torch.autograd.grad(losses, by, cotangent, create_graph=differentiable)
 
 
 def _by_formula(

@@ -48,7 +48,7 @@ def is_readable(x: Tensor) -> bool:
 def are_unobserved() -> bool:
     """Whether neither a compiler nor forward-mode differentiation looks on, nor formulas are asked.
 
-    A compiler must not see more than this of what is native.
+    A compiler must not see more of the kernels than this.
     """
     if torch.compiler.is_compiling() or is_composed.get():
         return False

@@ -7,8 +7,6 @@ formulas.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,6 +18,7 @@ from ..._problem import VALUE, Array, Call, Problem
 from ..._spec import RowLossSpec
 from ..executor import KERNELS, Promise
 from ..formulas import Formulas
+from .autograd import gradients_by_formulas, operands_of, requires_grad, save, saved, with_operands
 from .eligibility import (
     DTYPE_CODES,
     NUMBERS,
@@ -46,23 +45,33 @@ class Kernels:
         self._formulas = formulas
         self._rows = RowKernels(formulas)
 
+    def simple(self, call: Call[Any], outputs: tuple[str, ...]) -> tuple[Array, ...] | None:
+        """The loss of two plain tensors."""
+        if outputs != VALUE or type(call.operands[0]) is not Tensor or not call.loss.has_kernel:
+            return None
+        if forward_ad._current_level >= 0:
+            return None
+        reduction = REDUCTION_CODES[call.reduction]
+        inputs, targets = call.operands
+        value = TENSORS.value(call.loss.kernel_index, inputs, targets, call.parameters, reduction)
+        return None if value is None else (value,)
+
     def idle(self) -> str | None:
         return None
 
     def refuses(self, problem: Problem) -> str | None:
         if not problem.loss.has_kernel:
             return f"{problem.loss.name} has no kernel"
-        if isinstance(problem.loss, RowLossSpec):
-            return self._rows.refuses(problem)
-        return None if kernels_may_read(*_operands(problem)) else "not an eager call on CPU tensors"
+        if kernels_may_read(*operands_of(problem)):
+            return None
+        return "not an eager call on CPU tensors"
 
     def run(self, problem: Problem) -> tuple[Array, ...]:
         if isinstance(problem.loss, RowLossSpec):
             return self._rows.run(problem)
         outputs, dtype = problem.outputs, problem.dtype
         if outputs == VALUE:
-            if torch.is_grad_enabled() and _requires_grad(problem):
-                operands = _operands(problem)
+            if torch.is_grad_enabled() and requires_grad(operands := operands_of(problem)):
                 value = _Value.apply(problem, self._formulas, *operands)  # type: ignore[no-untyped-call]
                 return (value,)
             return (_sweep(problem, dtype, value=True),)
@@ -79,31 +88,10 @@ class Kernels:
         return tuple([value if output == "value" else results[output] for output in outputs])
 
 
-def simple_value(call: Call[Any], outputs: tuple[str, ...]) -> tuple[Array] | None:
-    """The loss of two plain tensors without options; None: the call is another one."""
-    if outputs != VALUE or type(call.operands[0]) is not Tensor or not call.loss.has_kernel:
-        return None
-    if forward_ad._current_level >= 0:
-        return None
-    reduction = REDUCTION_CODES[call.reduction]
-    inputs, targets = call.operands
-    value = TENSORS.value(call.loss.kernel_index, inputs, targets, call.parameters, reduction)
-    return None if value is None else (value,)
-
-
-def _requires_grad(problem: Problem) -> bool:
-    if problem.inputs.requires_grad or problem.targets.requires_grad:
-        return True
-    for x in (problem.weights, *problem.parameters):
-        if not (x is None or type(x) is float) and x.requires_grad:
-            return True
-    return False
-
-
 def _gradient(
     problem: Problem, place: int, cotangent: Tensor, into: Tensor | None = None
 ) -> Tensor:
-    """The gradient by inputs (place 0) or targets (1), with the factor taken in before it rounds.
+    """The gradient for inputs (place 0) or targets (1), with the factor taken in before it rounds.
 
     In the dtype of these, which need not be that of the loss.
     """
@@ -123,16 +111,16 @@ def _sweep(
 ) -> Any:
     """Run the kernels into these results, and return the value if it is wanted.
 
-    A gradient is that by inputs or targets, whichever has its shape. The kernels reduce the last
-    axes, so others that are to be reduced are moved there.
+    A gradient is with respect to inputs or targets, whichever has its shape. The kernels reduce the
+    last axes, so others that are to be reduced are moved there.
     """
     inputs, targets, weights = problem.inputs, problem.targets, problem.weights
     where, parameters = problem.where, problem.parameters
     shape, axes = problem.shape, problem.axes
     result = total = None
-    if gradient is not None and gradient.shape != shape:  # by one number against an array
+    if gradient is not None and gradient.shape != shape:  # for one number against an array
         total, gradient = gradient, None
-    kept = 0
+    outer = 0
     if problem.reduction == "none":
         if value and inputs.shape == shape and inputs.dtype is dtype:
             result = torch.empty_like(inputs)
@@ -142,13 +130,13 @@ def _sweep(
         result = torch.empty_like(NUMBERS[dtype]) if value else None  # the quickest way
     else:
         order = [d for d in range(len(shape)) if d not in axes]
-        kept = len(order)
+        outer = len(order)
         result = torch.empty([shape[d] for d in order], dtype=dtype) if value else None
         order += axes
         if order != sorted(order):
-            inputs, targets, weights, where, *moved = (
+            inputs, targets, _, weights, where, *moved = (
                 x.expand(shape).permute(order) if isinstance(x, Tensor) else x
-                for x in _operands(problem)
+                for x in operands_of(problem)
             )
             parameters = tuple(moved)
             shape = tuple(shape[d] for d in order)
@@ -158,7 +146,7 @@ def _sweep(
         DTYPE_CODES[dtype],
         REDUCTION_CODES[problem.reduction],
         shape,
-        kept,
+        outer,
         inputs,
         targets,
         tuple([x if type(x) is float else as_kernel_dtype(x) for x in parameters]),
@@ -172,19 +160,6 @@ def _sweep(
         torch.get_num_threads(),
     )
     return result
-
-
-def _operands(problem: Problem) -> list[Any]:
-    return [*problem.operands, problem.weights, problem.where, *problem.parameters]
-
-
-def _with(problem: Problem, operands: Sequence[Any]) -> Problem:
-    """The same problem of other operands."""
-    inputs, targets, weights, where, *parameters = operands
-    return replace(
-        problem, operands=(inputs, targets), weights=weights, where=where,
-        parameters=tuple(parameters),
-    )  # fmt: skip
 
 
 class _Value(Function):
@@ -205,22 +180,22 @@ class _Value(Function):
             if is_number and x.shape == problem.shape and x.dtype is problem.dtype:
                 gradient = torch.empty_like(x)
         value: Tensor = _sweep(problem, problem.dtype, True, gradient)
-        _save(ctx, problem, gradient)
+        save(ctx, problem, gradient)
         ctx.formulas = formulas
         return value
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> Any:
-        problem, gradient = _saved(ctx)
+        problem, gradient = saved(ctx)
         needed = [place for place, needs in enumerate(ctx.needs_input_grad[2:]) if needs]
         known = 2 if problem.loss.uses_difference_only else 1  # to the kernels
-        plain = kernels_may_read(*_operands(problem), cotangent)
+        plain = kernels_may_read(*operands_of(problem), cotangent)
         by_kernels = [place for place in needed if place < known and plain]
         by_formulas = [place for place in needed if place not in by_kernels]
         results: list[Tensor | None] = [None] * (len(ctx.needs_input_grad) - 2)
         for place in by_kernels:
             if torch.is_grad_enabled():  # what it returns may be differentiated
-                arguments = (problem, ctx.formulas, place, cotangent, *_operands(problem))
+                arguments = (problem, ctx.formulas, place, cotangent, *operands_of(problem))
                 results[place] = _Gradient.apply(*arguments)  # type: ignore[no-untyped-call]
             elif gradient is None:
                 results[place] = _gradient(problem, place, cotangent)
@@ -233,36 +208,37 @@ class _Value(Function):
                     results[place] = _gradient(problem, place, cotangent, gradient)
                 gradient = None
         if by_formulas:
-            slopes = _by_formulas(ctx.formulas, problem, by_formulas, cotangent)
+            slopes = gradients_by_formulas(ctx.formulas, problem, by_formulas, cotangent)
             for place, slope in zip(by_formulas, slopes, strict=True):
                 results[place] = slope
         return None, None, *results
 
 
 class _Gradient(Function):
-    """The gradient by inputs (place 0) or targets (1), which can be differentiated again."""
+    """The gradient for inputs (place 0) or targets (1), which can be differentiated again."""
 
     @staticmethod
     def forward(
         ctx: Any, problem: Problem, formulas: Formulas, place: int, cotangent: Tensor, *_: Any
     ) -> Tensor:
         ctx.place, ctx.formulas = place, formulas
-        _save(ctx, problem, cotangent)
+        save(ctx, problem, cotangent)
         return _gradient(problem, place, cotangent)
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> Any:
-        problem, cotangent = _saved(ctx)
+        problem, cotangent = saved(ctx)
         needed = [place for place, needs in enumerate(ctx.needs_input_grad) if needs]
         differentiable = torch.is_grad_enabled()
         with torch.enable_grad():
-            arguments = [problem, ctx.formulas, ctx.place, cotangent, *_operands(problem)]
+            arguments = [problem, ctx.formulas, ctx.place, cotangent, *operands_of(problem)]
             for place in needed:  # new names, since the cotangent may depend on an operand
                 arguments[place] = arguments[place].view_as(arguments[place])
             _, formulas, place, cotangent, *operands = arguments
-            (slope,) = _by_formulas(formulas, _with(problem, operands), [place], cotangent)
+            problem = with_operands(problem, operands)
+            (slope,) = gradients_by_formulas(formulas, problem, [place], cotangent)
         results: list[Tensor | None] = [None] * len(arguments)
-        if not slope.requires_grad:  # that of a hinge, by its inputs, is constant
+        if not slope.requires_grad:  # that of a hinge, for its inputs, is constant
             return tuple(results)
         by = [arguments[place] for place in needed]
         slopes = torch.autograd.grad(
@@ -271,31 +247,3 @@ class _Gradient(Function):
         for place, result in zip(needed, slopes, strict=True):
             results[place] = result
         return tuple(results)
-
-
-def _by_formulas(
-    formulas: Formulas, problem: Problem, places: list[int], cotangent: Tensor
-) -> tuple[Tensor, ...]:
-    """The gradient by the operands in these places, differentiable if gradients are recorded."""
-    differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
-        operands = _operands(problem)
-        for place in places:
-            operands[place] = operands[place].view_as(operands[place])
-        (value,) = formulas.run(_with(problem, operands))
-    by = [operands[place] for place in places]
-    return torch.autograd.grad(value, by, cotangent, create_graph=differentiable)
-
-
-def _save(ctx: Any, problem: Problem, more: Tensor | None) -> None:
-    """Keep a problem and a tensor for the backward pass: tensors where autograd wants them."""
-    operands = _operands(problem)
-    tensors = [x if isinstance(x, Tensor) else None for x in operands]
-    ctx.save_for_backward(more, *tensors)
-    ctx.rest = _with(problem, [None if isinstance(x, Tensor) else x for x in operands])
-
-
-def _saved(ctx: Any) -> tuple[Problem, Any]:
-    more, *tensors = ctx.saved_tensors
-    pairs = zip(tensors, _operands(ctx.rest), strict=True)
-    return _with(ctx.rest, [other if x is None else x for x, other in pairs]), more

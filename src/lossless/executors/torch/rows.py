@@ -1,4 +1,4 @@
-"""Cross entropy on PyTorch tensors by the kernel of rows, in the calls that let it.
+"""The losses of rows that have a kernel, on PyTorch tensors, in the calls that let it.
 
 As for element-wise losses, the kernel writes the gradient during the forward pass.
 """
@@ -15,6 +15,7 @@ from torch.autograd import Function
 from ... import _core
 from ..._problem import VALUE, Array, Problem
 from ..formulas import Formulas, with_outputs
+from .autograd import gradients_by_formulas, operands_of, requires_grad, save, saved
 from .eligibility import DTYPE_CODES, REDUCTION_CODES, as_kernel_dtype, kernels_may_read
 
 _LABELS = (torch.int32, torch.int64)
@@ -26,19 +27,13 @@ class RowKernels:
     def __init__(self, formulas: Formulas) -> None:
         self._formulas = formulas
 
-    def refuses(self, problem: Problem) -> str | None:
-        return None if kernels_may_read(*_operands(problem)) else "not an eager call on CPU tensors"
-
     def run(self, problem: Problem) -> tuple[Array, ...]:
-        of_one_dtype = _of_one_dtype(problem)
-        operands = _operands(of_one_dtype)
         if problem.outputs == VALUE:
-            if torch.is_grad_enabled() and any(
-                isinstance(x, Tensor) and x.requires_grad for x in operands
-            ):
-                arguments = (of_one_dtype, self._formulas, *operands)
+            problem = _of_one_dtype(problem)
+            if torch.is_grad_enabled() and requires_grad(operands := operands_of(problem)):
+                arguments = (problem, self._formulas, *operands)
                 return (_Value.apply(*arguments),)  # type: ignore[no-untyped-call]
-            return (_value(of_one_dtype),)
+            return (_value(problem),)
         results: dict[str, Tensor] = {}
         with torch.no_grad():
             of_one_dtype = _of_one_dtype(problem)
@@ -51,31 +46,18 @@ class RowKernels:
 
 
 def _of_one_dtype(problem: Problem) -> Problem:
-    """The same problem with logits of the result's dtype and classes that the kernel reads."""
-    logits, labels = problem.inputs, problem.labels
-    if logits.dtype is not problem.dtype:
-        operands = (logits.to(problem.dtype), *problem.operands[1:])
+    """The same problem with inputs of the result's dtype and labels that the kernel reads."""
+    inputs, labels = problem.inputs, problem.labels
+    if inputs.dtype is not problem.dtype:
+        operands = (inputs.to(problem.dtype), *problem.operands[1:])
         problem = replace(problem, operands=operands)
     if labels is not None and labels.dtype not in _LABELS:
         problem = replace(problem, labels=labels.to(torch.int64))
     return problem
 
 
-def _operands(problem: Problem) -> list[Any]:
-    logits, *probabilities = problem.operands
-    soft = probabilities[0] if probabilities else None
-    return [logits, soft, problem.labels, problem.weights, problem.where]
-
-
-def _with(problem: Problem, operands: list[Any]) -> Problem:
-    """The same problem of other operands."""
-    logits, soft, labels, weights, where = operands
-    arrays = (logits,) if soft is None else (logits, soft)
-    return replace(problem, operands=arrays, labels=labels, weights=weights, where=where)
-
-
 def _value(problem: Problem, gradient: Tensor | None = None) -> Tensor:
-    """The loss, and its gradient by the logits into a tensor of their shape."""
+    """The loss, and its gradient into a tensor of the shape of the inputs."""
     shape = problem.shape if problem.reduction == "none" else ()
     value = torch.empty(shape, dtype=problem.dtype, device="cpu")
     _sweep(problem, value, gradient)
@@ -89,7 +71,8 @@ def _sweep(
     cotangent: Tensor | None = None,
 ) -> None:
     """Run the kernel into these results; it takes rows along the last axis."""
-    inputs, targets, labels, weights, where = _operands(problem)
+    inputs, *others = problem.operands
+    targets = others[0] if others else None
     if problem.axis != -1:
         inputs, targets, gradient = (
             x if x is None else x.movedim(problem.axis, -1) for x in (inputs, targets, gradient)
@@ -100,11 +83,11 @@ def _sweep(
         REDUCTION_CODES[problem.reduction],
         tuple(inputs.shape),
         inputs,
-        labels,
+        problem.labels,
         as_kernel_dtype(targets),
         problem.parameters,
-        as_kernel_dtype(weights),
-        where,
+        as_kernel_dtype(problem.weights),
+        problem.where,
         value,
         gradient,
         cotangent,
@@ -113,10 +96,10 @@ def _sweep(
 
 
 class _Value(Function):
-    """Cross entropy, for autograd. If it is one number, its gradient is computed along with it.
+    """A loss, for autograd. If it is one number, its gradient is computed along with it.
 
-    That is the gradient by the logits; those by others, and what may be differentiated again, are
-    left to the formula.
+    That is the gradient with respect to the inputs; others, and what may be differentiated again,
+    are left to the formula.
     """
 
     @staticmethod
@@ -125,20 +108,14 @@ class _Value(Function):
         if ctx.needs_input_grad[2] and (problem.reduction != "none" or not problem.shape):
             gradient = torch.empty_like(problem.inputs)
         value = _value(problem, gradient)
-        tensors = [x if isinstance(x, Tensor) else None for x in operands]
-        ctx.save_for_backward(gradient, *tensors)
-        rest = [None if isinstance(x, Tensor) else x for x in operands]
-        ctx.rest = _with(problem, rest), rest, formulas
+        save(ctx, problem, gradient)
+        ctx.formulas = formulas
         return value
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> Any:
-        gradient, *tensors = ctx.saved_tensors
-        problem, rest, formulas = ctx.rest
-        operands = [
-            x if tensor is None else tensor for x, tensor in zip(rest, tensors, strict=True)
-        ]
-        problem = _with(problem, operands)
+        problem, gradient = saved(ctx)
+        operands = operands_of(problem)
         needed = [place for place, needs in enumerate(ctx.needs_input_grad[2:]) if needs]
         results: list[Tensor | None] = [None] * len(operands)
         if 0 in needed and not torch.is_grad_enabled() and kernels_may_read(*operands, cotangent):
@@ -153,21 +130,7 @@ class _Value(Function):
                     _sweep(problem, None, gradient, cotangent)
             results[0] = gradient
         if needed:
-            slopes = _by_formula(problem, formulas, needed, cotangent)
+            slopes = gradients_by_formulas(ctx.formulas, problem, needed, cotangent)
             for place, slope in zip(needed, slopes, strict=True):
                 results[place] = slope
         return None, None, *results
-
-
-def _by_formula(
-    problem: Problem, formulas: Formulas, places: list[int], cotangent: Tensor
-) -> tuple[Tensor, ...]:
-    """The gradient by the operands in these places, differentiable if gradients are recorded."""
-    differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
-        operands = _operands(problem)
-        for place in places:
-            operands[place] = operands[place].view_as(operands[place])
-        (value,) = formulas.run(_with(problem, operands))
-    by = [operands[place] for place in places]
-    return torch.autograd.grad(value, by, cotangent, create_graph=differentiable)

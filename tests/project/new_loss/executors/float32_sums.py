@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..._problem import VALUE, Array, Problem
-from ..executor import Executor, Promise
+from ..executor import Executor, Promise, Simple
 
 
 class Float32Sums:
@@ -17,6 +17,7 @@ class Float32Sums:
     device: str = "CPU"
     limits: str = "everything but sums of float32 losses"
     promise: Promise = Promise(first=1.0)
+    simple: Simple | None = None
 
     def __init__(self, formulas: Executor) -> None:
         self._formulas = formulas
